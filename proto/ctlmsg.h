@@ -1,0 +1,46 @@
+/*
+ * ctlmsg: the messages between our own processes, fixed size, over SOCK_SEQPACKET. Master <-> worker on the control
+ * socket; worker -> worker (with at most one fd) on the inbox. Pure bytes here; senders live in master/ and worker/.
+ */
+#ifndef PROTO_CTLMSG_H
+#define PROTO_CTLMSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ctlmsg_type {
+	CTL_READY = 1, /* worker -> master: I serve */
+	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline, monotonic us */
+	CTL_STOP,      /* master -> worker: leave now */
+	CTL_REOPEN,    /* master -> worker: reopen the log */
+	CTL_DEATH,     /* master -> worker: worker arg32, incarnation arg64, is dead; also "try accept now" */
+	CTL_GIVE,      /* inbox, with fd: slot arg32 comes to you */
+	CTL_ASK,       /* inbox: the sender needs a backend of pool arg32 */
+	CTL_WAKE,      /* inbox: room in pool arg32, look at your queue */
+	CTL_CANCEL,    /* inbox: cancel the query of client row arg32, whose key the sender has checked; arg64 = ticket */
+	CTL_CANCELED,  /* inbox: the cancel with ticket arg64 is done */
+	CTL_TYPES
+};
+
+struct ctlmsg {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;
+	uint32_t from;		   /* worker index; UINT32_MAX = master */
+	uint32_t from_incarnation; /* stale senders are not believed */
+	uint32_t to_incarnation;   /* stale receivers drop it; 0 = any */
+	uint32_t arg32;
+	uint64_t arg64;
+	uint8_t payload[2048];	   /* per type: CTL_CANCEL the client's secret, CTL_GIVE session facts (parameters) */
+	uint32_t payload_len;
+};
+
+void ctlmsg_init(struct ctlmsg *, enum ctlmsg_type, uint32_t from, uint32_t from_incarnation);
+/* Bytes to send: the fixed part and the used payload. */
+size_t ctlmsg_size(const struct ctlmsg *);
+/* Checks a received datagram of n bytes: magic, version, type, sizes. */
+bool ctlmsg_valid(const struct ctlmsg *, size_t n);
+const char *ctlmsg_name(enum ctlmsg_type);
+
+#endif
