@@ -1,8 +1,9 @@
 /*
  * conf: the configuration model. A struct conf is complete and immutable once loaded.
  *
- * Scalars live in ONE table, conf/options.def, which makes the struct members, the loader, the checks, the defaults
- * and (through a test) the manual page. Lists (listen, databases, users) are read by conf/load.c.
+ * Scalars live in ONE table, conf/options.def, which makes the struct members, the loader, the
+ * checks, the defaults and (through a test) the manual page. Lists (listen, databases, users) are
+ * read by conf/load.c.
  *
  * Times are held in microseconds (`_us`), sizes in bytes (`_bytes`).
  */
@@ -14,49 +15,52 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "conf/log.h"
+
 /* Longest database and user names, with the final NUL. PostgreSQL's own limit is 63 bytes. */
 #define CONF_NAME_SIZE 64
 
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
-/* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user databases. */
+/* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user
+ * databases. */
 enum auth_type { AUTH_TRUST, AUTH_ANY };
 
 struct conf_listen {
-	char *host;	     /* numeric address or "*"; NULL for a Unix socket */
-	char *path;	     /* directory of the Unix socket ("@name" = abstract); NULL for TCP */
-	uint16_t port;	     /* TCP port, or the number in .s.PGSQL.<port> */
-	unsigned int mode;   /* permission bits of the Unix socket */
-	int line;	     /* where it stands in the file */
+	char *host;	   /* numeric address or "*"; NULL for a Unix socket */
+	char *path;	   /* directory of the Unix socket ("@name" = abstract); NULL for TCP */
+	uint16_t port;	   /* TCP port, or the number in .s.PGSQL.<port> */
+	unsigned int mode; /* permission bits of the Unix socket */
+	int line;	   /* where it stands in the file */
 };
 
 struct conf_database {
-	char *name;	 /* what clients ask for; "*" is the fallback */
-	char *host;	 /* name, numeric address, or directory starting with '/' or '@' */
-	char *dbname;	 /* name at the server; NULL = what the client asked for */
-	char *user;	 /* forced user; NULL = the client's */
-	char *password;	 /* for the forced user; NULL = from users */
+	char *name;	/* what clients ask for; "*" is the fallback */
+	char *host;	/* name, numeric address, or directory starting with '/' or '@' */
+	char *dbname;	/* name at the server; NULL = what the client asked for */
+	char *user;	/* forced user; NULL = the client's */
+	char *password; /* for the forced user; NULL = from users */
 	uint16_t port;
-	int pool_mode;	 /* enum pool_mode, or -1 = inherit */
-	int pool_size;	 /* or -1 = inherit */
+	int pool_mode; /* enum pool_mode, or -1 = inherit */
+	int pool_size; /* or -1 = inherit */
 	int line;
 };
 
 struct conf_user {
 	char *name;
-	char *password;	 /* may be NULL */
-	int pool_mode;	 /* or -1 = inherit */
-	int pool_size;	 /* or -1 = inherit */
+	char *password; /* may be NULL */
+	int pool_mode;	/* or -1 = inherit */
+	int pool_size;	/* or -1 = inherit */
 	int line;
 };
 
 struct conf {
 	char *path;
-#define OPT_INT(name, def, min, max, help)    int name;
-#define OPT_BOOL(name, def, help)	      bool name;
-#define OPT_TIME(name, def, min, max, help)   int64_t name##_us;
-#define OPT_SIZE(name, def, min, max, help)   int64_t name##_bytes;
-#define OPT_STRING(name, def, help)	      char *name;
+#define OPT_INT(name, def, min, max, help)     int name;
+#define OPT_BOOL(name, def, help)	       bool name;
+#define OPT_TIME(name, def, min, max, help)    int64_t name##_us;
+#define OPT_SIZE(name, def, min, max, help)    int64_t name##_bytes;
+#define OPT_STRING(name, def, help)	       char *name;
 #define OPT_ENUM(name, type, def, words, help) enum type name;
 #include "conf/options.def"
 	struct conf_listen *listen;
@@ -68,8 +72,9 @@ struct conf {
 };
 
 /*
- * Reads and checks a file. Every error is written to `err` as "FILE:LINE: KEY: what is wrong and what would be
- * right", one a line, all of them and not only the first. Returns NULL if there was any. Free with conf_free.
+ * Reads and checks a file. Every error is written to `err` as "FILE:LINE: KEY: what is wrong and
+ * what would be right", one a line, all of them and not only the first. Returns NULL if there was
+ * any. Free with conf_free.
  */
 struct conf *conf_load(const char *path, FILE *err);
 void conf_free(struct conf *);
@@ -78,8 +83,10 @@ void conf_free(struct conf *);
 const struct conf_database *conf_database(const struct conf *, const char *name);
 /* The entry for a user name: exact match only, or NULL. */
 const struct conf_user *conf_user(const struct conf *, const char *name);
-/* What is in force for a (database, user): user before database before global. `user` may be NULL. */
-enum pool_mode conf_pool_mode(const struct conf *, const struct conf_database *, const struct conf_user *);
+/* What is in force for a (database, user): user before database before global. `user` may be NULL.
+ */
+enum pool_mode conf_pool_mode(
+    const struct conf *, const struct conf_database *, const struct conf_user *);
 int conf_pool_size(const struct conf *, const struct conf_database *, const struct conf_user *);
 
 /* <run_dir>/pgdrove.stats, malloc'd. */
@@ -87,7 +94,8 @@ char *conf_stats_path(const char *run_dir);
 
 const char *pool_mode_name(enum pool_mode);
 
-/* "500ms", "30s", "5min", "2h", "1d", "100us" or a bare number of seconds. 0 or -1 (malformed or overflow). */
+/* "500ms", "30s", "5min", "2h", "1d", "100us" or a bare number of seconds. 0 or -1 (malformed or
+ * overflow). */
 int conf_parse_time(const char *text, int64_t *us);
 /* "16kB", "1MB", "2GB" or a bare number of bytes. 0 or -1. */
 int conf_parse_size(const char *text, int64_t *bytes);

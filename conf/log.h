@@ -1,11 +1,11 @@
 /*
  * log: one line per event, one write(2) per line.
  *
- * Lines go to stderr until log_open() names a file. Several processes append to the same file: O_APPEND and a
- * single write keep lines whole. An `x` at the end of a name means "no errno text".
+ * Lines go to stderr until log_open() names a file. Several processes append to the same file:
+ * O_APPEND and a single write keep lines whole. An `x` at the end of a name means "no errno text".
  *
- * Three exits: log_warn (go on), fatal (the environment is wrong: exit 1), panic (our bug: abort with a core).
- * Bytes from the network must never reach panic.
+ * Three exits: log_warn (go on), fatal (the environment is wrong: exit 1), panic (our bug: abort
+ * with a core). Bytes from the network must never reach panic.
  */
 #ifndef CONF_LOG_H
 #define CONF_LOG_H
@@ -14,7 +14,8 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
 
-/* Appends to `path` from now on; NULL or "" is stderr. 0, or -1 with errno and the old target kept. */
+/* Appends to `path` from now on; NULL or "" is stderr. 0, or -1 with errno and the old target kept.
+ */
 int log_open(const char *path);
 
 /* Opens the same path again (after rotation). 0, or -1 with errno and the old file kept. */

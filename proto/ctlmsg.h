@@ -1,6 +1,7 @@
 /*
- * ctlmsg: the messages between our own processes, fixed size, over SOCK_SEQPACKET. Master <-> worker on the control
- * socket; worker -> worker (with at most one fd) on the inbox. Pure bytes here; senders live in master/ and worker/.
+ * ctlmsg: the messages between our own processes, fixed size, over SOCK_SEQPACKET. Master <->
+ * worker on the control socket; worker -> worker (with at most one fd) on the inbox. Pure bytes
+ * here; senders live in master/ and worker/.
  */
 #ifndef PROTO_CTLMSG_H
 #define PROTO_CTLMSG_H
@@ -11,15 +12,18 @@
 
 enum ctlmsg_type {
 	CTL_READY = 1, /* worker -> master: I serve */
-	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline, monotonic us */
+	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline,
+			  monotonic us */
 	CTL_STOP,      /* master -> worker: leave now */
 	CTL_REOPEN,    /* master -> worker: reopen the log */
-	CTL_DEATH,     /* master -> worker: worker arg32, incarnation arg64, is dead; also "try accept now" */
-	CTL_GIVE,      /* inbox, with fd: slot arg32 comes to you */
-	CTL_ASK,       /* inbox: the sender needs a backend of pool arg32 */
-	CTL_WAKE,      /* inbox: room in pool arg32, look at your queue */
-	CTL_CANCEL,    /* inbox: cancel the query of client row arg32, whose key the sender has checked; arg64 = ticket */
-	CTL_CANCELED,  /* inbox: the cancel with ticket arg64 is done */
+	CTL_DEATH,  /* master -> worker: worker arg32, incarnation arg64, is dead; also "try accept
+		       now" */
+	CTL_GIVE,   /* inbox, with fd: slot arg32 comes to you */
+	CTL_ASK,    /* inbox: the sender needs a backend of pool arg32 */
+	CTL_WAKE,   /* inbox: room in pool arg32, look at your queue */
+	CTL_CANCEL, /* inbox: cancel the query of client row arg32, whose key the sender has
+		       checked; arg64 = ticket */
+	CTL_CANCELED, /* inbox: the cancel with ticket arg64 is done */
 	CTL_TYPES
 };
 
@@ -32,7 +36,8 @@ struct ctlmsg {
 	uint32_t to_incarnation;   /* stale receivers drop it; 0 = any */
 	uint32_t arg32;
 	uint64_t arg64;
-	uint8_t payload[2048];	   /* per type: CTL_CANCEL the client's secret, CTL_GIVE session facts (parameters) */
+	uint8_t payload[2048]; /* per type: CTL_CANCEL the client's secret, CTL_GIVE session facts
+				  (parameters) */
 	uint32_t payload_len;
 };
 

@@ -1,6 +1,7 @@
 /*
- * scram: SCRAM-SHA-256 as a client (RFC 5802, 7677; PostgreSQL's SASL chapter), and PostgreSQL's MD5 answer.
- * Hashes by OpenSSL. The expensive step (PBKDF2) can be kept in a scram_keys by the caller.
+ * scram: SCRAM-SHA-256 as a client (RFC 5802, 7677; PostgreSQL's SASL chapter), and PostgreSQL's
+ * MD5 answer. Hashes by OpenSSL. The expensive step (PBKDF2) can be kept in a scram_keys by the
+ * caller.
  */
 #ifndef PROTO_SCRAM_H
 #define PROTO_SCRAM_H
@@ -9,10 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCRAM_KEY	   32
-#define SCRAM_SALT_MAX	   64
-#define SCRAM_MESSAGE_MAX  1024
-#define SCRAM_ITERATIONS_MAX 1000000 /* more is refused: a hostile server must not stall the loop */
+#define SCRAM_KEY	     32
+#define SCRAM_SALT_MAX	     64
+#define SCRAM_MESSAGE_MAX    1024
+#define SCRAM_ITERATIONS_MAX 1000000 /* more is refused: a hostile server must not stall the loop  \
+				      */
 
 /* Derived from (password, salt, iterations): reusable for every login with the same three. */
 struct scram_keys {
@@ -33,15 +35,17 @@ struct scram_client {
 /* Writes client-first-message (gs2 "n,,") into out. `nonce` NULL = random. Length or -1. */
 int scram_client_first(struct scram_client *, const char *nonce, char *out, size_t size);
 /*
- * Reads server-first-message, writes client-final-message. `cache` (may be NULL) is used when salt and iterations
- * match and refreshed when not. Length, or -1 with a reason in `why` (a static string).
+ * Reads server-first-message, writes client-final-message. `cache` (may be NULL) is used when salt
+ * and iterations match and refreshed when not. Length, or -1 with a reason in `why` (a static
+ * string).
  */
-int scram_client_final(struct scram_client *, const char *password, struct scram_keys *cache, const char *server_first,
-    size_t len, char *out, size_t size, const char **why);
+int scram_client_final(struct scram_client *, const char *password, struct scram_keys *cache,
+    const char *server_first, size_t len, char *out, size_t size, const char **why);
 /* Verifies server-final-message: proof that the server knows the password too. */
 bool scram_client_verify(struct scram_client *, const char *server_final, size_t len);
 
-/* "md5" + md5(md5(password + user) + salt) in hex, 35 chars + NUL. 0 or -1 (OpenSSL without MD5). */
+/* "md5" + md5(md5(password + user) + salt) in hex, 35 chars + NUL. 0 or -1 (OpenSSL without MD5).
+ */
 int scram_md5(const char *user, const char *password, const uint8_t salt[4], char out[36]);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * startup: a client's first packet, taken apart without trust. Pure; strings point into the caller's packet.
+ * startup: a client's first packet, taken apart without trust. Pure; strings point into the
+ * caller's packet.
  */
 #ifndef PROTO_STARTUP_H
 #define PROTO_STARTUP_H
@@ -7,9 +8,9 @@
 #include "proto/wire.h"
 
 enum startup_kind {
-	STARTUP_MORE,	  /* not complete yet: `need` says how many bytes it will have (at least 8) */
-	STARTUP_BAD,	  /* `error` says why */
-	STARTUP_SSL,	  /* answer one byte, then read the next first packet */
+	STARTUP_MORE, /* not complete yet: `need` says how many bytes it will have (at least 8) */
+	STARTUP_BAD,  /* `error` says why */
+	STARTUP_SSL,  /* answer one byte, then read the next first packet */
 	STARTUP_GSSENC,
 	STARTUP_CANCEL,
 	STARTUP_SESSION
@@ -23,10 +24,11 @@ struct startup_param {
 };
 
 struct startup {
-	uint32_t len;	      /* bytes of the whole packet, once known */
-	uint32_t protocol;    /* as asked, e.g. 0x00030002 */
-	bool negotiate;	      /* NegotiateProtocolVersion is owed: minor too new or unknown _pq_ options */
-	int32_t cancel_pid;   /* STARTUP_CANCEL */
+	uint32_t len;	   /* bytes of the whole packet, once known */
+	uint32_t protocol; /* as asked, e.g. 0x00030002 */
+	bool
+	    negotiate; /* NegotiateProtocolVersion is owed: minor too new or unknown _pq_ options */
+	int32_t cancel_pid; /* STARTUP_CANCEL */
 	const uint8_t *cancel_key;
 	size_t cancel_key_len;
 	const char *user;     /* NULL if absent or empty */
@@ -41,14 +43,18 @@ struct startup {
 	char error[128];
 };
 
-/* `avail` bytes of the connection's beginning. A length word over WIRE_STARTUP_MAX is STARTUP_BAD at once. */
+/* `avail` bytes of the connection's beginning. A length word over WIRE_STARTUP_MAX is STARTUP_BAD
+ * at once. */
 enum startup_kind startup_parse(const uint8_t *p, size_t avail, struct startup *);
 
-/* The NegotiateProtocolVersion answer: newest minor 3.2, and the _pq_ options we do not know (all). */
+/* The NegotiateProtocolVersion answer: newest minor 3.2, and the _pq_ options we do not know (all).
+ */
 void startup_negotiate(struct wire_out *, const struct startup *);
 
-/* Walks `-c name=value` and `--name=value` in an options string (backslash escapes as PostgreSQL's). Calls fn for
- * each; returns 0, or -1 at the first thing that is neither, or when fn returns non-zero. */
-int startup_options(const char *options, int (*fn)(void *arg, const char *name, const char *value), void *arg);
+/* Walks `-c name=value` and `--name=value` in an options string (backslash escapes as
+ * PostgreSQL's). Calls fn for each; returns 0, or -1 at the first thing that is neither, or when fn
+ * returns non-zero. */
+int startup_options(
+    const char *options, int (*fn)(void *arg, const char *name, const char *value), void *arg);
 
 #endif

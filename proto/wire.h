@@ -1,8 +1,9 @@
 /*
- * wire: PostgreSQL protocol 3 framing (protocol-message-formats chapter). Pure bytes: no fds, no globals, no malloc.
+ * wire: PostgreSQL protocol 3 framing (protocol-message-formats chapter). Pure bytes: no fds, no
+ * globals, no malloc.
  *
- * A message is type:1, length:4 (network order, counts itself, not the type), body. The first packet of a client has
- * no type byte.
+ * A message is type:1, length:4 (network order, counts itself, not the type), body. The first
+ * packet of a client has no type byte.
  */
 #ifndef PROTO_WIRE_H
 #define PROTO_WIRE_H
@@ -13,12 +14,12 @@
 
 #define WIRE_HEADER 5
 
-#define WIRE_CODE_CANCEL  80877102U
-#define WIRE_CODE_SSL	  80877103U
-#define WIRE_CODE_GSSENC  80877104U
-#define WIRE_PROTO_3_0	  0x00030000U
-#define WIRE_PROTO_3_2	  0x00030002U
-#define WIRE_STARTUP_MAX  10000U /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
+#define WIRE_CODE_CANCEL 80877102U
+#define WIRE_CODE_SSL	 80877103U
+#define WIRE_CODE_GSSENC 80877104U
+#define WIRE_PROTO_3_0	 0x00030000U
+#define WIRE_PROTO_3_2	 0x00030002U
+#define WIRE_STARTUP_MAX 10000U /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
 
 enum wire_result {
 	WIRE_OK,
@@ -27,7 +28,8 @@ enum wire_result {
 };
 
 /* Reads the header of a typed message: *len is the whole length, type byte included (so >= 5). */
-enum wire_result wire_header(const uint8_t *p, size_t avail, uint32_t max, uint8_t *type, uint32_t *len);
+enum wire_result wire_header(
+    const uint8_t *p, size_t avail, uint32_t max, uint8_t *type, uint32_t *len);
 
 /* Is `type` a message a logged-in frontend / a backend may send? */
 bool wire_frontend_type(uint8_t type);
@@ -37,8 +39,8 @@ uint32_t wire_get32(const uint8_t *p);
 void wire_put32(uint8_t *p, uint32_t v);
 
 /*
- * A writer into a caller's array: puts past the end set `failed` and write nothing, so that one check at the end
- * is enough. wire_begin/wire_end frame a message.
+ * A writer into a caller's array: puts past the end set `failed` and write nothing, so that one
+ * check at the end is enough. wire_begin/wire_end frame a message.
  */
 struct wire_out {
 	uint8_t *base;
@@ -84,10 +86,12 @@ uint32_t wire_get_int32(struct wire_in *);
 const uint8_t *wire_get_bytes(struct wire_in *, size_t n);
 const char *wire_get_string(struct wire_in *); /* NUL-terminated inside the body, or NULL */
 
-/* A field of an ErrorResponse or NoticeResponse body ('S', 'V', 'C', 'M', 'D', 'H', ...), or NULL. */
+/* A field of an ErrorResponse or NoticeResponse body ('S', 'V', 'C', 'M', 'D', 'H', ...), or NULL.
+ */
 const char *wire_error_field(const void *body, size_t len, char field);
 
-/* Quotes a string literal for SET: '...' with '' (and E'..' for backslashes). Length or 0 if it does not fit. */
+/* Quotes a string literal for SET: '...' with '' (and E'..' for backslashes). Length or 0 if it
+ * does not fit. */
 size_t wire_quote_literal(const char *value, char *out, size_t size);
 
 #endif

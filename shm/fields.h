@@ -1,61 +1,64 @@
 /*
  * fields: every number of the statistics segment, defined once.
  *
- * X(name, kind, unit, help): the name is also the struct member, the name in `pgdrove stat --get`, the console column
- * and the metric's stem. COUNTERs only grow (over a worker's deaths too: the successor goes on in the same row);
- * GAUGEs are the present state and are zeroed by the master when their worker dies.
+ * X(name, kind, unit, help): the name is also the struct member, the name in `pgdrove stat --get`,
+ * the console column and the metric's stem. COUNTERs only grow (over a worker's deaths too: the
+ * successor goes on in the same row); GAUGEs are the present state and are zeroed by the master
+ * when their worker dies.
  */
 #ifndef SHM_FIELDS_H
 #define SHM_FIELDS_H
 
 /* A row per worker; the steward has the last. */
-#define STATS_WORKER_FIELDS(X)                                                                                 \
-	X(pid, GAUGE, "pid", "process id, 0 = not running")                                                    \
-	X(incarnation, GAUGE, "count", "number of this worker's life, counted from 1")                         \
-	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining")                                   \
-	X(started_us, GAUGE, "us", "monotonic time of the process's start")                                    \
-	X(heartbeat_us, GAUGE, "us", "monotonic time of the last turn of its loop")                            \
-	X(clients, GAUGE, "count", "connected clients, those logging in included")                             \
-	X(clients_active, GAUGE, "count", "clients that hold a backend")                                       \
-	X(clients_waiting, GAUGE, "count", "clients in a queue for a backend")                                 \
-	X(backends, GAUGE, "count", "connections to PostgreSQL")                                               \
-	X(backends_idle, GAUGE, "count", "of these, idle in a pool")                                           \
-	X(buffers, GAUGE, "count", "buffers with bytes in flight")                                             \
-	X(restarts, COUNTER, "count", "times this worker was replaced after a death")                          \
-	X(accepts, COUNTER, "count", "connections accepted")                                                   \
-	X(logins, COUNTER, "count", "clients logged in")                                                       \
-	X(login_failures, COUNTER, "count", "clients refused or lost before they were logged in")              \
-	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")                   \
-	X(cancel_requests, COUNTER, "count", "cancel requests received")                                       \
-	X(cancels_sent, COUNTER, "count", "cancel requests passed on to PostgreSQL")                           \
-	X(orphans_claimed, COUNTER, "count", "backends of dead workers taken over by the janitor")             \
-	X(orphans_freed, COUNTER, "count", "of these, confirmed gone and freed")                               \
-	X(ledger_stalls, COUNTER, "count", "times the table's mutex could not be had in time")                 \
-	X(ledger_repairs, COUNTER, "count", "times the table was repaired after a death inside the mutex")     \
+#define STATS_WORKER_FIELDS(X)                                                                     \
+	X(pid, GAUGE, "pid", "process id, 0 = not running")                                        \
+	X(incarnation, GAUGE, "count", "number of this worker's life, counted from 1")             \
+	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining")                       \
+	X(started_us, GAUGE, "us", "monotonic time of the process's start")                        \
+	X(heartbeat_us, GAUGE, "us", "monotonic time of the last turn of its loop")                \
+	X(clients, GAUGE, "count", "connected clients, those logging in included")                 \
+	X(clients_active, GAUGE, "count", "clients that hold a backend")                           \
+	X(clients_waiting, GAUGE, "count", "clients in a queue for a backend")                     \
+	X(backends, GAUGE, "count", "connections to PostgreSQL")                                   \
+	X(backends_idle, GAUGE, "count", "of these, idle in a pool")                               \
+	X(buffers, GAUGE, "count", "buffers with bytes in flight")                                 \
+	X(restarts, COUNTER, "count", "times this worker was replaced after a death")              \
+	X(accepts, COUNTER, "count", "connections accepted")                                       \
+	X(logins, COUNTER, "count", "clients logged in")                                           \
+	X(login_failures, COUNTER, "count", "clients refused or lost before they were logged in")  \
+	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")       \
+	X(cancel_requests, COUNTER, "count", "cancel requests received")                           \
+	X(cancels_sent, COUNTER, "count", "cancel requests passed on to PostgreSQL")               \
+	X(orphans_claimed, COUNTER, "count", "backends of dead workers taken over by the janitor") \
+	X(orphans_freed, COUNTER, "count", "of these, confirmed gone and freed")                   \
+	X(ledger_stalls, COUNTER, "count", "times the table's mutex could not be had in time")     \
+	X(ledger_repairs, COUNTER, "count",                                                        \
+	    "times the table was repaired after a death inside the mutex")                         \
 	X(loop_turns, COUNTER, "count", "turns of the event loop")
 
 /* A row per (pool, worker): one writer each. */
-#define STATS_POOL_FIELDS(X)                                                                                   \
-	X(cl_active, GAUGE, "count", "clients that hold a backend")                                            \
-	X(cl_waiting, GAUGE, "count", "clients in the queue for a backend")                                    \
-	X(cl_idle, GAUGE, "count", "clients that are connected and need no backend")                           \
-	X(sv_active, GAUGE, "count", "backends that serve a client")                                           \
-	X(sv_idle, GAUGE, "count", "idle backends")                                                            \
-	X(sv_login, GAUGE, "count", "backends being connected")                                                \
-	X(sv_cleaning, GAUGE, "count", "backends being reset or closed")                                       \
-	X(oldest_wait_us, GAUGE, "us", "monotonic time since when the head of the queue waits, 0 = nobody")    \
-	X(xact_count, COUNTER, "count", "transactions")                                                        \
-	X(query_count, COUNTER, "count", "queries: Query, FunctionCall and Execute messages")                  \
-	X(bytes_received, COUNTER, "bytes", "bytes read from clients")                                         \
-	X(bytes_sent, COUNTER, "bytes", "bytes written to clients")                                            \
-	X(xact_time_us, COUNTER, "us", "time backends were held by clients")                                   \
-	X(wait_time_us, COUNTER, "us", "time clients waited for a backend")                                    \
-	X(wait_count, COUNTER, "count", "times a client had to wait for a backend")                            \
-	X(wait_timeouts, COUNTER, "count", "waits ended by query_wait_timeout")                                \
-	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                                     \
-	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                                     \
-	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                                \
-	X(sv_given, COUNTER, "count", "backends given to another worker")                                      \
+#define STATS_POOL_FIELDS(X)                                                                       \
+	X(cl_active, GAUGE, "count", "clients that hold a backend")                                \
+	X(cl_waiting, GAUGE, "count", "clients in the queue for a backend")                        \
+	X(cl_idle, GAUGE, "count", "clients that are connected and need no backend")               \
+	X(sv_active, GAUGE, "count", "backends that serve a client")                               \
+	X(sv_idle, GAUGE, "count", "idle backends")                                                \
+	X(sv_login, GAUGE, "count", "backends being connected")                                    \
+	X(sv_cleaning, GAUGE, "count", "backends being reset or closed")                           \
+	X(oldest_wait_us, GAUGE, "us",                                                             \
+	    "monotonic time since when the head of the queue waits, 0 = nobody")                   \
+	X(xact_count, COUNTER, "count", "transactions")                                            \
+	X(query_count, COUNTER, "count", "queries: Query, FunctionCall and Execute messages")      \
+	X(bytes_received, COUNTER, "bytes", "bytes read from clients")                             \
+	X(bytes_sent, COUNTER, "bytes", "bytes written to clients")                                \
+	X(xact_time_us, COUNTER, "us", "time backends were held by clients")                       \
+	X(wait_time_us, COUNTER, "us", "time clients waited for a backend")                        \
+	X(wait_count, COUNTER, "count", "times a client had to wait for a backend")                \
+	X(wait_timeouts, COUNTER, "count", "waits ended by query_wait_timeout")                    \
+	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
+	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
+	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \
+	X(sv_given, COUNTER, "count", "backends given to another worker")                          \
 	X(sv_received, COUNTER, "count", "backends received from another worker")
 
 enum stats_worker_state { STATS_DOWN, STATS_STARTING, STATS_SERVING, STATS_DRAINING };

@@ -1,9 +1,10 @@
 /*
  * ledger: who owns which backend, and the limits. The only code that changes a slot's word.
  *
- * Under the table's mutex: attach, detach, reserve, free, claim's counting. Without it: everything on the
- * transaction path (idle, busy, hand, adopt). LEDGER_BUSY means that the mutex could not be had within
- * LEDGER_WAIT_US (its holder is dumping core, say): nothing was changed, try again from a timer.
+ * Under the table's mutex: attach, detach, reserve, free, claim's counting. Without it: everything
+ * on the transaction path (idle, busy, hand, adopt). LEDGER_BUSY means that the mutex could not be
+ * had within LEDGER_WAIT_US (its holder is dumping core, say): nothing was changed, try again from
+ * a timer.
  */
 #ifndef SHM_LEDGER_H
 #define SHM_LEDGER_H
@@ -23,20 +24,21 @@ enum ledger_result {
 /* What a slot says about its backend; enough to cancel its query or to adopt the connection. */
 struct ledger_backend {
 	uint32_t pool;
-	int32_t pid;			/* BackendKeyData; 0 = not known yet */
-	uint32_t key_len;		/* 0 = no key */
+	int32_t pid;	  /* BackendKeyData; 0 = not known yet */
+	uint32_t key_len; /* 0 = no key */
 	uint8_t key[TABLE_KEY_BYTES];
 	uint32_t addr_len;
-	struct sockaddr_storage addr;	/* the server address we connected to */
-	int64_t opened_us;		/* monotonic time of the connection's birth */
+	struct sockaddr_storage addr; /* the server address we connected to */
+	int64_t opened_us;	      /* monotonic time of the connection's birth */
 };
 
 /*
- * Finds or makes the pool entry for (db, user) and marks it as used by this worker; *pool is its index. The limit is
- * stored. Each attach is undone by one detach; an entry nobody is attached to and that has no slot may be reused.
+ * Finds or makes the pool entry for (db, user) and marks it as used by this worker; *pool is its
+ * index. The limit is stored. Each attach is undone by one detach; an entry nobody is attached to
+ * and that has no slot may be reused.
  */
-enum ledger_result ledger_attach(struct table *, struct table_self, const char *db, const char *user, uint32_t limit,
-    uint32_t *pool);
+enum ledger_result ledger_attach(struct table *, struct table_self, const char *db,
+    const char *user, uint32_t limit, uint32_t *pool);
 enum ledger_result ledger_detach(struct table *, struct table_self, uint32_t pool);
 /* Names of a pool entry; false if it is not in use. Buffers of CONF_NAME_SIZE. */
 bool ledger_pool_name(const struct table *, uint32_t pool, char *db, char *user);
@@ -55,7 +57,8 @@ enum ledger_result ledger_free(struct table *, struct table_self, uint32_t slot)
 
 /* IDLE|BUSY -> HANDED(to). Owner only, before the fd is sent; remembers the giver. */
 void ledger_hand(struct table *, struct table_self, uint32_t slot, struct table_self to);
-/* HANDED(me) -> BUSY(me). False if the word no longer says so: then close the fd that came with it. */
+/* HANDED(me) -> BUSY(me). False if the word no longer says so: then close the fd that came with it.
+ */
 bool ledger_adopt(struct table *, struct table_self, uint32_t slot);
 /* HANDED -> BUSY(me) by the giver, when the send failed. False if it was claimed meanwhile. */
 bool ledger_take_back(struct table *, struct table_self, uint32_t slot, struct table_self to);
@@ -65,13 +68,14 @@ uint64_t ledger_word(const struct table *, uint32_t slot);
 uint64_t ledger_read(const struct table *, uint32_t slot, struct ledger_backend *b);
 
 /*
- * Steward only: the next slot at or after *from whose owner is dead (also HANDED to a dead worker, HANDED by a dead
- * giver for longer than LEDGER_HANDED_US, or COOLING of a dead steward) becomes COOLING(self). Returns the slot or
- * TABLE_NONE at the end; *was receives the state it had, *from the place to go on. `now_us` is monotonic time.
+ * Steward only: the next slot at or after *from whose owner is dead (also HANDED to a dead worker,
+ * HANDED by a dead giver for longer than LEDGER_HANDED_US, or COOLING of a dead steward) becomes
+ * COOLING(self). Returns the slot or TABLE_NONE at the end; *was receives the state it had, *from
+ * the place to go on. `now_us` is monotonic time.
  */
 #define LEDGER_HANDED_US 1000000
-uint32_t ledger_claim_orphan(struct table *, struct table_self, int64_t now_us, uint32_t *from,
-    enum slot_state *was);
+uint32_t ledger_claim_orphan(
+    struct table *, struct table_self, int64_t now_us, uint32_t *from, enum slot_state *was);
 
 /* Counters of the table itself, for statistics. */
 struct ledger_health {

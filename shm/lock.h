@@ -1,8 +1,9 @@
 /*
  * lock: a robust, process-shared, error-checking mutex with bounded waits.
  *
- * The holder may die at any instruction. The next taker is told (LOCK_REPAIR) and must rebuild what the mutex guards
- * before lock_repaired(). Inside: no system call, no malloc, no log, bounded loops.
+ * The holder may die at any instruction. The next taker is told (LOCK_REPAIR) and must rebuild what
+ * the mutex guards before lock_repaired(). Inside: no system call, no malloc, no log, bounded
+ * loops.
  */
 #ifndef SHM_LOCK_H
 #define SHM_LOCK_H
@@ -11,9 +12,9 @@
 #include <stdint.h>
 
 enum lock_result {
-	LOCK_OK,	/* held */
-	LOCK_REPAIR,	/* held, and the last holder died: repair, then lock_repaired() */
-	LOCK_BUSY	/* not held: the wait ran out; degrade and count a stall */
+	LOCK_OK,     /* held */
+	LOCK_REPAIR, /* held, and the last holder died: repair, then lock_repaired() */
+	LOCK_BUSY    /* not held: the wait ran out; degrade and count a stall */
 };
 
 struct lock {
@@ -28,7 +29,8 @@ enum lock_result lock_take(struct lock *, uint32_t wait_us);
 void lock_repaired(struct lock *);
 void lock_drop(struct lock *);
 
-/* A child dies holding a mutex; 0 if we then see EOWNERDEAD within a second, -1 if this platform cannot be trusted. */
+/* A child dies holding a mutex; 0 if we then see EOWNERDEAD within a second, -1 if this platform
+ * cannot be trusted. */
 int lock_selftest(void);
 
 #endif

@@ -1,8 +1,9 @@
 /*
- * repair: rebuilds everything derived from the words (free list, counts per pool, pool use), and checks it.
+ * repair: rebuilds everything derived from the words (free list, counts per pool, pool use), and
+ * checks it.
  *
- * repair_rebuild runs under the mutex after LOCK_REPAIR; it is idempotent, harmless when nothing is broken, and may
- * itself be killed at any instruction: the next holder starts it again.
+ * repair_rebuild runs under the mutex after LOCK_REPAIR; it is idempotent, harmless when nothing is
+ * broken, and may itself be killed at any instruction: the next holder starts it again.
  */
 #ifndef SHM_REPAIR_H
 #define SHM_REPAIR_H
@@ -13,8 +14,9 @@
 
 void repair_rebuild(struct table *);
 
-/* Takes the lock (repairing if needed) and compares derived data with the words. Number of violations; each is
- * written to `err` if given. For tests and `make check`; bounded by the table's size. -1 if the lock was busy. */
+/* Takes the lock (repairing if needed) and compares derived data with the words. Number of
+ * violations; each is written to `err` if given. For tests and `make check`; bounded by the table's
+ * size. -1 if the lock was busy. */
 int repair_check(struct table *, FILE *err);
 
 #endif

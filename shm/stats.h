@@ -1,13 +1,15 @@
 /*
  * stats: the named, self-describing statistics segment.
  *
- * A file on tmpfs, mode 0640, written under a temporary name and renamed into place. Layout: header, section table,
- * field table, rows; all offsets, no pointers; readers need no C struct (shm/stats.c's head describes the format byte
- * by byte). Every row has exactly one writer: its worker, or the master while that worker is dead. Writers use
- * relaxed 64-bit atomic stores; readers sum; there is no lock and no retry.
+ * A file on tmpfs, mode 0640, written under a temporary name and renamed into place. Layout:
+ * header, section table, field table, rows; all offsets, no pointers; readers need no C struct
+ * (shm/stats.c's head describes the format byte by byte). Every row has exactly one writer: its
+ * worker, or the master while that worker is dead. Writers use relaxed 64-bit atomic stores;
+ * readers sum; there is no lock and no retry.
  *
- * Sections: "worker" (one row per worker, the steward last), "pool" (pools x workers rows, row = pool * workers + w),
- * "pool_name" (one row per pool: in use, database, user; written by ledger_attach's caller through stats_pool_name).
+ * Sections: "worker" (one row per worker, the steward last), "pool" (pools x workers rows, row =
+ * pool * workers + w), "pool_name" (one row per pool: in use, database, user; written by
+ * ledger_attach's caller through stats_pool_name).
  */
 #ifndef SHM_STATS_H
 #define SHM_STATS_H
@@ -38,9 +40,11 @@ struct stats; /* a process-local handle on the mapping */
 
 enum stats_state { STATS_BOOTING = 1, STATS_READY, STATS_STOPPING, STATS_STOPPED };
 
-/* Master: creates `path` (mode 0640). `workers` counts the steward. NULL with errno. Inherited by fork. */
+/* Master: creates `path` (mode 0640). `workers` counts the steward. NULL with errno. Inherited by
+ * fork. */
 struct stats *stats_create(const char *path, uint32_t workers, uint32_t pools);
-/* Readers: maps read-only and checks magic, version and sizes. NULL with a message in `why`. Never blocks. */
+/* Readers: maps read-only and checks magic, version and sizes. NULL with a message in `why`. Never
+ * blocks. */
 struct stats *stats_open(const char *path, char *why, size_t why_size);
 void stats_close(struct stats *);
 
@@ -60,8 +64,8 @@ int64_t stats_start_time(const struct stats *);	      /* unix time, us */
 /* Master only, after reaping worker `w`: zeroes the gauges of all its rows, keeps its counters. */
 void stats_worker_gone(struct stats *, uint32_t w);
 
-/* Names a pool for readers; idempotent for the same names. Other names than before: the pool's rows start from zero
- * (nobody is attached to the entry then). */
+/* Names a pool for readers; idempotent for the same names. Other names than before: the pool's rows
+ * start from zero (nobody is attached to the entry then). */
 void stats_pool_name(struct stats *, uint32_t pool, const char *db, const char *user);
 /* False if the pool was never named. Buffers of CONF_NAME_SIZE. */
 bool stats_pool_names(const struct stats *, uint32_t pool, char *db, char *user);
@@ -70,8 +74,8 @@ bool stats_pool_names(const struct stats *, uint32_t pool, char *db, char *user)
 static inline void
 stats_add(_Atomic uint64_t *field, uint64_t n)
 {
-	atomic_store_explicit(field, atomic_load_explicit(field, memory_order_relaxed) + n,
-	    memory_order_relaxed);
+	atomic_store_explicit(
+	    field, atomic_load_explicit(field, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
 static inline void

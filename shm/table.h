@@ -1,9 +1,10 @@
 /*
- * table: the anonymous shared mapping made before the first fork: worker entries, backend slots, pools, clients.
+ * table: the anonymous shared mapping made before the first fork: worker entries, backend slots,
+ * pools, clients.
  *
- * Never named, never remapped, never shared between two binaries. The layout is private to shm/; others use the
- * functions here and in ledger.h. All functions may be called by any process unless a comment says otherwise; the
- * master takes no lock.
+ * Never named, never remapped, never shared between two binaries. The layout is private to shm/;
+ * others use the functions here and in ledger.h. All functions may be called by any process unless
+ * a comment says otherwise; the master takes no lock.
  */
 #ifndef SHM_TABLE_H
 #define SHM_TABLE_H
@@ -15,10 +16,11 @@
 
 #include "conf/conf.h"
 
-#define TABLE_NONE	   UINT32_MAX /* "no such index" */
-#define TABLE_KEY_BYTES	   256	      /* longest cancel key of protocol 3.2 */
-#define TABLE_CLIENT_KEY   32	      /* bytes of the secret we give to 3.2 clients; 3.0 clients get the first 4 */
-#define TABLE_WELCOME_BYTES 4096      /* cached ParameterStatus messages of a pool */
+#define TABLE_NONE	UINT32_MAX /* "no such index" */
+#define TABLE_KEY_BYTES 256	   /* longest cancel key of protocol 3.2 */
+#define TABLE_CLIENT_KEY                                                                           \
+	32 /* bytes of the secret we give to 3.2 clients; 3.0 clients get the first 4 */
+#define TABLE_WELCOME_BYTES 4096 /* cached ParameterStatus messages of a pool */
 
 struct table;
 
@@ -35,13 +37,16 @@ struct table_self {
 	uint32_t incarnation;
 };
 
-/* Maps and initialises; runs lock_selftest(). NULL with errno (ENOTRECOVERABLE if the self-test failed). */
+/* Maps and initialises; runs lock_selftest(). NULL with errno (ENOTRECOVERABLE if the self-test
+ * failed). */
 struct table *table_create(const struct table_shape *);
 /* Unmaps: tests only; a running instance keeps its table to the end. */
 void table_destroy(struct table *);
 const struct table_shape *table_shape(const struct table *);
 
-/* --- workers ------------------------------------------------------------------------------------------------ */
+/* --- workers
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Master only, before forking worker `w`: the next incarnation (never 0), live from now on. */
 uint32_t table_worker_start(struct table *, uint32_t w);
@@ -50,29 +55,35 @@ void table_worker_gone(struct table *, uint32_t w);
 /* The live incarnation of worker `w`, 0 if it is dead. */
 uint32_t table_worker_live(const struct table *, uint32_t w);
 
-/* --- clients: one row per logged-in client, written by the worker that serves it ------------------------------- */
+/* --- clients: one row per logged-in client, written by the worker that serves it
+ * ------------------------------- */
 
 /*
- * Takes a free row (compare-and-swap, no lock): the exact limit max_client_conn. Returns its index or TABLE_NONE.
- * `key` receives TABLE_CLIENT_KEY random bytes, the secret of this session; *pid receives the number to show the
- * client in BackendKeyData: positive, it encodes the row and extra random bits.
+ * Takes a free row (compare-and-swap, no lock): the exact limit max_client_conn. Returns its index
+ * or TABLE_NONE. `key` receives TABLE_CLIENT_KEY random bytes, the secret of this session; *pid
+ * receives the number to show the client in BackendKeyData: positive, it encodes the row and extra
+ * random bits.
  */
 uint32_t table_client_take(struct table *, struct table_self, int32_t *pid, uint8_t *key);
 void table_client_give(struct table *, struct table_self, uint32_t row);
 /*
- * Who serves the client that this cancel key was given to? Compares in constant time; `len` is 4 or TABLE_CLIENT_KEY
- * and must be the form the client was given (take() notes nothing: both forms are accepted). True if it matches a
- * live row; *owner is then its worker and *row the row.
+ * Who serves the client that this cancel key was given to? Compares in constant time; `len` is 4 or
+ * TABLE_CLIENT_KEY and must be the form the client was given (take() notes nothing: both forms are
+ * accepted). True if it matches a live row; *owner is then its worker and *row the row.
  */
 bool table_client_find(const struct table *, int32_t pid, const uint8_t *key, size_t len,
     struct table_self *owner, uint32_t *row);
-/* Frees rows whose worker is dead. Called by the steward after a death and at its start. Returns how many. */
+/* Frees rows whose worker is dead. Called by the steward after a death and at its start. Returns
+ * how many. */
 uint32_t table_client_sweep(struct table *);
 
-/* --- pools ------------------------------------------------------------------------------------------------------ */
+/* --- pools
+ * ------------------------------------------------------------------------------------------------------
+ */
 
-/* Stores the concatenated ParameterStatus messages every client of this pool gets at login; last writer wins, readers
- * never see a mixture (sequence counter with bounded retries, even again after repair). Too long = not stored, -1. */
+/* Stores the concatenated ParameterStatus messages every client of this pool gets at login; last
+ * writer wins, readers never see a mixture (sequence counter with bounded retries, even again after
+ * repair). Too long = not stored, -1. */
 int table_welcome_put(struct table *, uint32_t pool, const void *bytes, size_t len);
 /* Copies it into buf (TABLE_WELCOME_BYTES). Returns the length, 0 if there is none. */
 size_t table_welcome_get(const struct table *, uint32_t pool, void *buf);

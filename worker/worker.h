@@ -1,6 +1,6 @@
 /*
- * worker: the one entry point the master knows. Called in a freshly forked child (signal mask and dispositions reset,
- * fds that are not ours closed); never returns.
+ * worker: the one entry point the master knows. Called in a freshly forked child (signal mask and
+ * dispositions reset, fds that are not ours closed); never returns.
  *
  * The steward is the same process without listeners: it sweeps after dead workers.
  */
@@ -14,21 +14,22 @@
 #include "shm/stats.h"
 #include "shm/table.h"
 
-/* Exit codes the master understands: 0 = left on request, WORKER_EXIT_CONFIG = no use to start it again. */
+/* Exit codes the master understands: 0 = left on request, WORKER_EXIT_CONFIG = no use to start it
+ * again. */
 #define WORKER_EXIT_CONFIG 78
 
 struct worker_boot {
 	const struct conf *conf;
 	struct table *table;
 	struct stats *stats;
-	struct table_self self;	  /* index and incarnation; the steward's index is nworkers */
-	uint32_t nworkers;	  /* without the steward; table_shape()->workers = nworkers + 1 */
+	struct table_self self; /* index and incarnation; the steward's index is nworkers */
+	uint32_t nworkers;	/* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
-	int control_fd;		  /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
-	const int *listen_fds;	  /* non-blocking listening sockets */
+	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
+	const int *listen_fds; /* non-blocking listening sockets */
 	size_t nlisten;
-	int inbox_fd;		  /* our end to read, SOCK_SEQPACKET, non-blocking; outlives us */
-	const int *inbox_peers;	  /* [nworkers + 1] ends to write to, non-blocking; [self] too */
+	int inbox_fd;		/* our end to read, SOCK_SEQPACKET, non-blocking; outlives us */
+	const int *inbox_peers; /* [nworkers + 1] ends to write to, non-blocking; [self] too */
 };
 
 _Noreturn void worker_main(const struct worker_boot *);
