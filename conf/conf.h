@@ -81,7 +81,7 @@ void conf_free(struct conf *);
 
 /* The entry for a database name: exact match, else "*", else NULL. Owned by the conf. */
 const struct conf_database *conf_database(const struct conf *, const char *name);
-/* The entry for a user name: exact match only, or NULL. */
+/* The entry for a user name: exact match, else "*", else NULL. */
 const struct conf_user *conf_user(const struct conf *, const char *name);
 /* What is in force for a (database, user): user before database before global. `user` may be NULL.
  */
