@@ -1,0 +1,330 @@
+/*
+ * conn: sockets and buffers. See conn.h for the rules.
+ *
+ * Called by client, backend, relay, cancel. Owns its fd and its buffers. Failures are returned, never logged: the
+ * caller knows whose connection it is. No memory for a buffer is fatal: the master starts a successor.
+ */
+#include "worker/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "conf/log.h"
+#include "worker/state.h"
+
+#define BUF_KEEP 128 /* free buffers kept for reuse */
+
+static struct {
+	uint32_t cap;
+	uint32_t used, nfree;
+	struct buf *free;
+} pool;
+
+void
+buf_init(size_t cap)
+{
+	pool.cap = (uint32_t)cap;
+}
+
+uint32_t
+buf_cap(void)
+{
+	return pool.cap;
+}
+
+uint32_t
+buf_used(void)
+{
+	return pool.used;
+}
+
+struct buf *
+buf_get(void)
+{
+	struct buf *b = pool.free;
+
+	if (b != NULL) {
+		pool.free = b->next;
+		pool.nfree--;
+	} else if ((b = malloc(sizeof(*b) + pool.cap)) == NULL)
+		fatal("buffer");
+	b->next = NULL;
+	b->head = b->fwd = b->tail = 0;
+	pool.used++;
+	return b;
+}
+
+void
+buf_put(struct buf *b)
+{
+	pool.used--;
+	if (pool.nfree >= BUF_KEEP) {
+		free(b);
+		return;
+	}
+	b->next = pool.free;
+	pool.free = b;
+	pool.nfree++;
+}
+
+static void
+conn_tune(int fd)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (wk->conf->tcp_keepalive)
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+int
+conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t))
+{
+	uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET | (is_unix ? 0 : EPOLLOUT);
+
+	memset(c, 0, sizeof(*c));
+	c->src.fd = fd;
+	c->src.fn = fn;
+	c->is_unix = is_unix;
+	c->armed_out = !is_unix;
+	if (!is_unix)
+		conn_tune(fd);
+	if (loop_add(&c->src, events) == 0)
+		return 0;
+	c->src.fd = -1;
+	return -1;
+}
+
+static void
+chain_free(struct buf **b)
+{
+	while (*b != NULL) {
+		struct buf *next = (*b)->next;
+		buf_put(*b);
+		*b = next;
+	}
+}
+
+int
+conn_detach(struct conn *c)
+{
+	int fd = c->src.fd;
+
+	ENSURE(c->in == NULL && c->out == NULL);
+	loop_del(&c->src);
+	c->src.fd = -1;
+	return fd;
+}
+
+void
+conn_close(struct conn *c)
+{
+	chain_free(&c->in);
+	chain_free(&c->out);
+	if (c->src.fd == -1)
+		return;
+	loop_del(&c->src);
+	close(c->src.fd);
+	c->src.fd = -1;
+}
+
+bool
+conn_note(struct conn *c, uint32_t events)
+{
+	bool writable = c->blocked && (events & EPOLLOUT) != 0;
+
+	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+		c->readable = true;
+	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+		c->hup = true;
+	if (writable || (c->blocked && c->hup))
+		c->blocked = false;
+	return writable;
+}
+
+void
+conn_trim(struct conn *c)
+{
+	struct buf *b = c->in;
+
+	if (b == NULL)
+		return;
+	if (b->head == b->tail) {
+		c->in = NULL;
+		buf_put(b);
+	} else if (b->tail == pool.cap && b->head > 0) {
+		memmove(b->data, b->data + b->head, b->tail - b->head);
+		b->fwd -= b->head;
+		b->tail -= b->head;
+		b->head = 0;
+	}
+}
+
+bool
+conn_can_recv(const struct conn *c)
+{
+	return c->readable && (c->in == NULL || c->in->tail < pool.cap);
+}
+
+int
+conn_recv(struct conn *c)
+{
+	struct buf *b;
+	size_t room;
+	ssize_t n;
+
+	if (c->in == NULL)
+		c->in = buf_get();
+	b = c->in;
+	room = pool.cap - b->tail;
+	if (room == 0)
+		return 0;
+	do
+		n = recv(c->src.fd, b->data + b->tail, room, 0);
+	while (n == -1 && errno == EINTR);
+	if (n > 0) {
+		b->tail += (uint32_t)n;
+		if ((size_t)n < room && !c->hup)
+			c->readable = false;
+		return (int)n;
+	}
+	c->readable = false;
+	if (n == -1 && errno == EAGAIN) {
+		conn_trim(c);
+		return 0;
+	}
+	if (n == 0)
+		errno = 0;
+	return -1;
+}
+
+void
+conn_put(struct conn *c, const void *bytes, size_t n)
+{
+	const uint8_t *p = bytes;
+	struct buf **tail = &c->out;
+
+	while (*tail != NULL && (*tail)->next != NULL)
+		tail = &(*tail)->next;
+	while (n > 0) {
+		size_t part;
+		if (*tail != NULL && (*tail)->tail == pool.cap)
+			tail = &(*tail)->next;
+		if (*tail == NULL)
+			*tail = buf_get();
+		part = pool.cap - (*tail)->tail;
+		if (part > n)
+			part = n;
+		memcpy((*tail)->data + (*tail)->tail, p, part);
+		(*tail)->tail += (uint32_t)part;
+		p += part;
+		n -= part;
+	}
+}
+
+void
+conn_put_rest(struct conn *dst, struct conn *src)
+{
+	struct buf *b = src->in;
+
+	if (b == NULL || b->fwd == b->head)
+		return;
+	conn_put(dst, b->data + b->head, b->fwd - b->head);
+	b->head = b->fwd;
+	conn_trim(src);
+}
+
+/* Takes `n` sent bytes off the chain; returns how many were not the chain's. */
+static size_t
+chain_sent(struct conn *c, size_t n)
+{
+	while (c->out != NULL) {
+		struct buf *b = c->out;
+		size_t have = b->tail - b->head;
+		if (n < have) {
+			b->head += (uint32_t)n;
+			return 0;
+		}
+		n -= have;
+		c->out = b->next;
+		buf_put(b);
+	}
+	return n;
+}
+
+#define IOV_PER_SEND 8
+
+static size_t
+fill_iov(struct conn *dst, struct conn *src, struct iovec *iov, int *count)
+{
+	size_t total = 0;
+	struct buf *b;
+	int i = 0;
+
+	for (b = dst->out; b != NULL && i < IOV_PER_SEND - 1; b = b->next, i++) {
+		iov[i] = (struct iovec){b->data + b->head, b->tail - b->head};
+		total += iov[i].iov_len;
+	}
+	if (b == NULL && src != NULL && src->in != NULL && src->in->fwd > src->in->head) {
+		iov[i] = (struct iovec){
+		    src->in->data + src->in->head, src->in->fwd - src->in->head};
+		total += iov[i++].iov_len;
+	}
+	*count = i;
+	return total;
+}
+
+static void
+conn_block(struct conn *c)
+{
+	c->blocked = true;
+	if (c->armed_out)
+		return;
+	c->armed_out = true;
+	(void)loop_mod(&c->src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+enum conn_sent
+conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
+{
+	struct iovec iov[IOV_PER_SEND];
+	struct msghdr msg = {.msg_iov = iov};
+	size_t total;
+	ssize_t n;
+	int count;
+
+	if (dst->blocked)
+		return CONN_BLOCKED;
+	while ((total = fill_iov(dst, src, iov, &count)) > 0) {
+		if (count == 1) {
+			n = send(dst->src.fd, iov[0].iov_base, total, MSG_NOSIGNAL);
+		} else {
+			msg.msg_iovlen = (size_t)count;
+			n = sendmsg(dst->src.fd, &msg, MSG_NOSIGNAL);
+		}
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno != EAGAIN)
+			return CONN_BROKEN;
+		if (n > 0) {
+			size_t rest = chain_sent(dst, (size_t)n);
+			if (rest > 0)
+				src->in->head += (uint32_t)rest;
+			if (sent != NULL)
+				*sent += (uint64_t)n;
+		}
+		if (n == -1 || (size_t)n < total) {
+			conn_block(dst);
+			return CONN_BLOCKED;
+		}
+	}
+	if (src != NULL)
+		conn_trim(src);
+	return CONN_SENT;
+}

@@ -1,0 +1,78 @@
+/*
+ * conn: a connected socket with the bytes in flight on it; clients and backends embed one.
+ *
+ * Buffers come from a pool and are attached only while they hold bytes. `in` holds what was received:
+ * [head, fwd) is parsed and may be sent on, [fwd, tail) is not looked at yet. `out` is a chain of bytes of our own
+ * making (or a detached rest of a reply) that must reach this socket before anything relayed does.
+ *
+ * Edge-triggered rules: a short read means drained, so no read is made to see EAGAIN; a short write means full, so
+ * `blocked` stays set until EPOLLOUT. TCP sockets are registered once for both; a Unix socket asks for EPOLLOUT only
+ * after its first short write, because the kernel would report it for every byte the peer reads.
+ */
+#ifndef WORKER_CONN_H
+#define WORKER_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worker/loop.h"
+
+struct buf {
+	struct buf *next;
+	uint32_t head, fwd, tail;
+	uint8_t data[];
+};
+
+/* Buffer capacity for this process, set once. */
+void buf_init(size_t cap);
+uint32_t buf_cap(void);
+struct buf *buf_get(void);
+void buf_put(struct buf *);
+/* Buffers attached somewhere. */
+uint32_t buf_used(void);
+
+struct conn {
+	struct loop_source src;
+	struct buf *in;
+	struct buf *out;
+	uint32_t left;	   /* bytes of the current incoming message still to come */
+	bool discard : 1;  /* ... and they are to be dropped */
+	bool readable : 1; /* the kernel may hold bytes that we have not read */
+	bool hup : 1;	   /* the peer closed its side: read to the end */
+	bool blocked : 1;  /* the kernel's send buffer is full */
+	bool is_unix : 1;
+	bool armed_out : 1;
+};
+
+/* Takes the fd: non-blocking already; sets TCP options; registers. 0 or -1 with errno (fd then still the caller's). */
+int conn_open(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
+/* Closes the fd and drops the buffers. Safe to call twice. */
+void conn_close(struct conn *);
+/* Deregisters and returns the fd without closing it; there must be no buffer. */
+int conn_detach(struct conn *);
+
+/* Notes what an event says: readable, hup, blocked. True if the socket became writable again. */
+bool conn_note(struct conn *, uint32_t events);
+
+/* One recv into `in`. > 0 bytes; 0 = nothing now or no room; -1 = closed by the peer (errno 0) or broken (errno). */
+int conn_recv(struct conn *);
+/* Gives the buffer back if it is empty, moves a rest to its front if there is no room behind it. */
+void conn_trim(struct conn *);
+/* True if a recv would make sense: something may be there and there is room. */
+bool conn_can_recv(const struct conn *);
+
+/* Appends to `out`. */
+void conn_put(struct conn *, const void *bytes, size_t n);
+/* Moves [head, fwd) of src's buffer to dst's `out`: the reply's rest no longer needs src. */
+void conn_put_rest(struct conn *dst, struct conn *src);
+
+enum conn_sent {
+	CONN_SENT,    /* nothing is left to send */
+	CONN_BLOCKED, /* wait for EPOLLOUT */
+	CONN_BROKEN   /* errno */
+};
+/* Sends dst's `out`, then src's [head, fwd) (src may be NULL), in one call where possible. */
+enum conn_sent conn_send(struct conn *dst, struct conn *src, uint64_t *sent);
+
+#endif
