@@ -8,7 +8,7 @@
 #include "proto/wire.h"
 
 enum startup_kind {
-	STARTUP_MORE, /* not complete yet: `need` says how many bytes it will have (at least 8) */
+	STARTUP_MORE, /* not complete yet: `len` says how many bytes it will have (at least 8) */
 	STARTUP_BAD,  /* `error` says why */
 	STARTUP_SSL,  /* answer one byte, then read the next first packet */
 	STARTUP_GSSENC,
@@ -44,16 +44,21 @@ struct startup {
 };
 
 /* `avail` bytes of the connection's beginning. A length word over WIRE_STARTUP_MAX is STARTUP_BAD
- * at once. */
+ * at once. Strings point into p. */
 enum startup_kind startup_parse(const uint8_t *p, size_t avail, struct startup *);
 
-/* The NegotiateProtocolVersion answer: newest minor 3.2, and the _pq_ options we do not know (all).
+/*
+ * The NegotiateProtocolVersion answer: the version that will be spoken (the asked one, at most 3.2)
+ * and the _pq_ options we do not know (all).
  */
 void startup_negotiate(struct wire_out *, const struct startup *);
 
-/* Walks `-c name=value` and `--name=value` in an options string (backslash escapes as
- * PostgreSQL's). Calls fn for each; returns 0, or -1 at the first thing that is neither, or when fn
- * returns non-zero. */
+/*
+ * Walks `-c name=value` and `--name=value` in an options string (backslash escapes and dashes in
+ * names as PostgreSQL's). Calls fn for each, with strings that live during the call; returns 0, or
+ * -1 at the first thing that is neither, when fn returns non-zero, or when it is longer than any
+ * startup packet.
+ */
 int startup_options(
     const char *options, int (*fn)(void *arg, const char *name, const char *value), void *arg);
 
