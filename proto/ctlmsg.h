@@ -36,9 +36,9 @@ struct ctlmsg {
 	uint32_t to_incarnation;   /* stale receivers drop it; 0 = any */
 	uint32_t arg32;
 	uint64_t arg64;
+	uint32_t payload_len;  /* before the payload: only its used part travels */
 	uint8_t payload[2048]; /* per type: CTL_CANCEL the client's secret, CTL_GIVE session facts
 				  (parameters) */
-	uint32_t payload_len;
 };
 
 void ctlmsg_init(struct ctlmsg *, enum ctlmsg_type, uint32_t from, uint32_t from_incarnation);
