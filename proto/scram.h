@@ -10,11 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCRAM_KEY	     32
-#define SCRAM_SALT_MAX	     64
-#define SCRAM_MESSAGE_MAX    1024
-#define SCRAM_ITERATIONS_MAX 1000000 /* more is refused: a hostile server must not stall the loop  \
-				      */
+#define SCRAM_KEY	  32
+#define SCRAM_SALT_MAX	  64
+#define SCRAM_MESSAGE_MAX 1024
+
+/* More is refused: a hostile server must not stall the loop. */
+#define SCRAM_ITERATIONS_MAX 1000000
 
 /* Derived from (password, salt, iterations): reusable for every login with the same three. */
 struct scram_keys {
