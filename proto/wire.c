@@ -342,7 +342,9 @@ wire_get_int16(struct wire_in *in)
 {
 	const uint8_t *p = wire_get_bytes(in, 2);
 
-	return p == NULL ? 0 : (uint16_t)(p[0] << 8 | p[1]);
+	if (p == NULL)
+		return 0;
+	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
 uint32_t
