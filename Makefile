@@ -16,7 +16,7 @@ CC := gcc
 endif
 
 # --- packages: one line naming what is missing ---------------------------------------------------------------------
-PKGS      := openssl libconfig libbsd-overlay
+PKGS      := openssl libconfig libbsd
 DEBS      := libssl-dev libconfig-dev libbsd-dev libcmocka-dev libpq-dev pkg-config
 NOBUILD   := help clean fmt fmt-check distclean uninstall
 ifneq ($(filter-out $(NOBUILD),$(or $(MAKECMDGOALS),all)),)
@@ -24,12 +24,15 @@ ifneq ($(shell pkg-config --exists $(PKGS) cmocka libpq 2>/dev/null && echo yes)
 $(error missing development packages: apt-get install $(DEBS))
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -pthread
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -lm -pthread
 TEST_CFLAGS := $(shell pkg-config --cflags cmocka libpq)
 TEST_LIBS   := $(shell pkg-config --libs cmocka libpq)
 endif
 
 # --- flags ------------------------------------------------------------------------------------------------------------
+ifneq ($(filter clang fuzz,$(MODE)),)
+override CC := clang
+endif
 IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wnull-dereference \

@@ -65,6 +65,8 @@ uint32_t table_worker_live(const struct table *, uint32_t w);
  * random bits.
  */
 uint32_t table_client_take(struct table *, struct table_self, int32_t *pid, uint8_t *key);
+/* The secret of our own row. */
+void table_client_key(const struct table *, uint32_t row, uint8_t key[TABLE_CLIENT_KEY]);
 void table_client_give(struct table *, struct table_self, uint32_t row);
 /*
  * Who serves the client that this cancel key was given to? Compares in constant time; `len` is 4 or

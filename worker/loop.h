@@ -9,7 +9,7 @@
 #define WORKER_LOOP_H
 
 #include <sys/epoll.h>
-#include <sys/queue.h>
+#include <bsd/sys/queue.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,154 @@
+/*
+ * boot: opens what an instance needs before it forks.
+ *
+ * Called by master.c. The order matters: who we shall be, then the log (so that errors have a
+ * place), run_dir, the locks (so that a second instance touches nothing), the listeners, and only
+ * then, as the unprivileged account, shared memory. Every failure is one line for the operator.
+ */
+#include "master/boot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf/log.h"
+#include "master/limits.h"
+#include "master/signals.h"
+
+static int
+open_log(struct master *m, struct why *why)
+{
+	const char *path = m->conf->log_file;
+	int rc;
+
+	log_set_level(m->conf->log_level);
+	if (path[0] == '\0')
+		return 0;
+	if (privs_enter(&m->privs, path, why) == -1)
+		return -1;
+	rc = log_open(path);
+	if (rc == 0 && privs_own(&m->privs, path) == -1)
+		log_warn("cannot give %s to %s", path, m->privs.user);
+	privs_leave(&m->privs);
+	return rc == 0 ? 0 : why_set(why, "log_file %s: %s", path, strerror(errno));
+}
+
+/* Only a directory of our own making is given away: run_dir could name /run itself. */
+static int
+make_run_dir(struct master *m, struct why *why)
+{
+	const char *dir = m->conf->run_dir;
+
+	if (mkdir(dir, 0755) == -1) {
+		if (errno == EEXIST)
+			return 0;
+		return why_set(why, "run_dir %s: %s", dir, strerror(errno));
+	}
+	if (privs_own(&m->privs, dir) == -1)
+		return why_set(
+		    why, "cannot give run_dir %s to %s: %s", dir, m->privs.user, strerror(errno));
+	return 0;
+}
+
+static int
+make_stats(struct master *m, struct why *why)
+{
+	char *path;
+
+	path = conf_stats_path(m->conf->run_dir);
+	if (path == NULL)
+		return why_set(why, "out of memory");
+	m->kit.stats = stats_create(path, m->nchildren, (uint32_t)m->conf->max_pools);
+	if (m->kit.stats == NULL)
+		(void)why_set(why, "statistics segment %s: %s", path, strerror(errno));
+	free(path);
+	return m->kit.stats != NULL ? 0 : -1;
+}
+
+static int
+make_table(struct master *m, struct why *why)
+{
+	const struct table_shape shape = {
+	    .workers = m->nchildren,
+	    .slots = (uint32_t)m->conf->max_backends,
+	    .pools = (uint32_t)m->conf->max_pools,
+	    .clients = (uint32_t)m->conf->max_client_conn,
+	};
+
+	m->kit.table = table_create(&shape);
+	if (m->kit.table != NULL)
+		return 0;
+	if (errno == ENOTRECOVERABLE)
+		return why_set(why, "robust mutexes do not work on this system: refusing to run");
+	return why_set(why, "shared table: %s", strerror(errno));
+}
+
+static int
+make_children(struct master *m, struct why *why)
+{
+	struct child *child;
+	uint32_t w;
+
+	m->children = calloc(m->nchildren, sizeof *m->children);
+	if (m->children == NULL)
+		return why_set(why, "out of memory");
+	for (w = 0; w < m->nchildren; w++) {
+		child = &m->children[w];
+		child->control_fd = -1;
+		child->steward = w == m->nworkers;
+		if (child->steward)
+			(void)snprintf(child->name, sizeof child->name, "steward");
+		else
+			(void)snprintf(child->name, sizeof child->name, "worker %u", w);
+	}
+	if (spawn_inboxes(&m->kit) == -1)
+		return why_set(why, "inboxes: %s", strerror(errno));
+	return 0;
+}
+
+static void
+fill_kit(struct master *m)
+{
+	m->kit.conf = m->conf;
+	m->kit.nworkers = m->nworkers;
+	m->kit.listeners = &m->listeners;
+	m->kit.pidfile = &m->pidfile;
+	m->kit.signal_fd = m->signal_fd;
+	m->kit.ready_fd = m->ready_fd;
+}
+
+int
+boot_begin(struct master *m, struct why *why)
+{
+	if (privs_lookup(&m->privs, m->conf->user, why) == -1 || open_log(m, why) == -1 ||
+	    make_run_dir(m, why) == -1 ||
+	    pidfile_acquire(&m->pidfile, m->conf, &m->privs, why) == -1)
+		return -1;
+	m->nworkers = limits_workers(m->conf);
+	m->nchildren = m->nworkers + 1;
+	limits_raise_nofile(m->conf, m->nworkers);
+	limits_oom_protect();
+	if (listen_open(&m->listeners, m->conf, &m->privs, why) == -1 ||
+	    privs_drop(&m->privs, why) == -1)
+		return -1;
+	if (access(m->conf->run_dir, W_OK | X_OK) == -1)
+		return why_set(why, "run_dir %s cannot be written by %s: %s", m->conf->run_dir,
+		    m->privs.drop ? m->privs.user : "us", strerror(errno));
+	m->signal_fd = signals_open();
+	if (m->signal_fd == -1)
+		return why_set(why, "signalfd: %s", strerror(errno));
+	fill_kit(m);
+	if (make_table(m, why) == -1 || make_stats(m, why) == -1)
+		return -1;
+	return make_children(m, why);
+}
+
+void
+boot_end(struct master *m)
+{
+	listen_close(&m->listeners);
+	pidfile_release(&m->pidfile);
+}

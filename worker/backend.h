@@ -1,0 +1,44 @@
+/*
+ * backend: connections to PostgreSQL: open, log in, run our own queries, clean after a client, close.
+ */
+#ifndef WORKER_BACKEND_H
+#define WORKER_BACKEND_H
+
+#include "worker/objects.h"
+
+/* Starts a connection for a reserved slot (TABLE_NONE: outside the ledger). Reports to the pool by itself. */
+void backend_open(struct pool *, uint32_t slot);
+/* As above for the steward: `ready` is called after login with the backend, or with NULL when it failed. */
+struct backend *backend_open_task(struct pool *, void (*ready)(struct backend *));
+/* A backend received from another worker; NULL and all undone if that is not possible. */
+struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,
+    const uint8_t *facts, size_t len);
+/* Its connection was handed over: forget it here. */
+void backend_given(struct backend *);
+
+void backend_set_idle(struct backend *);
+/* Linked and ready for the relay. */
+void backend_set_active(struct backend *);
+
+/* Runs one simple query of ours; the backend must be clean. `row` may be NULL. */
+void backend_task(struct backend *, const char *sql,
+    void (*row)(struct backend *, const uint8_t *body, size_t len),
+    void (*done)(struct backend *, const uint8_t *error, size_t len));
+
+/* Its client is gone (or leaves): brings it to a clean state and releases it, or closes it. */
+void backend_clean(struct backend *);
+/* A cancel request that was on its way has ended. */
+void backend_cancel_done(struct backend *);
+
+/* Says Terminate where that makes sense and frees the slot when the server has closed. */
+void backend_close(struct backend *, const char *why);
+/* The server's end came or the protocol broke: gone at once. A linked client must have been cut off before. */
+void backend_drop(struct backend *, const char *why);
+
+/* A ParameterStatus body for this backend. Index of the tracked parameter or -1. */
+int backend_parameter(struct backend *, const uint8_t *body, size_t len);
+
+/* True if a query may be running: a cancel makes sense. */
+bool backend_running(const struct backend *);
+
+#endif

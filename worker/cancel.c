@@ -1,0 +1,224 @@
+/*
+ * cancel: see cancel.h.
+ *
+ * Exactness: only the worker that serves a client acts on its cancel, between two events of its loop, so it knows
+ * whether that client holds a backend at this moment. The client that asked is closed when the server has confirmed,
+ * as PostgreSQL does it.
+ */
+#include "worker/cancel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/log.h"
+#include "proto/wire.h"
+#include "worker/backend.h"
+#include "worker/client.h"
+#include "worker/inbox.h"
+
+struct cancel {
+	struct loop_source src;
+	struct timer timer;
+	struct backend *backend; /* NULL = none or gone */
+	struct cancel_ack ack;
+	void (*done)(void *);
+	void *arg;
+	uint8_t packet[12 + TABLE_KEY_BYTES];
+	size_t len;
+	bool sent;
+	LIST_ENTRY(cancel) entry;
+};
+
+/* Clients of ours that wait for an acknowledgement; the ticket is the client's serial. */
+static TAILQ_HEAD(, client) waiting = TAILQ_HEAD_INITIALIZER(waiting);
+
+static void
+acknowledge(const struct cancel_ack *ack)
+{
+	if (ack->worker == TABLE_NONE)
+		return;
+	if (ack->worker == wk->self.worker)
+		cancel_acked(ack->ticket);
+	else
+		inbox_send(ack->worker, CTL_CANCELED, 0, ack->ticket);
+}
+
+static void
+cancel_end(struct cancel *c)
+{
+	struct backend *b = c->backend;
+
+	timer_stop(&c->timer);
+	if (c->src.fd != -1) {
+		loop_del(&c->src);
+		close(c->src.fd);
+		c->src.fd = -1;
+	}
+	if (b != NULL)
+		LIST_REMOVE(c, entry);
+	explicit_bzero(c->packet, sizeof(c->packet));
+	acknowledge(&c->ack);
+	if (c->done != NULL)
+		c->done(c->arg);
+	loop_free_later(c);
+	if (b != NULL)
+		backend_cancel_done(b);
+}
+
+static void
+cancel_timeout(struct timer *t)
+{
+	log_warnx("a cancel request was not taken by the server in time");
+	cancel_end(LOOP_CONTAINER(t, struct cancel, timer));
+}
+
+static void
+cancel_event(struct loop_source *s, uint32_t events)
+{
+	struct cancel *c = LOOP_CONTAINER(s, struct cancel, src);
+	char byte;
+
+	if (!c->sent && (events & EPOLLOUT) != 0) {
+		if (send(s->fd, c->packet, c->len, MSG_NOSIGNAL) != (ssize_t)c->len) {
+			cancel_end(c);
+			return;
+		}
+		c->sent = true;
+		stats_add(&wk->row->cancels_sent, 1);
+	}
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0 || (c->sent && recv(s->fd, &byte, 1, 0) == 0))
+		cancel_end(c);
+}
+
+static void
+cancel_connect(struct cancel *c, const struct ledger_backend *f)
+{
+	struct wire_out w;
+
+	wire_init(&w, c->packet, sizeof(c->packet));
+	wire_cancel(&w, f->pid, f->key, f->key_len);
+	c->len = w.len;
+	c->src.fn = cancel_event;
+	c->src.fd = socket(f->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	timer_set(&c->timer, loop_now() + wk->conf->cancel_wait_timeout_us, cancel_timeout);
+	if (c->src.fd == -1 ||
+	    (connect(c->src.fd, (const struct sockaddr *)&f->addr, f->addr_len) == -1 &&
+		errno != EINPROGRESS) ||
+	    loop_add(&c->src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == -1) {
+		log_warn("cannot send a cancel request to the server");
+		timer_set(&c->timer, loop_now(), cancel_timeout);
+	}
+}
+
+static struct cancel *
+cancel_new(void)
+{
+	struct cancel *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		fatal("cancel request");
+	c->src.fd = -1;
+	c->ack.worker = TABLE_NONE;
+	return c;
+}
+
+void
+cancel_backend(struct backend *b, const struct cancel_ack *ack)
+{
+	struct cancel *c = cancel_new();
+
+	if (ack != NULL)
+		c->ack = *ack;
+	c->backend = b;
+	LIST_INSERT_HEAD(&b->cancels, c, entry);
+	cancel_connect(c, &b->facts);
+}
+
+void
+cancel_facts(const struct ledger_backend *f, void (*done)(void *), void *arg)
+{
+	struct cancel *c = cancel_new();
+
+	c->done = done;
+	c->arg = arg;
+	cancel_connect(c, f);
+}
+
+void
+cancel_forget(struct backend *b)
+{
+	struct cancel *c;
+
+	while ((c = LIST_FIRST(&b->cancels)) != NULL) {
+		LIST_REMOVE(c, entry);
+		c->backend = NULL;
+	}
+}
+
+/* --- the client's side ------------------------------------------------------------------------------------ */
+
+static void
+ack_timeout(struct timer *t)
+{
+	client_close(LOOP_CONTAINER(t, struct client, timer), "cancel request not acknowledged in time");
+}
+
+static uint64_t
+ticket_of(const struct client *c)
+{
+	return (uint64_t)(uintptr_t)c;
+}
+
+void
+cancel_request(struct client *c, int32_t pid, const uint8_t *key, size_t len)
+{
+	struct cancel_ack ack = {wk->self.worker, wk->self.incarnation, ticket_of(c)};
+	struct table_self owner;
+	uint32_t row;
+
+	stats_add(&wk->row->cancel_requests, 1);
+	if (!table_client_find(wk->table, pid, key, len, &owner, &row)) {
+		log_info("cancel request with a key that nobody has");
+		client_close(c, "cancel request");
+		return;
+	}
+	c->state = CLIENT_CANCEL;
+	TAILQ_INSERT_TAIL(&waiting, c, queue);
+	timer_set(&c->timer, loop_now() + 2 * wk->conf->cancel_wait_timeout_us, ack_timeout);
+	if (owner.worker == wk->self.worker)
+		cancel_asked(row, &ack);
+	else if (!inbox_cancel(owner.worker, owner.incarnation, row, ack.ticket))
+		client_close(c, "cancel request: the other worker does not answer");
+}
+
+void
+cancel_asked(uint32_t row, const struct cancel_ack *ack)
+{
+	struct client *c = client_by_row(row);
+
+	if (c == NULL || c->backend == NULL || c->backend->state != BACKEND_ACTIVE ||
+	    !backend_running(c->backend))
+		acknowledge(ack);
+	else
+		cancel_backend(c->backend, ack);
+}
+
+void
+cancel_acked(uint64_t ticket)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &waiting, queue)
+		if (ticket_of(c) == ticket) {
+			client_close(c, "cancel request");
+			return;
+		}
+}
+
+void
+cancel_client_gone(struct client *c)
+{
+	TAILQ_REMOVE(&waiting, c, queue);
+}

@@ -1,0 +1,119 @@
+/*
+ * objects: the three things a worker is made of and how they hang together: pools, clients, backends. The bodies are
+ * here because client, backend, relay and pool work on the same links; each field names the file that writes it.
+ *
+ *   client --- pool --- backend         a client belongs to one pool for life
+ *   client <-> backend                  linked while a transaction (session mode: the session) lasts
+ */
+#ifndef WORKER_OBJECTS_H
+#define WORKER_OBJECTS_H
+
+#include <netinet/in.h>
+#include <bsd/sys/queue.h>
+
+#include "proto/scram.h"
+#include "shm/ledger.h"
+#include "worker/conn.h"
+#include "worker/expect.h"
+#include "worker/params.h"
+#include "worker/state.h"
+
+enum client_state {
+	CLIENT_STARTUP, /* first packets */
+	CLIENT_LOGIN,	/* waits for the pool's welcome (a first backend) */
+	CLIENT_IDLE,	/* logged in, no backend */
+	CLIENT_WAITING, /* in the pool's queue */
+	CLIENT_ACTIVE,	/* linked */
+	CLIENT_CANCEL,	/* a CancelRequest in work: closed when done */
+	CLIENT_CLOSING	/* last words sent, reads to the peer's end so that they arrive */
+};
+
+struct client {
+	struct conn conn;
+	enum client_state state;
+	uint32_t row;	  /* in the client table, TABLE_NONE before login */
+	int32_t pid;	  /* as shown to the client */
+	uint16_t port;	  /* of the peer, 0 = Unix socket */
+	uint8_t addr[16]; /* of the peer, IPv4 mapped */
+	bool long_key;	  /* protocol 3.2 */
+	bool negotiate;	  /* owes NegotiateProtocolVersion */
+	struct pool *pool;
+	struct backend *backend;
+	struct params params;
+	int64_t since_us; /* start of the present wait or of the connection */
+	struct timer timer;
+	TAILQ_ENTRY(client) all;
+	TAILQ_ENTRY(client) queue;
+};
+
+enum backend_state {
+	BACKEND_CONNECTING, /* resolving, connecting */
+	BACKEND_LOGIN,	    /* authentication up to the first ReadyForQuery */
+	BACKEND_IDLE,	    /* in the pool's list */
+	BACKEND_ACTIVE,	    /* linked, the relay has it */
+	BACKEND_TASK,	    /* runs a query of ours: SET, reset, ROLLBACK, the steward's look */
+	BACKEND_DRAINING,   /* its client went away: reads to ReadyForQuery */
+	BACKEND_HELD,	    /* clean, but a cancel request is still on its way to it */
+	BACKEND_CLOSING	    /* Terminate sent, waits for the server's end */
+};
+
+struct cancel;
+LIST_HEAD(cancel_list, cancel);
+
+struct backend {
+	struct conn conn;
+	enum backend_state state;
+	char status; /* of the last ReadyForQuery: I, T, E */
+	bool dirty;  /* session mode: server_reset_query is owed */
+	struct pool *pool;
+	struct client *client;
+	uint32_t slot; /* TABLE_NONE: a connection outside the ledger (the steward's) */
+	struct ledger_backend facts;
+	struct expect expect;
+	struct params params;
+	int64_t since_us; /* linked since */
+	struct timer timer;
+	struct cancel_list cancels; /* on their way to this backend */
+	struct scram_client *scram;
+	char *welcome; /* ParameterStatus messages while logging in */
+	size_t welcome_len;
+	/* BACKEND_TASK: rows may be NULL; done gets the error's body or NULL */
+	void (*task_row)(struct backend *, const uint8_t *body, size_t len);
+	void (*task_done)(struct backend *, const uint8_t *error, size_t len);
+	uint8_t *task_error;
+	size_t task_error_len;
+	struct resolve *resolve;
+	TAILQ_ENTRY(backend) idle;
+	TAILQ_ENTRY(backend) all;
+};
+
+TAILQ_HEAD(client_queue, client);
+TAILQ_HEAD(backend_queue, backend);
+
+struct pool {
+	char db[CONF_NAME_SIZE];
+	char user[CONF_NAME_SIZE];
+	const struct conf_database *conf;
+	const char *password; /* may be NULL; the conf's */
+	enum pool_mode mode;
+	uint32_t index;		 /* in the table */
+	struct stats_pool *row;	 /* ours */
+	struct client_queue waiting;
+	struct client_queue logins;
+	uint32_t nlogins;
+	uint32_t nwaiting;
+	uint32_t nclients;
+	uint32_t nbackends; /* in any state */
+	uint32_t nopening;
+	struct backend_queue idle; /* newest first */
+	struct timer timer;	   /* retry and query_wait_timeout */
+	int64_t retry_us;	   /* no connection attempt before */
+	uint8_t *error;		   /* the last failed login's ErrorResponse, to show to those who wait */
+	size_t error_len;
+	bool welcomed;
+	struct params defaults; /* what the welcome says */
+	struct scram_keys scram;
+	TAILQ_ENTRY(pool) all;
+};
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * resolve: see resolve.h. A name with several addresses: the first is used (host lists come later). Threads block all
+ * signals and never see shared memory.
+ */
+#include "worker/resolve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/log.h"
+#include "worker/loop.h"
+#include "worker/state.h"
+
+struct resolve {
+	char host[256];
+	char port[8];
+	struct resolve **handle; /* NULL = forgotten */
+	resolve_fn *fn;
+	void *arg;
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int rc;
+};
+
+#define CACHE 32
+
+static struct {
+	char host[256];
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int64_t until_us;
+} cache[CACHE];
+static size_t cache_next;
+static int answers[2] = {-1, -1};
+static struct loop_source answers_source = {.fd = -1};
+
+static int
+lookup(struct resolve *r, int flags)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags}, *list;
+
+	r->rc = getaddrinfo(r->host, r->port, &hints, &list);
+	if (r->rc != 0)
+		return r->rc;
+	memcpy(&r->addr, list->ai_addr, list->ai_addrlen);
+	r->len = list->ai_addrlen;
+	freeaddrinfo(list);
+	return 0;
+}
+
+static void *
+lookup_thread(void *arg)
+{
+	struct resolve *r = arg;
+
+	(void)lookup(r, 0);
+	while (write(answers[1], &r, sizeof(r)) == -1 && errno == EINTR)
+		;
+	return NULL;
+}
+
+static void
+set_port(struct sockaddr_storage *ss, const char *port)
+{
+	uint16_t n = htons((uint16_t)strtoul(port, NULL, 10));
+
+	if (ss->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)(void *)ss)->sin6_port = n;
+	else
+		((struct sockaddr_in *)(void *)ss)->sin_port = n;
+}
+
+static void
+answer(struct resolve *r)
+{
+	resolve_fn *fn = r->fn;
+	void *arg = r->arg;
+
+	if (r->rc == 0 && wk->conf->dns_max_ttl_us > 0) {
+		snprintf(cache[cache_next].host, sizeof(cache[0].host), "%s", r->host);
+		cache[cache_next].addr = r->addr;
+		cache[cache_next].len = r->len;
+		cache[cache_next].until_us = loop_now() + wk->conf->dns_max_ttl_us;
+		cache_next = (cache_next + 1) % CACHE;
+	}
+	if (r->handle != NULL) {
+		*r->handle = NULL;
+		if (r->rc == 0)
+			fn(arg, (struct sockaddr *)&r->addr, r->len, NULL);
+		else
+			fn(arg, NULL, 0, gai_strerror(r->rc));
+	}
+	free(r);
+}
+
+static void
+answers_event(struct loop_source *s, uint32_t events)
+{
+	struct resolve *r;
+
+	(void)events;
+	while (read(s->fd, &r, sizeof(r)) == sizeof(r))
+		answer(r);
+}
+
+static void
+start_thread(struct resolve *r)
+{
+	sigset_t all, old;
+	pthread_t thread;
+	int rc;
+
+	if (answers[0] == -1) {
+		if (pipe2(answers, O_CLOEXEC) == -1)
+			fatal("pipe for the resolver");
+		(void)fcntl(answers[0], F_SETFL, O_NONBLOCK);
+		answers_source = (struct loop_source){.fd = answers[0], .fn = answers_event};
+		if (loop_add(&answers_source, EPOLLIN) == -1)
+			fatal("resolver's pipe");
+	}
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&thread, NULL, lookup_thread, r);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc == 0) {
+		pthread_detach(thread);
+		return;
+	}
+	r->rc = EAI_AGAIN;
+	answer(r);
+}
+
+void
+resolve_start(struct resolve **handle, const char *host, uint16_t port, resolve_fn *fn, void *arg)
+{
+	struct resolve *r = calloc(1, sizeof(*r));
+	size_t i;
+
+	if (r == NULL)
+		fatal("resolver");
+	snprintf(r->host, sizeof(r->host), "%s", host);
+	snprintf(r->port, sizeof(r->port), "%u", port);
+	r->handle = handle;
+	r->fn = fn;
+	r->arg = arg;
+	*handle = r;
+	for (i = 0; i < CACHE; i++) {
+		if (cache[i].until_us <= loop_now() || strcmp(cache[i].host, host) != 0)
+			continue;
+		r->addr = cache[i].addr;
+		r->len = cache[i].len;
+		set_port(&r->addr, r->port);
+		answer(r);
+		return;
+	}
+	if (lookup(r, AI_NUMERICHOST | AI_NUMERICSERV) == 0)
+		answer(r);
+	else
+		start_thread(r);
+}
+
+void
+resolve_cancel(struct resolve **handle)
+{
+	if (*handle == NULL)
+		return;
+	(*handle)->handle = NULL;
+	*handle = NULL;
+}

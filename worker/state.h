@@ -1,0 +1,25 @@
+/*
+ * state: what one worker process is. A process is one worker, so there is one `wk`, set up by worker_main before
+ * anything else and constant but for the flags below.
+ */
+#ifndef WORKER_STATE_H
+#define WORKER_STATE_H
+
+#include "worker/worker.h"
+
+struct worker {
+	const struct worker_boot *boot;
+	const struct conf *conf;
+	struct table *table;
+	struct stats *stats;
+	struct stats_worker *row; /* ours; we are its only writer */
+	struct table_self self;
+	bool draining; /* no new work: clients leave at their transaction's border */
+};
+
+extern struct worker *wk;
+
+/* The last client has left while draining, or it may have: looks whether the process can end. */
+void worker_check_done(void);
+
+#endif

@@ -1,0 +1,213 @@
+/*
+ * steward: orphans. A dead worker's backends are claimed (COOLING), a query that may run on them is cancelled with the
+ * key in the slot, and the slot is freed only when pg_stat_activity no longer shows the backend's pid: before that the
+ * connection still counts at PostgreSQL. The look is taken through one connection of the same pool, outside its limit,
+ * one at a time, closed at once. If PostgreSQL cannot be asked, the slots stay counted and the next round tries again.
+ */
+#include "worker/steward.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bsd/sys/queue.h>
+
+#include "conf/log.h"
+#include "proto/wire.h"
+#include "worker/backend.h"
+#include "worker/cancel.h"
+#include "worker/pool.h"
+
+#define ROUND_US      200000
+#define SWEEP_US      1000000
+#define NAMELESS_US   1000000 /* a backend whose pid we never learned: it was logging in and saw our end close */
+#define CANCEL_US     1000000
+#define PIDS_PER_LOOK 200
+
+struct orphan {
+	uint32_t slot;
+	struct ledger_backend facts;
+	int64_t since_us, cancel_us;
+	bool asked; /* is in the look under way */
+	bool alive; /* ... and was seen */
+	TAILQ_ENTRY(orphan) entry;
+};
+
+static TAILQ_HEAD(orphan_list, orphan) orphans = TAILQ_HEAD_INITIALIZER(orphans);
+static struct timer round_timer, sweep_timer;
+static struct pool *look_pool; /* a look is under way */
+
+static void steward_round(struct timer *);
+
+static void
+orphan_free(struct orphan *o)
+{
+	if (ledger_free(wk->table, wk->self, o->slot) != LEDGER_OK)
+		return; /* the next round tries again */
+	log_info("orphaned backend pid %d is gone, its slot is free", (int)o->facts.pid);
+	stats_add(&wk->row->orphans_freed, 1);
+	TAILQ_REMOVE(&orphans, o, entry);
+	free(o);
+}
+
+static void
+orphan_cancel(struct orphan *o)
+{
+	o->cancel_us = loop_now();
+	if (o->facts.pid != 0 && o->facts.key_len > 0)
+		cancel_facts(&o->facts, NULL, NULL);
+}
+
+static void
+claim_all(void)
+{
+	uint32_t from = 0, slot;
+	enum slot_state was;
+
+	while ((slot = ledger_claim_orphan(wk->table, wk->self, loop_now(), &from, &was)) != TABLE_NONE) {
+		struct orphan *o = calloc(1, sizeof(*o));
+		if (o == NULL)
+			fatal("orphan");
+		o->slot = slot;
+		o->since_us = loop_now();
+		(void)ledger_read(wk->table, slot, &o->facts);
+		TAILQ_INSERT_TAIL(&orphans, o, entry);
+		stats_add(&wk->row->orphans_claimed, 1);
+		if (was == SLOT_BUSY || was == SLOT_HANDED || was == SLOT_COOLING)
+			orphan_cancel(o);
+	}
+	(void)table_client_sweep(wk->table);
+	if (!TAILQ_EMPTY(&orphans) && !timer_armed(&round_timer) && look_pool == NULL)
+		timer_set(&round_timer, loop_now() + ROUND_US / 4, steward_round);
+}
+
+/* --- looking ---------------------------------------------------------------------------------------------- */
+
+static void
+look_row(struct backend *b, const uint8_t *body, size_t len)
+{
+	struct wire_in in;
+	const uint8_t *text;
+	char pid[16] = "";
+	struct orphan *o;
+	uint32_t n;
+
+	(void)b;
+	wire_read(&in, body, len);
+	(void)wire_get_int16(&in);
+	n = wire_get_int32(&in);
+	text = n < sizeof(pid) ? wire_get_bytes(&in, n) : NULL;
+	if (text == NULL)
+		return;
+	memcpy(pid, text, n);
+	TAILQ_FOREACH(o, &orphans, entry)
+		if (o->facts.pid == atoi(pid))
+			o->alive = true;
+}
+
+static void
+look_end(void)
+{
+	struct pool *p = look_pool;
+
+	look_pool = NULL;
+	pool_client_gone(p);
+	timer_set(&round_timer, loop_now() + ROUND_US, steward_round);
+}
+
+static void
+look_done(struct backend *b, const uint8_t *error, size_t len)
+{
+	struct orphan *o, *next;
+
+	(void)len;
+	TAILQ_FOREACH_SAFE(o, &orphans, entry, next) {
+		if (!o->asked || error != NULL)
+			continue;
+		if (!o->alive)
+			orphan_free(o);
+		else if (loop_now() - o->cancel_us > CANCEL_US)
+			orphan_cancel(o);
+	}
+	backend_close(b, "the steward has seen enough");
+	look_end();
+}
+
+static void
+look_ready(struct backend *b)
+{
+	char sql[64 + PIDS_PER_LOOK * 12];
+	size_t n;
+	struct orphan *o;
+	int count = 0;
+
+	if (b == NULL) {
+		look_end();
+		return;
+	}
+	n = (size_t)snprintf(sql, sizeof(sql), "SELECT pid FROM pg_stat_activity WHERE pid IN (0");
+	TAILQ_FOREACH(o, &orphans, entry) {
+		o->asked = o->facts.pid != 0 && o->facts.pool == b->pool->index && count < PIDS_PER_LOOK;
+		o->alive = false;
+		if (!o->asked)
+			continue;
+		count++;
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n, ",%d", (int)o->facts.pid);
+	}
+	snprintf(sql + n, sizeof(sql) - n, ")");
+	backend_task(b, sql, look_row, look_done);
+}
+
+static bool
+look_start(struct orphan *o)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	const struct conf_database *d;
+	struct wire_error why;
+
+	if (!ledger_pool_name(wk->table, o->facts.pool, db, user) || (d = conf_database(wk->conf, db)) == NULL)
+		return false;
+	look_pool = pool_get(db, user, d, &why);
+	if (look_pool == NULL)
+		return false;
+	backend_open_task(look_pool, look_ready);
+	return true;
+}
+
+static void
+steward_round(struct timer *t)
+{
+	struct orphan *o, *next;
+
+	(void)t;
+	TAILQ_FOREACH_SAFE(o, &orphans, entry, next)
+		if (o->facts.pid == 0 && loop_now() - o->since_us > NAMELESS_US)
+			orphan_free(o);
+	TAILQ_FOREACH(o, &orphans, entry)
+		if (o->facts.pid != 0 && look_start(o))
+			break;
+	if (o != NULL) { /* the next time another pool's turn */
+		TAILQ_REMOVE(&orphans, o, entry);
+		TAILQ_INSERT_TAIL(&orphans, o, entry);
+	} else if (!TAILQ_EMPTY(&orphans)) {
+		timer_set(&round_timer, loop_now() + ROUND_US, steward_round);
+	}
+}
+
+static void
+steward_sweep(struct timer *t)
+{
+	claim_all();
+	timer_set(t, loop_now() + SWEEP_US, steward_sweep);
+}
+
+void
+steward_death(void)
+{
+	claim_all();
+}
+
+void
+steward_start(void)
+{
+	steward_sweep(&sweep_timer);
+}

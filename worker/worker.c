@@ -1,0 +1,212 @@
+/*
+ * worker: the process's life: set-up, messages of the master, heartbeat, draining, the end. See worker.h.
+ *
+ * States (shown in the statistics): starting, serving, draining. Draining ends when the last client is gone or at the
+ * deadline; then the backends get a moment for their goodbye. The master's death (EOF on the control socket) drains too:
+ * nobody would restart us.
+ */
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <bsd/unistd.h>
+
+#include "conf/log.h"
+#include "proto/ctlmsg.h"
+#include "worker/accept.h"
+#include "worker/client.h"
+#include "worker/inbox.h"
+#include "worker/pool.h"
+#include "worker/steward.h"
+
+#define BEAT_US	   1000000
+#define GOODBYE_US 1000000
+
+static struct worker me;
+struct worker *wk = &me;
+
+static struct loop_source control = {.fd = -1};
+static struct timer beat_timer, drain_timer, end_timer;
+
+static void
+worker_title(void)
+{
+	const char *how = wk->draining ? " draining" : "";
+
+	if (wk->boot->steward)
+		setproctitle("steward%s", how);
+	else
+		setproctitle("worker %u%s (%u clients, %u backends)", wk->self.worker, how, client_count(),
+		    (unsigned int)stats_get(&wk->row->backends));
+}
+
+static void
+before_wait(void)
+{
+	stats_set(&wk->row->heartbeat_us, (uint64_t)loop_now());
+	stats_set(&wk->row->loop_turns, loop_turns());
+	stats_set(&wk->row->buffers, buf_used());
+}
+
+static void
+beat(struct timer *t)
+{
+	worker_title();
+	timer_set(t, loop_now() + BEAT_US, beat);
+}
+
+/* --- leaving ------------------------------------------------------------------------------------------------ */
+
+static void
+end_now(struct timer *t)
+{
+	(void)t;
+	loop_stop();
+}
+
+void
+worker_check_done(void)
+{
+	if (!wk->draining || client_count() > 0 || timer_armed(&end_timer))
+		return;
+	pool_close_idle();
+	timer_set(&end_timer, loop_now() + (stats_get(&wk->row->backends) > 0 ? GOODBYE_US : 0), end_now);
+}
+
+static void
+drain_over(struct timer *t)
+{
+	(void)t;
+	client_drain(true);
+}
+
+static void
+drain(int64_t deadline_us)
+{
+	if (!wk->draining) {
+		wk->draining = true;
+		stats_set(&wk->row->state, STATS_DRAINING);
+		accept_stop();
+		worker_title();
+	}
+	timer_set(&drain_timer, deadline_us, drain_over);
+	client_drain(false);
+	worker_check_done();
+}
+
+/* --- the master's messages -------------------------------------------------------------------------------------- */
+
+static void
+control_message(const struct ctlmsg *m)
+{
+	switch ((enum ctlmsg_type)m->type) {
+	case CTL_DRAIN:
+		drain((int64_t)m->arg64);
+		break;
+	case CTL_STOP:
+		drain(loop_now());
+		break;
+	case CTL_REOPEN:
+		if (log_reopen() == -1)
+			log_warn("cannot reopen the log");
+		break;
+	case CTL_DEATH:
+		if (wk->boot->steward) {
+			steward_death();
+		} else {
+			accept_poke();
+			pool_kick_all();
+		}
+		break;
+	case CTL_READY:
+	case CTL_GIVE:
+	case CTL_ASK:
+	case CTL_WAKE:
+	case CTL_CANCEL:
+	case CTL_CANCELED:
+	case CTL_TYPES:
+		log_warnx("unexpected message %s from the master", ctlmsg_name((enum ctlmsg_type)m->type));
+		break;
+	}
+}
+
+static void
+control_event(struct loop_source *s, uint32_t events)
+{
+	struct ctlmsg m;
+	ssize_t n;
+
+	(void)events;
+	while ((n = recv(s->fd, &m, sizeof(m), MSG_DONTWAIT)) > 0)
+		if (ctlmsg_valid(&m, (size_t)n))
+			control_message(&m);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	log_warnx("the master is gone: draining");
+	loop_del(s);
+	close(s->fd);
+	s->fd = -1;
+	drain(loop_now() + wk->conf->shutdown_timeout_us);
+}
+
+static void
+say_ready(void)
+{
+	struct ctlmsg m;
+
+	ctlmsg_init(&m, CTL_READY, wk->self.worker, wk->self.incarnation);
+	if (send(wk->boot->control_fd, &m, ctlmsg_size(&m), MSG_NOSIGNAL) == -1)
+		log_warn("cannot tell the master that we serve");
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------- */
+
+static void
+set_up(const struct worker_boot *boot)
+{
+	char name[32];
+
+	me = (struct worker){.boot = boot,
+	    .conf = boot->conf,
+	    .table = boot->table,
+	    .stats = boot->stats,
+	    .row = stats_worker(boot->stats, boot->self.worker),
+	    .self = boot->self};
+	if (boot->steward)
+		snprintf(name, sizeof(name), "steward");
+	else
+		snprintf(name, sizeof(name), "worker %u", boot->self.worker);
+	log_set_name(name);
+	loop_init(before_wait);
+	buf_init((size_t)boot->conf->pkt_buf_bytes);
+	client_tables_init();
+	stats_set(&me.row->pid, (uint64_t)getpid());
+	stats_set(&me.row->incarnation, boot->self.incarnation);
+	stats_set(&me.row->started_us, (uint64_t)loop_now());
+	stats_set(&me.row->heartbeat_us, (uint64_t)loop_now());
+	stats_set(&me.row->state, STATS_STARTING);
+}
+
+void
+worker_main(const struct worker_boot *boot)
+{
+	set_up(boot);
+	control = (struct loop_source){.fd = boot->control_fd, .fn = control_event};
+	if (loop_add(&control, EPOLLIN) == -1)
+		fatal("control socket");
+	inbox_open();
+	if (boot->steward)
+		steward_start();
+	else
+		accept_start();
+	stats_set(&me.row->state, STATS_SERVING);
+	beat(&beat_timer);
+	say_ready();
+	loop_run();
+	log_debug("leaving");
+	exit(0);
+}
