@@ -142,7 +142,7 @@ crash: $(CRASH_BINS) ## run the kill sweeps of this MODE
 	@tests/run-all $(CRASH_BINS)
 
 e2e: $(BIN) $(E2E_BINS) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
-	@tests/run-all $(E2E_BINS)
+	@PGDROVE_BIN=$(BIN) tests/run-all $(E2E_BINS) $(wildcard tests/e2e/*.sh)
 
 check: ## everything scripts/check runs, without installing packages
 	scripts/check --no-install

@@ -205,6 +205,7 @@ got_ready(struct expect *x)
 		return false;
 	x->skipping = x->copy_in = false;
 	pop(x, i + 1);
+	pop(x, skip_copy(x, 0)); /* data behind a COPY that failed: the server ignores them */
 	return true;
 }
 
