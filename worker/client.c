@@ -38,10 +38,10 @@ client_name(const struct client *c)
 	static char text[256];
 	char addr[INET6_ADDRSTRLEN] = "unix";
 
-	if (c->port != 0 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)c->addr))
-		inet_ntop(AF_INET, c->addr + 12, addr, sizeof(addr));
+	if (c->port != 0 && IN6_IS_ADDR_V4MAPPED(&c->addr))
+		inet_ntop(AF_INET, c->addr.s6_addr + 12, addr, sizeof(addr));
 	else if (c->port != 0)
-		inet_ntop(AF_INET6, c->addr, addr, sizeof(addr));
+		inet_ntop(AF_INET6, &c->addr, addr, sizeof(addr));
 	snprintf(text, sizeof(text), "client %s/%s@%s:%u", c->pool != NULL ? c->pool->db : "-",
 	    c->pool != NULL ? c->pool->user : "-", addr, c->port);
 	return text;
@@ -52,12 +52,12 @@ note_address(struct client *c, const struct sockaddr_storage *ss)
 {
 	if (ss->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const void *)ss;
-		c->addr[10] = c->addr[11] = 0xff;
-		memcpy(c->addr + 12, &in->sin_addr, 4);
+		c->addr.s6_addr[10] = c->addr.s6_addr[11] = 0xff;
+		memcpy(c->addr.s6_addr + 12, &in->sin_addr, 4);
 		c->port = ntohs(in->sin_port);
 	} else if (ss->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const void *)ss;
-		memcpy(c->addr, &in6->sin6_addr, 16);
+		c->addr = in6->sin6_addr;
 		c->port = ntohs(in6->sin6_port);
 	}
 }

@@ -34,7 +34,7 @@ struct client {
 	uint32_t row;	  /* in the client table, TABLE_NONE before login */
 	int32_t pid;	  /* as shown to the client */
 	uint16_t port;	  /* of the peer, 0 = Unix socket */
-	uint8_t addr[16]; /* of the peer, IPv4 mapped */
+	struct in6_addr addr; /* of the peer, IPv4 mapped */
 	bool long_key;	  /* protocol 3.2 */
 	bool negotiate;	  /* owes NegotiateProtocolVersion */
 	struct pool *pool;
