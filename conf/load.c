@@ -1,8 +1,10 @@
 /*
- * load: reads a configuration file into a struct conf, reporting every error. Scalars are driven by options.def; the
- * lists (listen, databases, users) by the member tables below. Called by main and by tests; owns what conf_free frees.
+ * load: reads a configuration file into a struct conf, reporting every error. Scalars are driven by
+ * options.def; the lists (listen, databases, users) by the member tables below. Called by main and
+ * by tests; owns what conf_free frees.
  *
- * A file that libconfig cannot parse yields libconfig's one error; everything else is checked to the end.
+ * A file that libconfig cannot parse yields libconfig's one error; everything else is checked to
+ * the end.
  */
 #include <errno.h>
 #include <libconfig.h>
@@ -28,12 +30,33 @@ struct option {
 	const char *words; /* ENUM, blank-separated, in the enum's order */
 };
 
-#define OPT_INT(n, d, lo, hi, h)   {.name = #n, .kind = INT, .offset = offsetof(struct conf, n), .min = lo, .max = hi, .number = d},
-#define OPT_BOOL(n, d, h)	   {.name = #n, .kind = BOOL, .offset = offsetof(struct conf, n), .number = d},
-#define OPT_TIME(n, d, lo, hi, h)  {.name = #n, .kind = TIME, .offset = offsetof(struct conf, n##_us), .min = lo, .max = hi, .def = d},
-#define OPT_SIZE(n, d, lo, hi, h)  {.name = #n, .kind = SIZE, .offset = offsetof(struct conf, n##_bytes), .min = lo, .max = hi, .def = d},
-#define OPT_STRING(n, d, h)	   {.name = #n, .kind = STRING, .offset = offsetof(struct conf, n), .def = d},
-#define OPT_ENUM(n, t, d, w, h)	   {.name = #n, .kind = ENUM, .offset = offsetof(struct conf, n), .number = d, .words = w},
+#define OPT_INT(n, d, lo, hi, h)                                                                   \
+	{.name = #n,                                                                               \
+	    .kind = INT,                                                                           \
+	    .offset = offsetof(struct conf, n),                                                    \
+	    .min = lo,                                                                             \
+	    .max = hi,                                                                             \
+	    .number = d},
+#define OPT_BOOL(n, d, h)                                                                          \
+	{.name = #n, .kind = BOOL, .offset = offsetof(struct conf, n), .number = d},
+#define OPT_TIME(n, d, lo, hi, h)                                                                  \
+	{.name = #n,                                                                               \
+	    .kind = TIME,                                                                          \
+	    .offset = offsetof(struct conf, n##_us),                                               \
+	    .min = lo,                                                                             \
+	    .max = hi,                                                                             \
+	    .def = d},
+#define OPT_SIZE(n, d, lo, hi, h)                                                                  \
+	{.name = #n,                                                                               \
+	    .kind = SIZE,                                                                          \
+	    .offset = offsetof(struct conf, n##_bytes),                                            \
+	    .min = lo,                                                                             \
+	    .max = hi,                                                                             \
+	    .def = d},
+#define OPT_STRING(n, d, h)                                                                        \
+	{.name = #n, .kind = STRING, .offset = offsetof(struct conf, n), .def = d},
+#define OPT_ENUM(n, t, d, w, h)                                                                    \
+	{.name = #n, .kind = ENUM, .offset = offsetof(struct conf, n), .number = d, .words = w},
 static const struct option options[] = {
 #include "conf/options.def"
 };
@@ -44,7 +67,11 @@ static const struct option options[] = {
 static const struct option listen_members[] = {
     {.name = "host", .kind = STRING, .offset = offsetof(struct conf_listen, host)},
     {.name = "path", .kind = STRING, .offset = offsetof(struct conf_listen, path)},
-    {.name = "port", .kind = PORT, .offset = offsetof(struct conf_listen, port), .min = 1, .max = 65535},
+    {.name = "port",
+	.kind = PORT,
+	.offset = offsetof(struct conf_listen, port),
+	.min = 1,
+	.max = 65535},
     {.name = "mode", .kind = MODE, .offset = offsetof(struct conf_listen, mode), .max = 0777},
     {.name = NULL}};
 static const struct option database_members[] = {
@@ -53,15 +80,33 @@ static const struct option database_members[] = {
     {.name = "dbname", .kind = STRING, .offset = offsetof(struct conf_database, dbname)},
     {.name = "user", .kind = STRING, .offset = offsetof(struct conf_database, user)},
     {.name = "password", .kind = STRING, .offset = offsetof(struct conf_database, password)},
-    {.name = "port", .kind = PORT, .offset = offsetof(struct conf_database, port), .min = 1, .max = 65535},
-    {.name = "pool_mode", .kind = ENUM, .offset = offsetof(struct conf_database, pool_mode), .words = MODES},
-    {.name = "pool_size", .kind = INT, .offset = offsetof(struct conf_database, pool_size), .min = 1, .max = 100000},
+    {.name = "port",
+	.kind = PORT,
+	.offset = offsetof(struct conf_database, port),
+	.min = 1,
+	.max = 65535},
+    {.name = "pool_mode",
+	.kind = ENUM,
+	.offset = offsetof(struct conf_database, pool_mode),
+	.words = MODES},
+    {.name = "pool_size",
+	.kind = INT,
+	.offset = offsetof(struct conf_database, pool_size),
+	.min = 1,
+	.max = 100000},
     {.name = NULL}};
 static const struct option user_members[] = {
     {.name = "name", .kind = STRING, .offset = offsetof(struct conf_user, name)},
     {.name = "password", .kind = STRING, .offset = offsetof(struct conf_user, password)},
-    {.name = "pool_mode", .kind = ENUM, .offset = offsetof(struct conf_user, pool_mode), .words = MODES},
-    {.name = "pool_size", .kind = INT, .offset = offsetof(struct conf_user, pool_size), .min = 1, .max = 100000},
+    {.name = "pool_mode",
+	.kind = ENUM,
+	.offset = offsetof(struct conf_user, pool_mode),
+	.words = MODES},
+    {.name = "pool_size",
+	.kind = INT,
+	.offset = offsetof(struct conf_user, pool_size),
+	.min = 1,
+	.max = 100000},
     {.name = NULL}};
 
 struct load {
@@ -71,9 +116,8 @@ struct load {
 	char prefix[64]; /* "databases[1]." */
 };
 
-static void
-complain(struct load *l, const config_setting_t *s, const char *key, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+static void complain(struct load *l, const config_setting_t *s, const char *key, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
 
 static void
 complain(struct load *l, const config_setting_t *s, const char *key, const char *fmt, ...)
@@ -100,7 +144,9 @@ copy(const char *text)
 	return s;
 }
 
-/* --- values ------------------------------------------------------------------------------------------------ */
+/* --- values
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool
 is_number(const config_setting_t *s)
@@ -118,8 +164,8 @@ load_number(struct load *l, const config_setting_t *s, const struct option *o, v
 	if (!is_number(s))
 		complain(l, s, o->name, "expected a whole number");
 	else if (v < o->min || v > o->max)
-		complain(l, s, o->name, "%lld is out of range: %lld to %lld", (long long)v, (long long)o->min,
-		    (long long)o->max);
+		complain(l, s, o->name, "%lld is out of range: %lld to %lld", (long long)v,
+		    (long long)o->min, (long long)o->max);
 	else if (o->kind == PORT)
 		*(uint16_t *)at = (uint16_t)v;
 	else
@@ -129,7 +175,8 @@ load_number(struct load *l, const config_setting_t *s, const struct option *o, v
 static void
 load_mode(struct load *l, const config_setting_t *s, const struct option *o, void *at)
 {
-	const char *text = config_setting_type(s) == CONFIG_TYPE_STRING ? config_setting_get_string(s) : NULL;
+	const char *text =
+	    config_setting_type(s) == CONFIG_TYPE_STRING ? config_setting_get_string(s) : NULL;
 	char *end = NULL;
 	unsigned long v = text == NULL ? 0 : strtoul(text, &end, 8);
 
@@ -144,7 +191,8 @@ load_bool(struct load *l, const config_setting_t *s, const struct option *o, voi
 {
 	if (config_setting_type(s) == CONFIG_TYPE_BOOL)
 		*(bool *)at = config_setting_get_bool(s) != 0;
-	else if (is_number(s) && (config_setting_get_int64(s) == 0 || config_setting_get_int64(s) == 1))
+	else if (is_number(s) &&
+		 (config_setting_get_int64(s) == 0 || config_setting_get_int64(s) == 1))
 		*(bool *)at = config_setting_get_int64(s) == 1;
 	else
 		complain(l, s, o->name, "expected true or false");
@@ -173,7 +221,8 @@ load_time(struct load *l, const config_setting_t *s, const struct option *o, voi
 	int64_t us;
 
 	if (time_of(s, &us) == -1)
-		complain(l, s, o->name, "expected a time: seconds, or \"500ms\", \"30s\", \"5min\"");
+		complain(
+		    l, s, o->name, "expected a time: seconds, or \"500ms\", \"30s\", \"5min\"");
 	else if (us < o->min || us > o->max)
 		complain(l, s, o->name, "out of range: %s to %s", conf_format_time(lo, o->min),
 		    conf_format_time(hi, o->max));
@@ -211,7 +260,8 @@ load_string(struct load *l, const config_setting_t *s, const struct option *o, v
 static void
 load_enum(struct load *l, const config_setting_t *s, const struct option *o, void *at)
 {
-	const char *text = config_setting_type(s) == CONFIG_TYPE_STRING ? config_setting_get_string(s) : "";
+	const char *text =
+	    config_setting_type(s) == CONFIG_TYPE_STRING ? config_setting_get_string(s) : "";
 	const char *w = o->words;
 	int i;
 
@@ -229,8 +279,8 @@ load_enum(struct load *l, const config_setting_t *s, const struct option *o, voi
 static void
 load_value(struct load *l, const config_setting_t *s, const struct option *o, void *base)
 {
-	static void (*const loaders[])(struct load *, const config_setting_t *, const struct option *, void *) = {
-	    [INT] = load_number,
+	static void (*const loaders[])(struct load *, const config_setting_t *,
+	    const struct option *, void *) = {[INT] = load_number,
 	    [PORT] = load_number,
 	    [MODE] = load_mode,
 	    [BOOL] = load_bool,
@@ -243,8 +293,8 @@ load_value(struct load *l, const config_setting_t *s, const struct option *o, vo
 }
 
 static void
-unknown_key(struct load *l, const config_setting_t *s, const char *key, const struct option *known, size_t n,
-    const char *const *more)
+unknown_key(struct load *l, const config_setting_t *s, const char *key, const struct option *known,
+    size_t n, const char *const *more)
 {
 	const char *words[NOPTIONS + 8];
 	const char *near;
@@ -262,10 +312,13 @@ unknown_key(struct load *l, const config_setting_t *s, const char *key, const st
 		complain(l, s, key, "unknown option");
 }
 
-/* --- lists ----------------------------------------------------------------------------------------------------- */
+/* --- lists
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void
-load_members(struct load *l, const config_setting_t *group, const struct option *members, void *base)
+load_members(
+    struct load *l, const config_setting_t *group, const struct option *members, void *base)
 {
 	size_t n = 0, i;
 	int k;
@@ -296,7 +349,8 @@ load_list(struct load *l, const config_setting_t *list, size_t size, void **item
 	int i, n = config_setting_length(list);
 
 	if (config_setting_type(list) != CONFIG_TYPE_LIST) {
-		complain(l, list, config_setting_name(list), "expected a list: ( { ... }, { ... } )");
+		complain(
+		    l, list, config_setting_name(list), "expected a list: ( { ... }, { ... } )");
 		return;
 	}
 	*items = calloc((size_t)n + 1, size);
@@ -305,7 +359,8 @@ load_list(struct load *l, const config_setting_t *list, size_t size, void **item
 	for (i = 0; i < n; i++) {
 		snprintf(l->prefix, sizeof(l->prefix), "%s[%d].", config_setting_name(list), i);
 		*count = (size_t)i + 1;
-		one(l, config_setting_get_elem(list, (unsigned int)i), (char *)*items + (size_t)i * size, (size_t)i);
+		one(l, config_setting_get_elem(list, (unsigned int)i),
+		    (char *)*items + (size_t)i * size, (size_t)i);
 	}
 	l->prefix[0] = '\0';
 }
@@ -315,7 +370,8 @@ numeric_address(const char *host)
 {
 	struct in6_addr a;
 
-	return strcmp(host, "*") == 0 || inet_pton(AF_INET, host, &a) == 1 || inet_pton(AF_INET6, host, &a) == 1;
+	return strcmp(host, "*") == 0 || inet_pton(AF_INET, host, &a) == 1 ||
+	       inet_pton(AF_INET6, host, &a) == 1;
 }
 
 static bool
@@ -343,7 +399,8 @@ one_listen(struct load *l, const config_setting_t *s, void *item, size_t index)
 	for (i = 0; i < index; i++)
 		if (l->conf->listen[i].port == x->port && same(l->conf->listen[i].host, x->host) &&
 		    same(l->conf->listen[i].path, x->path))
-			complain(l, s, "port", "the same address stands in line %d", l->conf->listen[i].line);
+			complain(l, s, "port", "the same address stands in line %d",
+			    l->conf->listen[i].line);
 }
 
 static void
@@ -388,10 +445,13 @@ one_user(struct load *l, const config_setting_t *s, void *item, size_t index)
 	check_name(l, s, x->name);
 	for (i = 0; i < index; i++)
 		if (x->name != NULL && same(l->conf->users[i].name, x->name))
-			complain(l, s, "name", "\"%s\" stands in line %d too", x->name, l->conf->users[i].line);
+			complain(l, s, "name", "\"%s\" stands in line %d too", x->name,
+			    l->conf->users[i].line);
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------------ */
+/* --- the file
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void
 set_defaults(struct conf *c)
@@ -430,12 +490,14 @@ load_root(struct load *l, const config_setting_t *root)
 		if (i < NOPTIONS)
 			load_value(l, s, &options[i], c);
 		else if (strcmp(key, "listen") == 0)
-			load_list(l, s, sizeof(*c->listen), (void **)&c->listen, &c->nlisten, one_listen);
+			load_list(
+			    l, s, sizeof(*c->listen), (void **)&c->listen, &c->nlisten, one_listen);
 		else if (strcmp(key, "databases") == 0)
-			load_list(l, s, sizeof(*c->databases), (void **)&c->databases, &c->ndatabases,
-			    one_database);
+			load_list(l, s, sizeof(*c->databases), (void **)&c->databases,
+			    &c->ndatabases, one_database);
 		else if (strcmp(key, "users") == 0)
-			load_list(l, s, sizeof(*c->users), (void **)&c->users, &c->nusers, one_user);
+			load_list(
+			    l, s, sizeof(*c->users), (void **)&c->users, &c->nusers, one_user);
 		else
 			unknown_key(l, s, key, options, NOPTIONS, lists);
 	}
@@ -454,7 +516,8 @@ finish(struct load *l)
 		c->listen = calloc(1, sizeof(*c->listen));
 		if (c->listen == NULL)
 			fatal("configuration");
-		c->listen[0] = (struct conf_listen){.host = copy("127.0.0.1"), .port = 6432, .mode = 0777};
+		c->listen[0] =
+		    (struct conf_listen){.host = copy("127.0.0.1"), .port = 6432, .mode = 0777};
 		c->nlisten = 1;
 	}
 	if (c->pid_file[0] == '\0') {
@@ -486,8 +549,8 @@ conf_load(const char *path, FILE *err)
 		if (config_error_type(&file) == CONFIG_ERR_FILE_IO)
 			fprintf(err, "%s: cannot read: %s\n", path, strerror(errno));
 		else
-			fprintf(err, "%s:%d: %s\n", where == NULL ? path : where, config_error_line(&file),
-			    config_error_text(&file));
+			fprintf(err, "%s:%d: %s\n", where == NULL ? path : where,
+			    config_error_line(&file), config_error_text(&file));
 	}
 	config_destroy(&file);
 	if (l.errors == 0)

@@ -92,8 +92,8 @@ line_write(struct line *line, int fd)
 }
 
 /*
- * Days since 1970-01-01 as a date. By hand because gmtime_r() may take a lock and read the time zone
- * file. Years are counted from March, so that the leap day comes last; an era is 400 years.
+ * Days since 1970-01-01 as a date. By hand because gmtime_r() may take a lock and read the time
+ * zone file. Years are counted from March, so that the leap day comes last; an era is 400 years.
  */
 static void
 date_of_days(int64_t days, int *year, int *month, int *day)
@@ -122,8 +122,9 @@ line_put_head(struct line *line, const char *word)
 		now = (struct timespec){0, 0};
 	secs = now.tv_sec > 0 ? now.tv_sec : 0;
 	date_of_days(secs / 86400, &year, &month, &day);
-	n = snprintf(head, sizeof(head), "%04d-%02d-%02d %02d:%02d:%02d.%03d UTC [%d] %s %s: ", year,
-	    month, day, (int)(secs / 3600 % 24), (int)(secs / 60 % 60), (int)(secs % 60),
+	n = snprintf(head, sizeof(head),
+	    "%04d-%02d-%02d %02d:%02d:%02d.%03d UTC [%d] %s %s: ", year, month, day,
+	    (int)(secs / 3600 % 24), (int)(secs / 60 % 60), (int)(secs % 60),
 	    (int)(now.tv_nsec / 1000000), (int)getpid(), log_state.name, word);
 	if (n > 0)
 		line_put(line, head, strnlen(head, sizeof(head) - 1));

@@ -137,8 +137,8 @@ format(char buf[UNITS_SIZE], const struct unit *units, int64_t value)
 	for (const struct unit *u = units; u->name != NULL; u++)
 		if (value % u->factor == 0)
 			best = u;
-	(void)snprintf(
-	    buf, UNITS_SIZE, "%lld%s", (long long)(value / best->factor), value == 0 ? "" : best->name);
+	(void)snprintf(buf, UNITS_SIZE, "%lld%s", (long long)(value / best->factor),
+	    value == 0 ? "" : best->name);
 	return buf;
 }
 

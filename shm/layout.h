@@ -1,8 +1,8 @@
 /*
  * layout: the table as it lies in shared memory. Private to shm/ and its crash tests.
  *
- * Truth: worker.live, slot.word, client.word, pool.names with in_use. Derived, under the mutex, rebuilt by
- * repair_rebuild: free list, pool.used.
+ * Truth: worker.live, slot.word, client.word, pool.names with in_use. Derived, under the mutex,
+ * rebuilt by repair_rebuild: free list, pool.used.
  */
 #ifndef SHM_LAYOUT_H
 #define SHM_LAYOUT_H
@@ -16,7 +16,7 @@
 
 struct layout_worker {
 	_Alignas(LAYOUT_LINE) _Atomic uint32_t live; /* incarnation, 0 = dead */
-	uint32_t last;				      /* the last one given; master only */
+	uint32_t last;				     /* the last one given; master only */
 };
 
 struct layout_slot {
@@ -34,7 +34,7 @@ struct layout_welcome {
 
 struct layout_pool {
 	_Alignas(LAYOUT_LINE) _Atomic uint32_t in_use;
-	_Atomic uint32_t used;	  /* derived: slots not FREE */
+	_Atomic uint32_t used; /* derived: slots not FREE */
 	_Atomic uint32_t limit;
 	_Atomic uint32_t welcome; /* 0 = none, else 1 + index of the valid one of the two */
 	char db[CONF_NAME_SIZE];
@@ -43,7 +43,8 @@ struct layout_pool {
 };
 
 struct layout_client {
-	_Alignas(LAYOUT_LINE) _Atomic uint64_t word; /* slot_pack(1, worker, incarnation), 0 = free */
+	_Alignas(
+	    LAYOUT_LINE) _Atomic uint64_t word; /* slot_pack(1, worker, incarnation), 0 = free */
 	int32_t pid;
 	uint8_t key[TABLE_CLIENT_KEY];
 };
@@ -91,7 +92,8 @@ layout_pool(const struct table *t, uint32_t p)
 	return (struct layout_pool *)layout_at(t, t->pools_off) + p;
 }
 
-/* attach[pool][worker] = incarnation of the attached worker, 0 = none; stale when that incarnation is not live. */
+/* attach[pool][worker] = incarnation of the attached worker, 0 = none; stale when that incarnation
+ * is not live. */
 static inline _Atomic uint32_t *
 layout_attach(const struct table *t, uint32_t p, uint32_t w)
 {

@@ -1,6 +1,7 @@
 /*
- * ledger: see ledger.h. Order of writes is what makes a kill at any instruction harmless: a slot's pool is written
- * before its word leaves FREE, counts change after the word; whoever finds the mutex orphaned rebuilds the counts.
+ * ledger: see ledger.h. Order of writes is what makes a kill at any instruction harmless: a slot's
+ * pool is written before its word leaves FREE, counts change after the word; whoever finds the
+ * mutex orphaned rebuilds the counts.
  */
 #include "shm/ledger.h"
 
@@ -40,8 +41,8 @@ word_get(const struct table *t, uint32_t slot)
 static void
 word_set(struct table *t, uint32_t slot, enum slot_state state, struct table_self who)
 {
-	atomic_store_explicit(&layout_slot(t, slot)->word, slot_pack(state, who.worker, who.incarnation),
-	    memory_order_release);
+	atomic_store_explicit(&layout_slot(t, slot)->word,
+	    slot_pack(state, who.worker, who.incarnation), memory_order_release);
 }
 
 static bool
@@ -50,18 +51,21 @@ owned(const struct table *t, uint32_t slot, struct table_self self)
 	uint64_t w = word_get(t, slot);
 
 	return slot_owner(w) == self.worker && slot_incarnation(w) == self.incarnation &&
-	    slot_state(w) != SLOT_HANDED;
+	       slot_state(w) != SLOT_HANDED;
 }
 
 const char *
 slot_state_name(enum slot_state s)
 {
-	static const char *const names[SLOT_STATES] = {"free", "reserved", "idle", "busy", "handed", "cooling"};
+	static const char *const names[SLOT_STATES] = {
+	    "free", "reserved", "idle", "busy", "handed", "cooling"};
 
 	return s < SLOT_STATES ? names[s] : "?";
 }
 
-/* --- pools ---------------------------------------------------------------------------------------------------- */
+/* --- pools
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static bool
 pool_attached(const struct table *t, uint32_t p)
@@ -97,7 +101,8 @@ pool_find(struct table *t, const char *db, const char *user)
 			spare = i;
 	if (spare == TABLE_NONE)
 		return spare;
-	/* half-written names are harmless: in_use is published last, and a reused entry belongs to nobody */
+	/* half-written names are harmless: in_use is published last, and a reused entry belongs to
+	 * nobody */
 	atomic_store_explicit(&layout_pool(t, spare)->in_use, 0, memory_order_release);
 	strlcpy(layout_pool(t, spare)->db, db, CONF_NAME_SIZE);
 	strlcpy(layout_pool(t, spare)->user, user, CONF_NAME_SIZE);
@@ -107,8 +112,8 @@ pool_find(struct table *t, const char *db, const char *user)
 }
 
 enum ledger_result
-ledger_attach(struct table *t, struct table_self self, const char *db, const char *user, uint32_t limit,
-    uint32_t *pool)
+ledger_attach(struct table *t, struct table_self self, const char *db, const char *user,
+    uint32_t limit, uint32_t *pool)
 {
 	uint32_t p;
 
@@ -117,7 +122,8 @@ ledger_attach(struct table *t, struct table_self self, const char *db, const cha
 	p = pool_find(t, db, user);
 	if (p != TABLE_NONE) {
 		atomic_store_explicit(&layout_pool(t, p)->limit, limit, memory_order_relaxed);
-		atomic_store_explicit(layout_attach(t, p, self.worker), self.incarnation, memory_order_relaxed);
+		atomic_store_explicit(
+		    layout_attach(t, p, self.worker), self.incarnation, memory_order_relaxed);
 	}
 	lock_drop(&t->lock);
 	*pool = p;
@@ -152,7 +158,9 @@ ledger_pool_used(const struct table *t, uint32_t pool)
 	return atomic_load_explicit(&layout_pool(t, pool)->used, memory_order_relaxed);
 }
 
-/* --- slots ------------------------------------------------------------------------------------------------------ */
+/* --- slots
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 enum ledger_result
 ledger_reserve(struct table *t, struct table_self self, uint32_t pool, uint32_t *slot)
@@ -181,7 +189,8 @@ ledger_reserve(struct table *t, struct table_self self, uint32_t pool, uint32_t 
 }
 
 void
-ledger_opened(struct table *t, struct table_self self, uint32_t slot, const struct ledger_backend *b)
+ledger_opened(
+    struct table *t, struct table_self self, uint32_t slot, const struct ledger_backend *b)
 {
 	ENSURE(owned(t, slot, self) && slot_state(word_get(t, slot)) == SLOT_RESERVED);
 	*layout_facts(t, slot) = *b;
@@ -220,7 +229,9 @@ ledger_free(struct table *t, struct table_self self, uint32_t slot)
 	return LEDGER_OK;
 }
 
-/* --- hand-over ---------------------------------------------------------------------------------------------------- */
+/* --- hand-over
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 void
 ledger_hand(struct table *t, struct table_self self, uint32_t slot, struct table_self to)
@@ -230,17 +241,18 @@ ledger_hand(struct table *t, struct table_self self, uint32_t slot, struct table
 
 	ENSURE(owned(t, slot, self));
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	atomic_store_explicit(&s->giver, slot_pack(SLOT_FREE, self.worker, self.incarnation), memory_order_relaxed);
-	atomic_store_explicit(&s->handed_us, (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000,
-	    memory_order_relaxed);
+	atomic_store_explicit(
+	    &s->giver, slot_pack(SLOT_FREE, self.worker, self.incarnation), memory_order_relaxed);
+	atomic_store_explicit(
+	    &s->handed_us, (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000, memory_order_relaxed);
 	word_set(t, slot, SLOT_HANDED, to);
 }
 
 static bool
 swap(struct table *t, uint32_t slot, uint64_t from, uint64_t to)
 {
-	return atomic_compare_exchange_strong_explicit(&layout_slot(t, slot)->word, &from, to,
-	    memory_order_acq_rel, memory_order_acquire);
+	return atomic_compare_exchange_strong_explicit(
+	    &layout_slot(t, slot)->word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
 bool
@@ -277,7 +289,9 @@ ledger_read(const struct table *t, uint32_t slot, struct ledger_backend *b)
 	return w;
 }
 
-/* --- orphans --------------------------------------------------------------------------------------------------------- */
+/* --- orphans
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool
 dead(const struct table *t, uint64_t word)
@@ -293,12 +307,14 @@ orphaned(const struct table *t, const struct layout_slot *s, uint64_t word, int6
 	if (dead(t, word))
 		return true;
 	return slot_state(word) == SLOT_HANDED &&
-	    dead(t, atomic_load_explicit(&s->giver, memory_order_relaxed)) &&
-	    now_us - atomic_load_explicit(&s->handed_us, memory_order_relaxed) > LEDGER_HANDED_US;
+	       dead(t, atomic_load_explicit(&s->giver, memory_order_relaxed)) &&
+	       now_us - atomic_load_explicit(&s->handed_us, memory_order_relaxed) >
+		   LEDGER_HANDED_US;
 }
 
 uint32_t
-ledger_claim_orphan(struct table *t, struct table_self self, int64_t now_us, uint32_t *from, enum slot_state *was)
+ledger_claim_orphan(
+    struct table *t, struct table_self self, int64_t now_us, uint32_t *from, enum slot_state *was)
 {
 	uint32_t i;
 

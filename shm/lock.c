@@ -1,5 +1,6 @@
 /*
- * lock: see lock.h. Robust, process-shared, error-checking; never remapped (glibc keeps addresses of held ones).
+ * lock: see lock.h. Robust, process-shared, error-checking; never remapped (glibc keeps addresses
+ * of held ones).
  */
 #include "shm/lock.h"
 
@@ -83,7 +84,8 @@ lock_drop(struct lock *l)
 int
 lock_selftest(void)
 {
-	struct lock *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct lock *l =
+	    mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	enum lock_result r = LOCK_BUSY;
 	pid_t pid;
 

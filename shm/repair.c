@@ -1,5 +1,6 @@
 /*
- * repair: see repair.h. Works from the words only; a second run, or a run over a sound table, changes nothing.
+ * repair: see repair.h. Works from the words only; a second run, or a run over a sound table,
+ * changes nothing.
  */
 #include "shm/repair.h"
 
@@ -26,7 +27,8 @@ repair_rebuild(struct table *t)
 			s->next = t->free_head;
 			t->free_head = i;
 		} else if (s->pool < t->shape.pools) {
-			atomic_fetch_add_explicit(&layout_pool(t, s->pool)->used, 1, memory_order_relaxed);
+			atomic_fetch_add_explicit(
+			    &layout_pool(t, s->pool)->used, 1, memory_order_relaxed);
 		}
 	}
 }
@@ -64,7 +66,8 @@ check_pools(struct table *t, FILE *err)
 	int bad = 0;
 
 	for (p = 0; p < t->shape.pools; p++) {
-		uint32_t n = 0, used = atomic_load_explicit(&layout_pool(t, p)->used, memory_order_relaxed);
+		uint32_t n = 0, used = atomic_load_explicit(
+				    &layout_pool(t, p)->used, memory_order_relaxed);
 		for (s = 0; s < t->shape.slots; s++)
 			n += slot_state(word_of(t, s)) != SLOT_FREE && layout_slot(t, s)->pool == p;
 		if (n == used)

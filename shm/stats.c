@@ -1,15 +1,14 @@
 /*
  * stats: see stats.h. The file, all numbers little-endian as the machine writes them:
  *
- *   header   192 bytes: u64 magic, u32 version, u32 header_size, u32 workers, u32 pools, u32 section_count,
- *            u32 field_count, u64 section_table_offset, u64 field_table_offset, u64 file_size, u64 start_time (unix us),
- *            u64 heartbeat (monotonic us), u32 master_pid, u32 state (1 boot, 2 ready, 3 stopping, 4 stopped),
- *            char program_version[32]
- *   section  64 bytes each: char name[24], u64 offset of row 0, u64 row_size, u64 row_count, u32 first_field,
- *            u32 field_count
- *   field    160 bytes each: char name[32], u32 offset in the row, u32 kind (1 counter, 2 gauge, 3 text),
- *            u32 size in bytes, u32 section, char unit[16], char help[96]
- *   rows     as the sections say; 64-bit numbers, texts NUL-terminated
+ *   header   192 bytes: u64 magic, u32 version, u32 header_size, u32 workers, u32 pools, u32
+ * section_count, u32 field_count, u64 section_table_offset, u64 field_table_offset, u64 file_size,
+ * u64 start_time (unix us), u64 heartbeat (monotonic us), u32 master_pid, u32 state (1 boot, 2
+ * ready, 3 stopping, 4 stopped), char program_version[32] section  64 bytes each: char name[24],
+ * u64 offset of row 0, u64 row_size, u64 row_count, u32 first_field, u32 field_count field    160
+ * bytes each: char name[32], u32 offset in the row, u32 kind (1 counter, 2 gauge, 3 text), u32 size
+ * in bytes, u32 section, char unit[16], char help[96] rows     as the sections say; 64-bit numbers,
+ * texts NUL-terminated
  */
 #include "shm/stats.h"
 
@@ -64,8 +63,8 @@ _Static_assert(sizeof(struct field) == 160, "the format says 160");
 enum { KIND_COUNTER = 1, KIND_GAUGE, KIND_TEXT };
 enum { SECTION_WORKER, SECTION_POOL, SECTION_POOL_NAME, SECTIONS };
 
-#define COUNTER true
-#define GAUGE	false
+#define COUNTER			  true
+#define GAUGE			  false
 #define X(name, kind, unit, help) {#name, unit, help, kind},
 const struct stats_field stats_worker_fields[] = {STATS_WORKER_FIELDS(X)};
 const struct stats_field stats_pool_fields[] = {STATS_POOL_FIELDS(X)};
@@ -117,8 +116,8 @@ static void
 plan_sections(struct section *s, uint32_t workers, uint32_t pools, size_t at, size_t *end)
 {
 	static const char *const names[SECTIONS] = {"worker", "pool", "pool_name"};
-	const size_t sizes[SECTIONS] = {line(sizeof(struct stats_worker)), line(sizeof(struct stats_pool)),
-	    line(sizeof(struct pool_name))};
+	const size_t sizes[SECTIONS] = {line(sizeof(struct stats_worker)),
+	    line(sizeof(struct stats_pool)), line(sizeof(struct pool_name))};
 	const size_t counts[SECTIONS] = {workers, (size_t)workers * pools, pools};
 	const size_t fields[SECTIONS] = {stats_nworker_fields, stats_npool_fields, 2};
 	uint32_t first = 0;
@@ -204,7 +203,9 @@ stats_create(const char *path, uint32_t workers, uint32_t pools)
 	void *map;
 
 	plan_sections(plan, workers, pools,
-	    sizeof(struct header) + SECTIONS * sizeof(struct section) + nfields * sizeof(struct field), &size);
+	    sizeof(struct header) + SECTIONS * sizeof(struct section) +
+		nfields * sizeof(struct field),
+	    &size);
 	if (st == NULL || create_file(path, size, &map) == -1) {
 		free(st);
 		return NULL;
@@ -233,13 +234,14 @@ sound(const struct header *h, size_t size)
 	struct section plan[SECTIONS] = {0};
 	size_t nfields = stats_nworker_fields + stats_npool_fields + 2, end;
 
-	if (h->header_size != sizeof(*h) || h->section_count != SECTIONS || h->field_count != nfields ||
-	    h->section_off != sizeof(*h) || h->workers > 1024 || h->pools > 65535)
+	if (h->header_size != sizeof(*h) || h->section_count != SECTIONS ||
+	    h->field_count != nfields || h->section_off != sizeof(*h) || h->workers > 1024 ||
+	    h->pools > 65535)
 		return false;
 	plan_sections(plan, h->workers, h->pools,
 	    sizeof(*h) + sizeof(plan) + nfields * sizeof(struct field), &end);
 	return end == size && h->file_size == size &&
-	    memcmp((const char *)h + h->section_off, plan, sizeof(plan)) == 0;
+	       memcmp((const char *)h + h->section_off, plan, sizeof(plan)) == 0;
 }
 
 struct stats *
@@ -263,7 +265,8 @@ stats_open(const char *path, char *why, size_t why_size)
 		snprintf(why, why_size, "%s: %s", path, strerror(errno));
 		goto fail;
 	}
-	if (st->h->magic != STATS_MAGIC || st->h->version != STATS_VERSION || !sound(st->h, st->size)) {
+	if (st->h->magic != STATS_MAGIC || st->h->version != STATS_VERSION ||
+	    !sound(st->h, st->size)) {
 		snprintf(why, why_size, "%s: not a statistics segment of this version", path);
 		(void)munmap(st->h, st->size);
 		goto fail;
@@ -300,7 +303,8 @@ stats_pools(const struct stats *st)
 struct stats_worker *
 stats_worker(struct stats *st, uint32_t w)
 {
-	return (struct stats_worker *)(void *)(st->rows[SECTION_WORKER] + w * st->row_size[SECTION_WORKER]);
+	return (struct stats_worker *)(void *)(st->rows[SECTION_WORKER] +
+					       w * st->row_size[SECTION_WORKER]);
 }
 
 struct stats_pool *
@@ -308,13 +312,15 @@ stats_pool(struct stats *st, uint32_t pool, uint32_t w)
 {
 	size_t row = (size_t)pool * st->h->workers + w;
 
-	return (struct stats_pool *)(void *)(st->rows[SECTION_POOL] + row * st->row_size[SECTION_POOL]);
+	return (
+	    struct stats_pool *)(void *)(st->rows[SECTION_POOL] + row * st->row_size[SECTION_POOL]);
 }
 
 static struct pool_name *
 pool_name(const struct stats *st, uint32_t pool)
 {
-	return (struct pool_name *)(void *)(st->rows[SECTION_POOL_NAME] + pool * st->row_size[SECTION_POOL_NAME]);
+	return (struct pool_name *)(void *)(st->rows[SECTION_POOL_NAME] +
+					    pool * st->row_size[SECTION_POOL_NAME]);
 }
 
 void
@@ -371,7 +377,8 @@ stats_worker_gone(struct stats *st, uint32_t w)
 	zero_gauges(&stats_worker(st, w)->pid, stats_worker_fields, stats_nworker_fields);
 	for (p = 0; p < st->h->pools; p++)
 		if (atomic_load_explicit(&pool_name(st, p)->named, memory_order_acquire) != 0)
-			zero_gauges(&stats_pool(st, p, w)->cl_active, stats_pool_fields, stats_npool_fields);
+			zero_gauges(&stats_pool(st, p, w)->cl_active, stats_pool_fields,
+			    stats_npool_fields);
 }
 
 void

@@ -1,8 +1,10 @@
 /*
- * table: makes the mapping; worker entries, client rows and welcomes, all without the mutex. See table.h.
+ * table: makes the mapping; worker entries, client rows and welcomes, all without the mutex. See
+ * table.h.
  *
- * Client rows are taken by compare-and-swap on their word; the search starts at a place of its own per worker, so that
- * workers rarely meet. The number shown to a client is row + random upper bits, and must match as a whole.
+ * Client rows are taken by compare-and-swap on their word; the search starts at a place of its own
+ * per worker, so that workers rarely meet. The number shown to a client is row + random upper bits,
+ * and must match as a whole.
  */
 #include "shm/table.h"
 
@@ -51,7 +53,8 @@ table_create(const struct table_shape *shape)
 		return NULL;
 	}
 	plan.bytes = lay_out(&plan);
-	t = mmap(NULL, plan.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	t = mmap(NULL, plan.bytes, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (t == MAP_FAILED)
 		return NULL;
 	*t = plan;
@@ -76,7 +79,8 @@ table_shape(const struct table *t)
 	return &t->shape;
 }
 
-/* --- workers -------------------------------------------------------------------------------------------- */
+/* --- workers
+ * -------------------------------------------------------------------------------------------- */
 
 uint32_t
 table_worker_start(struct table *t, uint32_t w)
@@ -85,7 +89,8 @@ table_worker_start(struct table *t, uint32_t w)
 
 	if (++lw->last == 0)
 		lw->last = 1;
-	atomic_store_explicit(&lw->live, lw->last, memory_order_release); /* pairs with table_worker_live */
+	atomic_store_explicit(
+	    &lw->live, lw->last, memory_order_release); /* pairs with table_worker_live */
 	return lw->last;
 }
 
@@ -99,11 +104,12 @@ uint32_t
 table_worker_live(const struct table *t, uint32_t w)
 {
 	return w < t->shape.workers
-	    ? atomic_load_explicit(&layout_worker(t, w)->live, memory_order_acquire)
-	    : 0;
+		   ? atomic_load_explicit(&layout_worker(t, w)->live, memory_order_acquire)
+		   : 0;
 }
 
-/* --- clients ---------------------------------------------------------------------------------------------- */
+/* --- clients
+ * ---------------------------------------------------------------------------------------------- */
 
 #define CLIENT_TAKEN 1
 
@@ -142,8 +148,8 @@ table_client_take(struct table *t, struct table_self self, int32_t *pid, uint8_t
 		row = (hint + i) % n;
 		if (atomic_load_explicit(&layout_client(t, row)->word, memory_order_relaxed) != 0)
 			continue;
-		if (!atomic_compare_exchange_strong_explicit(&layout_client(t, row)->word, &nobody, mine,
-			memory_order_acq_rel, memory_order_relaxed))
+		if (!atomic_compare_exchange_strong_explicit(&layout_client(t, row)->word, &nobody,
+			mine, memory_order_acq_rel, memory_order_relaxed))
 			continue;
 		row_fill(t, row, pid, key);
 		hint = row + 1;
@@ -171,8 +177,8 @@ table_client_give(struct table *t, struct table_self self, uint32_t row)
 }
 
 bool
-table_client_find(const struct table *t, int32_t pid, const uint8_t *key, size_t len, struct table_self *owner,
-    uint32_t *row)
+table_client_find(const struct table *t, int32_t pid, const uint8_t *key, size_t len,
+    struct table_self *owner, uint32_t *row)
 {
 	uint32_t r = ((uint32_t)pid & ((1U << row_bits(t)) - 1)) - 1;
 	struct layout_client *c;
@@ -205,21 +211,25 @@ table_client_sweep(struct table *t)
 	return n;
 }
 
-/* --- welcomes --------------------------------------------------------------------------------------------------
- * Two buffers per pool and one word that says which is valid. A writer fills the other one and then publishes; killed
- * in between, nothing has changed. The contents are the same for every writer of a pool in practice.
+/* --- welcomes
+ * --------------------------------------------------------------------------------------------------
+ * Two buffers per pool and one word that says which is valid. A writer fills the other one and then
+ * publishes; killed in between, nothing has changed. The contents are the same for every writer of
+ * a pool in practice.
  */
 
 int
 table_welcome_put(struct table *t, uint32_t pool, const void *bytes, size_t len)
 {
 	struct layout_pool *p = layout_pool(t, pool);
-	uint32_t now = atomic_load_explicit(&p->welcome, memory_order_acquire), next = now == 1 ? 2 : 1;
+	uint32_t now = atomic_load_explicit(&p->welcome, memory_order_acquire),
+		 next = now == 1 ? 2 : 1;
 	struct layout_welcome *w = &p->welcomes[next - 1];
 
 	if (len > TABLE_WELCOME_BYTES || len == 0)
 		return -1;
-	if (now != 0 && p->welcomes[now - 1].len == len && memcmp(p->welcomes[now - 1].bytes, bytes, len) == 0)
+	if (now != 0 && p->welcomes[now - 1].len == len &&
+	    memcmp(p->welcomes[now - 1].bytes, bytes, len) == 0)
 		return 0;
 	w->len = (uint32_t)len;
 	memcpy(w->bytes, bytes, len);

@@ -1,7 +1,7 @@
 /*
- * accept: see accept.h. A listener is taken out of epoll and put back after each accept, so that the next exclusive
- * wake-up goes to somebody else. A worker above its share stops listening and looks again after GATE_US; the bound is
- * above the average, so at least one worker always listens.
+ * accept: see accept.h. A listener is taken out of epoll and put back after each accept, so that
+ * the next exclusive wake-up goes to somebody else. A worker above its share stops listening and
+ * looks again after GATE_US; the bound is above the average, so at least one worker always listens.
  */
 #include "worker/accept.h"
 
@@ -16,9 +16,9 @@
 #include "worker/loop.h"
 #include "worker/state.h"
 
-#define GATE_US	   20000
-#define LATE_US	   3000000 /* a worker silent for so long is left out of the average */
-#define NO_FDS_US  200000
+#define GATE_US	  20000
+#define LATE_US	  3000000 /* a worker silent for so long is left out of the average */
+#define NO_FDS_US 200000
 
 struct listener {
 	struct loop_source src;

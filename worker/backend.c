@@ -1,9 +1,9 @@
 /*
  * backend: see backend.h. Logging in is in backend_login.c, the relay's part of reading in relay.c.
  *
- * Owns the fd, the slot and the timer. A slot goes back to the ledger only when the server has closed its side (or
- * broke off), so that PostgreSQL never sees more connections than we count. If the ledger's mutex cannot be had, the
- * slot stays listed in `unfreed` and a timer tries again.
+ * Owns the fd, the slot and the timer. A slot goes back to the ledger only when the server has
+ * closed its side (or broke off), so that PostgreSQL never sees more connections than we count. If
+ * the ledger's mutex cannot be had, the slot stays listed in `unfreed` and a timer tries again.
  */
 #include "worker/backend.h"
 
@@ -28,10 +28,10 @@ static uint32_t *unfreed;
 static size_t nunfreed;
 static struct timer unfreed_timer;
 
-/* --- slots ------------------------------------------------------------------------------------------ */
+/* --- slots
+ * ------------------------------------------------------------------------------------------ */
 
-static void
-free_slot(uint32_t slot);
+static void free_slot(uint32_t slot);
 
 static void
 retry_unfreed(struct timer *t)
@@ -64,20 +64,23 @@ free_slot(uint32_t slot)
 		timer_set(&unfreed_timer, loop_now() + 50000, retry_unfreed);
 }
 
-/* --- states -------------------------------------------------------------------------------------------- */
+/* --- states
+ * -------------------------------------------------------------------------------------------- */
 
 static const uint8_t edges[] = {
     [BACKEND_CONNECTING] = 1 << BACKEND_LOGIN,
-    [BACKEND_LOGIN] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_CLOSING,
-    [BACKEND_IDLE] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_CLOSING,
-    [BACKEND_ACTIVE] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_DRAINING |
-	1 << BACKEND_HELD | 1 << BACKEND_CLOSING,
-    [BACKEND_TASK] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_HELD |
-	1 << BACKEND_CLOSING | 1 << BACKEND_DRAINING,
-    [BACKEND_DRAINING] = 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_HELD | 1 << BACKEND_CLOSING |
-	1 << BACKEND_ACTIVE,
-    [BACKEND_HELD] = 1 << BACKEND_IDLE | 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_CLOSING |
-	1 << BACKEND_HELD,
+    [BACKEND_LOGIN] =
+	1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_CLOSING,
+    [BACKEND_IDLE] =
+	1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_CLOSING,
+    [BACKEND_ACTIVE] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE |
+		       1 << BACKEND_DRAINING | 1 << BACKEND_HELD | 1 << BACKEND_CLOSING,
+    [BACKEND_TASK] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE |
+		     1 << BACKEND_HELD | 1 << BACKEND_CLOSING | 1 << BACKEND_DRAINING,
+    [BACKEND_DRAINING] = 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_HELD |
+			 1 << BACKEND_CLOSING | 1 << BACKEND_ACTIVE,
+    [BACKEND_HELD] = 1 << BACKEND_IDLE | 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK |
+		     1 << BACKEND_CLOSING | 1 << BACKEND_HELD,
     [BACKEND_CLOSING] = 0,
 };
 
@@ -106,7 +109,9 @@ backend_running(const struct backend *b)
 	return !expect_empty(&b->expect) && b->facts.pid != 0;
 }
 
-/* --- end ------------------------------------------------------------------------------------------------- */
+/* --- end
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void
 backend_free(struct backend *b)
@@ -192,7 +197,8 @@ backend_given(struct backend *b)
 	backend_free(b);
 }
 
-/* --- reading our own answers -------------------------------------------------------------------------------- */
+/* --- reading our own answers
+ * -------------------------------------------------------------------------------- */
 
 int
 backend_parameter(struct backend *b, const uint8_t *body, size_t len)
@@ -231,7 +237,8 @@ task_finished(struct backend *b)
 	free(error);
 }
 
-/* One whole message while the relay does not have the backend. False: it was dropped or left this state. */
+/* One whole message while the relay does not have the backend. False: it was dropped or left this
+ * state. */
 static bool
 own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -373,7 +380,8 @@ backend_event(struct loop_source *s, uint32_t events)
 	backend_own_event(b);
 }
 
-/* --- our own queries -------------------------------------------------------------------------------------------- */
+/* --- our own queries
+ * -------------------------------------------------------------------------------------------- */
 
 static void
 task_timeout(struct timer *t)
@@ -407,14 +415,16 @@ backend_task(struct backend *b, const char *sql,
 	conn_put(&b->conn, msg, w.len);
 	free(msg);
 	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, task_timeout);
-	/* A broken send shows as a read error in the next event; the caller's links must not vanish under it. */
+	/* A broken send shows as a read error in the next event; the caller's links must not vanish
+	 * under it. */
 	if (!expect_sent(&b->expect, 'Q') || conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
 		b->conn.readable = true;
 		loop_again(&b->conn.src);
 	}
 }
 
-/* --- cleaning after a client -------------------------------------------------------------------------------------- */
+/* --- cleaning after a client
+ * -------------------------------------------------------------------------------------- */
 
 static void
 clean_timeout(struct timer *t)
@@ -492,7 +502,9 @@ backend_cancel_done(struct backend *b)
 		backend_clean(b);
 }
 
-/* --- adoption ---------------------------------------------------------------------------------------------------------- */
+/* --- adoption
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 struct backend *
 backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend *lb,

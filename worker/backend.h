@@ -1,14 +1,17 @@
 /*
- * backend: connections to PostgreSQL: open, log in, run our own queries, clean after a client, close.
+ * backend: connections to PostgreSQL: open, log in, run our own queries, clean after a client,
+ * close.
  */
 #ifndef WORKER_BACKEND_H
 #define WORKER_BACKEND_H
 
 #include "worker/objects.h"
 
-/* Starts a connection for a reserved slot (TABLE_NONE: outside the ledger). Reports to the pool by itself. */
+/* Starts a connection for a reserved slot (TABLE_NONE: outside the ledger). Reports to the pool by
+ * itself. */
 void backend_open(struct pool *, uint32_t slot);
-/* As above for the steward: `ready` is called after login with the backend, or with NULL when it failed. */
+/* As above for the steward: `ready` is called after login with the backend, or with NULL when it
+ * failed. */
 struct backend *backend_open_task(struct pool *, void (*ready)(struct backend *));
 /* A backend received from another worker; NULL and all undone if that is not possible. */
 struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,
@@ -32,7 +35,8 @@ void backend_cancel_done(struct backend *);
 
 /* Says Terminate where that makes sense and frees the slot when the server has closed. */
 void backend_close(struct backend *, const char *why);
-/* The server's end came or the protocol broke: gone at once. A linked client must have been cut off before. */
+/* The server's end came or the protocol broke: gone at once. A linked client must have been cut off
+ * before. */
 void backend_drop(struct backend *, const char *why);
 
 /* A ParameterStatus body for this backend. Index of the tracked parameter or -1. */

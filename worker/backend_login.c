@@ -1,7 +1,8 @@
 /*
- * backend_login: resolve, connect, authenticate (trust, cleartext, MD5, SCRAM-SHA-256), collect the server's
- * ParameterStatus messages. One deadline, server_connect_timeout, covers all of it. A failure goes to the pool with the
- * server's own ErrorResponse, or one of ours that names the address and the cause.
+ * backend_login: resolve, connect, authenticate (trust, cleartext, MD5, SCRAM-SHA-256), collect the
+ * server's ParameterStatus messages. One deadline, server_connect_timeout, covers all of it. A
+ * failure goes to the pool with the server's own ErrorResponse, or one of ours that names the
+ * address and the cause.
  */
 #include "worker/backend_login.h"
 
@@ -59,9 +60,10 @@ static void
 login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 {
 	struct pool *p = b->pool;
-	const char *state = wire_error_field(error, len, 'C'), *text = wire_error_field(error, len, 'M');
+	const char *state = wire_error_field(error, len, 'C'),
+		   *text = wire_error_field(error, len, 'M');
 	bool retry = state == NULL || strncmp(state, "08", 2) == 0 || strcmp(state, "57P03") == 0 ||
-	    strcmp(state, "53300") == 0;
+		     strcmp(state, "53300") == 0;
 	void (*ready)(struct backend *, const uint8_t *, size_t) = b->task_done;
 
 	log_warnx("pool %s/%s: login at the server failed: %s (%s)", p->db, p->user,
@@ -85,17 +87,16 @@ login_failed(struct backend *b, const char *sqlstate, const char *fmt, const cha
 
 	snprintf(text, sizeof(text), "%s %s:%u: %s", fmt, d->host, d->port, detail);
 	wire_init(&w, msg, sizeof(msg));
-	wire_error(&w, &(struct wire_error){.severity = "FATAL",
-			   .sqlstate = sqlstate,
-			   .message = text});
+	wire_error(
+	    &w, &(struct wire_error){.severity = "FATAL", .sqlstate = sqlstate, .message = text});
 	login_failed_body(b, msg + WIRE_HEADER, w.len - WIRE_HEADER);
 }
 
 static void
 login_timeout(struct timer *t)
 {
-	login_failed(LOOP_CONTAINER(t, struct backend, timer), "08006", "cannot connect to server at",
-	    "no answer within server_connect_timeout");
+	login_failed(LOOP_CONTAINER(t, struct backend, timer), "08006",
+	    "cannot connect to server at", "no answer within server_connect_timeout");
 }
 
 static void
@@ -127,7 +128,8 @@ send_startup(struct backend *b)
 	login_send(b, &w);
 }
 
-/* --- connecting --------------------------------------------------------------------------------------- */
+/* --- connecting
+ * --------------------------------------------------------------------------------------- */
 
 static void
 connect_to(struct backend *b, const struct sockaddr *sa, socklen_t len)
@@ -176,10 +178,11 @@ connect_unix(struct backend *b, const struct conf_database *d)
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int n = snprintf(un.sun_path, sizeof(un.sun_path), "%s/.s.PGSQL.%u", d->host, d->port);
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n +
-	    (d->host[0] == '@' ? 0 : 1));
+				    (d->host[0] == '@' ? 0 : 1));
 
 	if (n < 0 || (size_t)n >= sizeof(un.sun_path)) {
-		login_failed(b, "08001", "cannot connect to server at", "the socket's path is too long");
+		login_failed(
+		    b, "08001", "cannot connect to server at", "the socket's path is too long");
 		return;
 	}
 	if (d->host[0] == '@')
@@ -227,7 +230,8 @@ backend_open_task(struct pool *p, void (*ready)(struct backend *))
 	return b;
 }
 
-/* --- authentication -------------------------------------------------------------------------------------- */
+/* --- authentication
+ * -------------------------------------------------------------------------------------- */
 
 static void
 send_password(struct backend *b, const char *text)
@@ -338,8 +342,7 @@ auth_request(struct backend *b, const uint8_t *body, size_t len)
 		auth_sasl_continue(b, &in);
 		break;
 	case 12:
-		if (b->scram == NULL ||
-		    !scram_client_verify(b->scram, (const char *)in.p, in.left))
+		if (b->scram == NULL || !scram_client_verify(b->scram, (const char *)in.p, in.left))
 			login_failed(b, "08P01", "cannot log in at",
 			    "the server does not know the password (SCRAM signature)");
 		break;
@@ -349,7 +352,8 @@ auth_request(struct backend *b, const uint8_t *body, size_t len)
 	}
 }
 
-/* --- messages up to ReadyForQuery --------------------------------------------------------------------------- */
+/* --- messages up to ReadyForQuery
+ * --------------------------------------------------------------------------- */
 
 static void
 keep_welcome(struct backend *b, const uint8_t *msg, size_t len)
@@ -444,7 +448,8 @@ login_read(struct backend *b)
 		bool last, on;
 
 		if (r == WIRE_BAD) {
-			login_failed(b, "08P01", "protocol error from server at", "bad message length");
+			login_failed(
+			    b, "08P01", "protocol error from server at", "bad message length");
 			return;
 		}
 		if (r == WIRE_MORE || len > avail)

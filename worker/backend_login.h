@@ -6,7 +6,8 @@
 
 /* An empty backend of the pool, counted in its statistics. NULL = no memory. */
 struct backend *backend_new(struct pool *, uint32_t slot);
-void backend_event(struct loop_source *, uint32_t events); /* backend.c: registered for every backend */
+void backend_event(
+    struct loop_source *, uint32_t events); /* backend.c: registered for every backend */
 void backend_login_event(struct backend *, uint32_t events);
 void backend_login_fini(struct backend *);
 

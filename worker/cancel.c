@@ -1,9 +1,9 @@
 /*
  * cancel: see cancel.h.
  *
- * Exactness: only the worker that serves a client acts on its cancel, between two events of its loop, so it knows
- * whether that client holds a backend at this moment. The client that asked is closed when the server has confirmed,
- * as PostgreSQL does it.
+ * Exactness: only the worker that serves a client acts on its cancel, between two events of its
+ * loop, so it knows whether that client holds a backend at this moment. The client that asked is
+ * closed when the server has confirmed, as PostgreSQL does it.
  */
 #include "worker/cancel.h"
 
@@ -157,12 +157,14 @@ cancel_forget(struct backend *b)
 	}
 }
 
-/* --- the client's side ------------------------------------------------------------------------------------ */
+/* --- the client's side
+ * ------------------------------------------------------------------------------------ */
 
 static void
 ack_timeout(struct timer *t)
 {
-	client_close(LOOP_CONTAINER(t, struct client, timer), "cancel request not acknowledged in time");
+	client_close(
+	    LOOP_CONTAINER(t, struct client, timer), "cancel request not acknowledged in time");
 }
 
 static uint64_t
@@ -210,7 +212,7 @@ cancel_acked(uint64_t ticket)
 {
 	struct client *c;
 
-	TAILQ_FOREACH(c, &waiting, queue)
+	TAILQ_FOREACH (c, &waiting, queue)
 		if (ticket_of(c) == ticket) {
 			client_close(c, "cancel request");
 			return;

@@ -1,6 +1,7 @@
 /*
- * cancel: a CancelRequest on its way to PostgreSQL. The server closes the connection after the signal was sent, so its
- * end is the proof of delivery; until then the backend is kept from everybody but its present client.
+ * cancel: a CancelRequest on its way to PostgreSQL. The server closes the connection after the
+ * signal was sent, so its end is the proof of delivery; until then the backend is kept from
+ * everybody but its present client.
  */
 #ifndef WORKER_CANCEL_H
 #define WORKER_CANCEL_H

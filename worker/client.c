@@ -1,9 +1,9 @@
 /*
  * client: see client.h.
  *
- * Owns the socket, the row in the client table and the place in the pool. Whatever goes wrong on one client ends that
- * client only. An error text is followed by a shutdown and a short wait for the peer's end: closing with unread input
- * would send RST and the text could be lost.
+ * Owns the socket, the row in the client table and the place in the pool. Whatever goes wrong on
+ * one client ends that client only. An error text is followed by a shutdown and a short wait for
+ * the peer's end: closing with unread input would send RST and the text could be lost.
  */
 #include "worker/client.h"
 
@@ -30,7 +30,8 @@ static struct client **by_row;
 
 static void client_event(struct loop_source *, uint32_t);
 
-/* --- names ------------------------------------------------------------------------------------------ */
+/* --- names
+ * ------------------------------------------------------------------------------------------ */
 
 static const char *
 client_name(const struct client *c)
@@ -62,7 +63,8 @@ note_address(struct client *c, const struct sockaddr_storage *ss)
 	}
 }
 
-/* --- birth and end -------------------------------------------------------------------------------------- */
+/* --- birth and end
+ * -------------------------------------------------------------------------------------- */
 
 static void
 login_timeout(struct timer *t)
@@ -258,18 +260,19 @@ client_fail_raw(struct client *c, const uint8_t *body, size_t len)
 	client_end(c, whole, body, len, "the server refused the login");
 }
 
-/* --- first packets -------------------------------------------------------------------------------------------- */
+/* --- first packets
+ * -------------------------------------------------------------------------------------------- */
 
 static void
-refuse(struct client *c, const char *sqlstate, const char *hint, const char *text_is, const char *what)
+refuse(
+    struct client *c, const char *sqlstate, const char *hint, const char *text_is, const char *what)
 {
 	char text[256];
 
 	snprintf(text, sizeof(text), "%s%s", text_is, what);
-	client_fail(c, &(struct wire_error){.severity = "FATAL",
-			   .sqlstate = sqlstate,
-			   .message = text,
-			   .hint = hint});
+	client_fail(
+	    c, &(struct wire_error){
+		   .severity = "FATAL", .sqlstate = sqlstate, .message = text, .hint = hint});
 }
 
 static bool
@@ -322,7 +325,7 @@ static bool
 user_known(const struct conf_database *d, const char *user)
 {
 	return (wk->conf->auth_type == AUTH_ANY && d->user != NULL) ||
-	    conf_user(wk->conf, user) != NULL;
+	       conf_user(wk->conf, user) != NULL;
 }
 
 static void
@@ -343,7 +346,8 @@ begin_session(struct client *c, const struct startup *s)
 		refuse(c, "0A000", "Connect to PostgreSQL directly.",
 		    "replication connections are not supported", "");
 	} else if (d == NULL) {
-		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.", "no such database: ", db);
+		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
+		    "no such database: ", db);
 	} else if (!user_known(d, user)) {
 		refuse(c, "28000", "Add it to users.", "no such user: ", user);
 	} else if (!take_parameters(c, s)) {
@@ -426,7 +430,9 @@ startup_event(struct client *c)
 		relay_client_event(c, false);
 }
 
-/* --- welcome ---------------------------------------------------------------------------------------------------- */
+/* --- welcome
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* The server's ParameterStatus messages with the client's own values in their places. */
 static void
@@ -496,7 +502,9 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	loop_again(&c->conn.src);
 }
 
-/* --- linking ------------------------------------------------------------------------------------------------------- */
+/* --- linking
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 /* Tells the client how the server spells the settings it asked for. */
 static void
@@ -554,7 +562,9 @@ client_linked(struct client *c, struct backend *b)
 	free(sql);
 }
 
-/* --- events ---------------------------------------------------------------------------------------------------------- */
+/* --- events
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void
 client_event(struct loop_source *s, uint32_t events)
@@ -582,7 +592,9 @@ client_event(struct loop_source *s, uint32_t events)
 	}
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------------ */
+/* --- tables
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 struct client *
 client_by_row(uint32_t row)
@@ -609,14 +621,15 @@ client_drain(bool all)
 {
 	struct client *c, *next;
 
-	TAILQ_FOREACH_SAFE(c, &clients, all, next) {
+	TAILQ_FOREACH_SAFE (c, &clients, all, next) {
 		struct backend *b = c->backend;
-		bool border = b == NULL ||
-		    (b->state == BACKEND_ACTIVE && expect_empty(&b->expect) && b->status == 'I');
+		bool border = b == NULL || (b->state == BACKEND_ACTIVE &&
+					       expect_empty(&b->expect) && b->status == 'I');
 		if (c->state == CLIENT_CLOSING || (!all && (!border || c->state == CLIENT_WAITING)))
 			continue;
-		client_fail(c, &(struct wire_error){.severity = "FATAL",
-				   .sqlstate = "57P01",
-				   .message = "terminating connection due to administrator command"});
+		client_fail(
+		    c, &(struct wire_error){.severity = "FATAL",
+			   .sqlstate = "57P01",
+			   .message = "terminating connection due to administrator command"});
 	}
 }

@@ -1,5 +1,6 @@
 /*
- * client: client sessions: first packets, login, waiting, leaving. The relay has the bytes while it is logged in.
+ * client: client sessions: first packets, login, waiting, leaving. The relay has the bytes while it
+ * is logged in.
  */
 #ifndef WORKER_CLIENT_H
 #define WORKER_CLIENT_H
@@ -20,7 +21,8 @@ struct backend *client_unlink(struct client *);
 
 /* Tells the client (an ErrorResponse) and closes in an orderly way, so that the text arrives. */
 void client_fail(struct client *, const struct wire_error *);
-/* The same with an ErrorResponse body of the server's; severity is made FATAL by the close that follows. */
+/* The same with an ErrorResponse body of the server's; severity is made FATAL by the close that
+ * follows. */
 void client_fail_raw(struct client *, const uint8_t *body, size_t len);
 /* Ends the session without a word. */
 void client_close(struct client *, const char *why);

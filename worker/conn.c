@@ -1,8 +1,9 @@
 /*
  * conn: sockets and buffers. See conn.h for the rules.
  *
- * Called by client, backend, relay, cancel. Owns its fd and its buffers. Failures are returned, never logged: the
- * caller knows whose connection it is. No memory for a buffer is fatal: the master starts a successor.
+ * Called by client, backend, relay, cancel. Owns its fd and its buffers. Failures are returned,
+ * never logged: the caller knows whose connection it is. No memory for a buffer is fatal: the
+ * master starts a successor.
  */
 #include "worker/conn.h"
 
@@ -272,8 +273,8 @@ fill_iov(struct conn *dst, struct conn *src, struct iovec *iov, int *count)
 		total += iov[i].iov_len;
 	}
 	if (b == NULL && src != NULL && src->in != NULL && src->in->fwd > src->in->head) {
-		iov[i] = (struct iovec){
-		    src->in->data + src->in->head, src->in->fwd - src->in->head};
+		iov[i] =
+		    (struct iovec){src->in->data + src->in->head, src->in->fwd - src->in->head};
 		total += iov[i++].iov_len;
 	}
 	*count = i;

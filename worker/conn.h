@@ -1,13 +1,15 @@
 /*
  * conn: a connected socket with the bytes in flight on it; clients and backends embed one.
  *
- * Buffers come from a pool and are attached only while they hold bytes. `in` holds what was received:
- * [head, fwd) is parsed and may be sent on, [fwd, tail) is not looked at yet. `out` is a chain of bytes of our own
- * making (or a detached rest of a reply) that must reach this socket before anything relayed does.
+ * Buffers come from a pool and are attached only while they hold bytes. `in` holds what was
+ * received: [head, fwd) is parsed and may be sent on, [fwd, tail) is not looked at yet. `out` is a
+ * chain of bytes of our own making (or a detached rest of a reply) that must reach this socket
+ * before anything relayed does.
  *
- * Edge-triggered rules: a short read means drained, so no read is made to see EAGAIN; a short write means full, so
- * `blocked` stays set until EPOLLOUT. TCP sockets are registered once for both; a Unix socket asks for EPOLLOUT only
- * after its first short write, because the kernel would report it for every byte the peer reads.
+ * Edge-triggered rules: a short read means drained, so no read is made to see EAGAIN; a short write
+ * means full, so `blocked` stays set until EPOLLOUT. TCP sockets are registered once for both; a
+ * Unix socket asks for EPOLLOUT only after its first short write, because the kernel would report
+ * it for every byte the peer reads.
  */
 #ifndef WORKER_CONN_H
 #define WORKER_CONN_H
@@ -45,7 +47,8 @@ struct conn {
 	bool armed_out : 1;
 };
 
-/* Takes the fd: non-blocking already; sets TCP options; registers. 0 or -1 with errno (fd then still the caller's). */
+/* Takes the fd: non-blocking already; sets TCP options; registers. 0 or -1 with errno (fd then
+ * still the caller's). */
 int conn_open(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
 /* Closes the fd and drops the buffers. Safe to call twice. */
 void conn_close(struct conn *);
@@ -55,7 +58,8 @@ int conn_detach(struct conn *);
 /* Notes what an event says: readable, hup, blocked. True if the socket became writable again. */
 bool conn_note(struct conn *, uint32_t events);
 
-/* One recv into `in`. > 0 bytes; 0 = nothing now or no room; -1 = closed by the peer (errno 0) or broken (errno). */
+/* One recv into `in`. > 0 bytes; 0 = nothing now or no room; -1 = closed by the peer (errno 0) or
+ * broken (errno). */
 int conn_recv(struct conn *);
 /* Gives the buffer back if it is empty, moves a rest to its front if there is no room behind it. */
 void conn_trim(struct conn *);

@@ -6,7 +6,8 @@
  *   P       a run of Parse, Bind, Describe, Close: counted as one, it only keeps the backend
  *   d c f   COPY data (a run counts as one), CopyDone, CopyFail: no answer of their own
  *
- * Only the owner of the queue calls this; it allocates when a pipeline is longer than the inline ring.
+ * Only the owner of the queue calls this; it allocates when a pipeline is longer than the inline
+ * ring.
  */
 #include "worker/expect.h"
 
@@ -126,9 +127,9 @@ skip_copy(struct expect *x, uint32_t i)
 }
 
 /*
- * COPY IN ended (`done`: the server read CopyDone; else it failed). Removes, behind entry `i`, what the server's COPY
- * loop has swallowed: every Sync before the first data message, and when it read to CopyDone or CopyFail, all up to
- * that one. Keeps the rest in order.
+ * COPY IN ended (`done`: the server read CopyDone; else it failed). Removes, behind entry `i`, what
+ * the server's COPY loop has swallowed: every Sync before the first data message, and when it read
+ * to CopyDone or CopyFail, all up to that one. Keeps the rest in order.
  */
 static void
 copy_ended(struct expect *x, uint32_t i, bool done)
@@ -169,8 +170,9 @@ got_complete(struct expect *x)
 }
 
 /*
- * An error belongs to the oldest entry. If that is of the extended protocol, the server now skips to the next Sync.
- * A run of Parse.. straight before a Query may mean either; then it is taken as the Query's, which counts higher.
+ * An error belongs to the oldest entry. If that is of the extended protocol, the server now skips
+ * to the next Sync. A run of Parse.. straight before a Query may mean either; then it is taken as
+ * the Query's, which counts higher.
  */
 static bool
 got_error(struct expect *x)

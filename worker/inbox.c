@@ -1,6 +1,7 @@
 /*
- * inbox: see inbox.h. Receives what others send to this worker index; a message for a predecessor (other incarnation)
- * is dropped and its fd closed: the slot that came with it is then the steward's to clear up.
+ * inbox: see inbox.h. Receives what others send to this worker index; a message for a predecessor
+ * (other incarnation) is dropped and its fd closed: the slot that came with it is then the
+ * steward's to clear up.
  */
 #include "worker/inbox.h"
 
@@ -60,7 +61,8 @@ inbox_send(uint32_t worker, enum ctlmsg_type type, uint32_t arg32, uint64_t arg6
 }
 
 bool
-inbox_give(uint32_t worker, uint32_t incarnation, uint32_t slot, int fd, const uint8_t *facts, size_t len)
+inbox_give(
+    uint32_t worker, uint32_t incarnation, uint32_t slot, int fd, const uint8_t *facts, size_t len)
 {
 	struct ctlmsg m;
 
@@ -127,7 +129,8 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_REOPEN:
 	case CTL_DEATH:
 	case CTL_TYPES:
-		log_warnx("unexpected message %s in the inbox", ctlmsg_name((enum ctlmsg_type)m->type));
+		log_warnx(
+		    "unexpected message %s in the inbox", ctlmsg_name((enum ctlmsg_type)m->type));
 		break;
 	}
 	if (fd != -1)

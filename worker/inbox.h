@@ -13,7 +13,8 @@
 void inbox_open(void);
 /* False if it could not be queued (full, or the worker is dead). */
 bool inbox_send(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64);
-bool inbox_give(uint32_t worker, uint32_t incarnation, uint32_t slot, int fd, const uint8_t *facts, size_t len);
+bool inbox_give(
+    uint32_t worker, uint32_t incarnation, uint32_t slot, int fd, const uint8_t *facts, size_t len);
 bool inbox_cancel(uint32_t worker, uint32_t incarnation, uint32_t row, uint64_t ticket);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * loop: epoll and timers. See loop.h.
  *
- * The heap is a plain binary heap of pointers, 1-based so that position 0 can mean "not armed". Sleeping lasts until
- * the next deadline; an idle worker wakes only for its heartbeat. Running out of memory here is fatal: the master
- * starts a successor.
+ * The heap is a plain binary heap of pointers, 1-based so that position 0 can mean "not armed".
+ * Sleeping lasts until the next deadline; an idle worker wakes only for its heartbeat. Running out
+ * of memory here is fatal: the master starts a successor.
  */
 #include "worker/loop.h"
 
@@ -134,8 +134,7 @@ heap_down(uint32_t pos, struct timer *t)
 		uint32_t child = pos * 2;
 		if (child > loop.heap_len)
 			break;
-		if (child < loop.heap_len &&
-		    loop.heap[child + 1]->at_us < loop.heap[child]->at_us)
+		if (child < loop.heap_len && loop.heap[child + 1]->at_us < loop.heap[child]->at_us)
 			child++;
 		if (loop.heap[child]->at_us >= t->at_us)
 			break;
@@ -213,7 +212,8 @@ wait_ms(void)
 	return us > 60000 ? 60000 : (int)us;
 }
 
-/* --- turns ------------------------------------------------------------------------------------- */
+/* --- turns -------------------------------------------------------------------------------------
+ */
 
 void
 loop_free_later(void *ptr)
@@ -236,7 +236,8 @@ free_now(void)
 		free(loop.later[--loop.later_len]);
 }
 
-/* Only the sources queued before this call run: those that queue themselves again wait for the next turn. */
+/* Only the sources queued before this call run: those that queue themselves again wait for the next
+ * turn. */
 static void
 again_run(void)
 {

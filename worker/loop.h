@@ -1,9 +1,9 @@
 /*
  * loop: one edge-triggered epoll loop and one timer heap per process.
  *
- * An object that wants events embeds a loop_source; the loop calls its fn with the epoll events. A source that has more
- * to do than its fair turn puts itself on the ready list with loop_again(). Memory that events of this turn may still
- * point to is freed with loop_free_later().
+ * An object that wants events embeds a loop_source; the loop calls its fn with the epoll events. A
+ * source that has more to do than its fair turn puts itself on the ready list with loop_again().
+ * Memory that events of this turn may still point to is freed with loop_free_later().
  */
 #ifndef WORKER_LOOP_H
 #define WORKER_LOOP_H
@@ -29,7 +29,8 @@ struct timer {
 	void (*fn)(struct timer *);
 };
 
-/* Creates the epoll instance; exits on failure. `before_wait` is called once a turn, before sleeping. */
+/* Creates the epoll instance; exits on failure. `before_wait` is called once a turn, before
+ * sleeping. */
 void loop_init(void (*before_wait)(void));
 void loop_run(void);
 void loop_stop(void);

@@ -1,9 +1,11 @@
 /*
- * objects: the three things a worker is made of and how they hang together: pools, clients, backends. The bodies are
- * here because client, backend, relay and pool work on the same links; each field names the file that writes it.
+ * objects: the three things a worker is made of and how they hang together: pools, clients,
+ * backends. The bodies are here because client, backend, relay and pool work on the same links;
+ * each field names the file that writes it.
  *
  *   client --- pool --- backend         a client belongs to one pool for life
- *   client <-> backend                  linked while a transaction (session mode: the session) lasts
+ *   client <-> backend                  linked while a transaction (session mode: the session)
+ * lasts
  */
 #ifndef WORKER_OBJECTS_H
 #define WORKER_OBJECTS_H
@@ -31,12 +33,12 @@ enum client_state {
 struct client {
 	struct conn conn;
 	enum client_state state;
-	uint32_t row;	  /* in the client table, TABLE_NONE before login */
-	int32_t pid;	  /* as shown to the client */
-	uint16_t port;	  /* of the peer, 0 = Unix socket */
+	uint32_t row;	      /* in the client table, TABLE_NONE before login */
+	int32_t pid;	      /* as shown to the client */
+	uint16_t port;	      /* of the peer, 0 = Unix socket */
 	struct in6_addr addr; /* of the peer, IPv4 mapped */
-	bool long_key;	  /* protocol 3.2 */
-	bool negotiate;	  /* owes NegotiateProtocolVersion */
+	bool long_key;	      /* protocol 3.2 */
+	bool negotiate;	      /* owes NegotiateProtocolVersion */
 	struct pool *pool;
 	struct backend *backend;
 	struct params params;
@@ -96,8 +98,8 @@ struct pool {
 	const struct conf_database *conf;
 	const char *password; /* may be NULL; the conf's */
 	enum pool_mode mode;
-	uint32_t index;		 /* in the table */
-	struct stats_pool *row;	 /* ours */
+	uint32_t index;		/* in the table */
+	struct stats_pool *row; /* ours */
 	struct client_queue waiting;
 	struct client_queue logins;
 	uint32_t nlogins;
@@ -108,7 +110,7 @@ struct pool {
 	struct backend_queue idle; /* newest first */
 	struct timer timer;	   /* retry and query_wait_timeout */
 	int64_t retry_us;	   /* no connection attempt before */
-	uint8_t *error;		   /* the last failed login's ErrorResponse, to show to those who wait */
+	uint8_t *error; /* the last failed login's ErrorResponse, to show to those who wait */
 	size_t error_len;
 	bool welcomed;
 	struct params defaults; /* what the welcome says */

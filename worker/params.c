@@ -1,6 +1,6 @@
 /*
- * params: see params.h. The intern table is a red-black tree of reference-counted strings; its size follows the number
- * of different values in use.
+ * params: see params.h. The intern table is a red-black tree of reference-counted strings; its size
+ * follows the number of different values in use.
  */
 #include "worker/params.h"
 

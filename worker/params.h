@@ -1,6 +1,6 @@
 /*
- * params: the settings that follow a client from backend to backend. Values are interned strings, so that two sets are
- * compared by pointers. A NULL value means "not known".
+ * params: the settings that follow a client from backend to backend. Values are interned strings,
+ * so that two sets are compared by pointers. A NULL value means "not known".
  */
 #ifndef WORKER_PARAMS_H
 #define WORKER_PARAMS_H

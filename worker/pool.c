@@ -1,9 +1,10 @@
 /*
  * pool: see pool.h and design.md 4.3.
  *
- * The queue is FIFO. A released backend goes to our own head unless somebody on another worker has waited longer by
- * more than fairness_window; then it is handed over. A waiter without a backend asks workers that show idle ones, and
- * opens a new one under the limit. A retry timer backs every message that could be lost with its sender.
+ * The queue is FIFO. A released backend goes to our own head unless somebody on another worker has
+ * waited longer by more than fairness_window; then it is handed over. A waiter without a backend
+ * asks workers that show idle ones, and opens a new one under the limit. A retry timer backs every
+ * message that could be lost with its sender.
  */
 #include "worker/pool.h"
 
@@ -18,9 +19,9 @@
 #include "worker/client.h"
 #include "worker/inbox.h"
 
-#define OPEN_PARALLEL 4	      /* connects in flight per pool and worker */
-#define RETRY_US      50000   /* look again while somebody waits */
-#define MATCH_DEPTH   16      /* idle backends looked at for matching settings */
+#define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
+#define RETRY_US      50000 /* look again while somebody waits */
+#define MATCH_DEPTH   16    /* idle backends looked at for matching settings */
 
 static TAILQ_HEAD(, pool) pools = TAILQ_HEAD_INITIALIZER(pools);
 
@@ -32,7 +33,8 @@ gauge(int n)
 	return (uint64_t)(int64_t)n;
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------
+ */
 
 static const char *
 pool_password(const struct conf_database *d, const char *user)
@@ -50,7 +52,7 @@ pool_find(const char *db, const char *user)
 {
 	struct pool *p;
 
-	TAILQ_FOREACH(p, &pools, all)
+	TAILQ_FOREACH (p, &pools, all)
 		if (strcmp(p->db, db) == 0 && strcmp(p->user, user) == 0)
 			return p;
 	return NULL;
@@ -61,7 +63,7 @@ pool_by_index(uint32_t index)
 {
 	struct pool *p;
 
-	TAILQ_FOREACH(p, &pools, all)
+	TAILQ_FOREACH (p, &pools, all)
 		if (p->index == index)
 			return p;
 	return NULL;
@@ -87,7 +89,8 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 }
 
 struct pool *
-pool_get(const char *db, const char *client_user, const struct conf_database *d, struct wire_error *why)
+pool_get(
+    const char *db, const char *client_user, const struct conf_database *d, struct wire_error *why)
 {
 	const char *user = d->user != NULL ? d->user : client_user;
 	struct pool *p = pool_find(db, user);
@@ -99,8 +102,8 @@ pool_get(const char *db, const char *client_user, const struct conf_database *d,
 	}
 	p = pool_new(db, user, d);
 	limit = conf_pool_size(wk->conf, d, conf_user(wk->conf, user));
-	if (p == NULL || ledger_attach(wk->table, wk->self, db, user, (uint32_t)limit,
-			     &p->index) != LEDGER_OK) {
+	if (p == NULL ||
+	    ledger_attach(wk->table, wk->self, db, user, (uint32_t)limit, &p->index) != LEDGER_OK) {
 		free(p);
 		*why = (struct wire_error){.severity = "FATAL",
 		    .sqlstate = "53300",
@@ -155,7 +158,8 @@ pool_backend_gone(struct pool *p)
 		pool_pump(p);
 }
 
-/* --- the queue ------------------------------------------------------------------------------------ */
+/* --- the queue
+ * ------------------------------------------------------------------------------------ */
 
 static void
 pool_retry(struct timer *t)
@@ -207,7 +211,7 @@ take_idle(struct pool *p, const struct params *want)
 	struct backend *b, *best = TAILQ_FIRST(&p->idle);
 	int depth = 0;
 
-	TAILQ_FOREACH(b, &p->idle, idle) {
+	TAILQ_FOREACH (b, &p->idle, idle) {
 		if (params_match(want, &b->params)) {
 			best = b;
 			break;
@@ -269,9 +273,11 @@ pool_unqueue(struct pool *p, struct client *c)
 	queue_changed(p);
 }
 
-/* --- opening and asking ---------------------------------------------------------------------------- */
+/* --- opening and asking
+ * ---------------------------------------------------------------------------- */
 
-/* Pairs with the fence in pool_release: either the giver sees our wait, or we see its idle backend. */
+/* Pairs with the fence in pool_release: either the giver sees our wait, or we see its idle backend.
+ */
 static void
 ask_others(struct pool *p, uint32_t wanted)
 {
@@ -322,11 +328,12 @@ expire_waiters(struct pool *p)
 	while (limit > 0 && (c = TAILQ_FIRST(&p->waiting)) != NULL &&
 	       loop_now() - c->since_us >= limit) {
 		stats_add(&p->row->wait_timeouts, 1);
-		client_fail(c, &(struct wire_error){.severity = "FATAL",
-				   .sqlstate = "53300",
-				   .message = "query_wait_timeout",
-				   .detail = "No backend of this pool became free in time.",
-				   .hint = "Raise pool_size, or look for transactions that stay open."});
+		client_fail(
+		    c, &(struct wire_error){.severity = "FATAL",
+			   .sqlstate = "53300",
+			   .message = "query_wait_timeout",
+			   .detail = "No backend of this pool became free in time.",
+			   .hint = "Raise pool_size, or look for transactions that stay open."});
 	}
 }
 
@@ -359,7 +366,7 @@ pool_kick_all(void)
 {
 	struct pool *p, *next;
 
-	TAILQ_FOREACH_SAFE(p, &pools, all, next)
+	TAILQ_FOREACH_SAFE (p, &pools, all, next)
 		if (p->nwaiting + p->nlogins > 0)
 			pool_pump(p);
 }
@@ -380,16 +387,17 @@ pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 	if (p->nbackends > 1 || (ledger_pool_used(wk->table, p->index) > p->nbackends))
 		return; /* others work: keep waiting for them */
 	p->nclients++;
-	TAILQ_FOREACH_SAFE(c, &p->logins, queue, next)
+	TAILQ_FOREACH_SAFE (c, &p->logins, queue, next)
 		if (!retry || loop_now() - c->since_us >= patience)
 			fail_login(p, c);
-	TAILQ_FOREACH_SAFE(c, &p->waiting, queue, next)
+	TAILQ_FOREACH_SAFE (c, &p->waiting, queue, next)
 		if (!retry || loop_now() - c->since_us >= patience)
 			fail_login(p, c);
 	pool_client_gone(p);
 }
 
-/* --- welcome ------------------------------------------------------------------------------------------ */
+/* --- welcome
+ * ------------------------------------------------------------------------------------------ */
 
 void
 pool_login(struct pool *p, struct client *c)
@@ -429,7 +437,8 @@ pool_welcome(struct pool *p, struct backend *b)
 	size_t len;
 
 	if (b != NULL && table_welcome_put(wk->table, p->index, b->welcome, b->welcome_len) == -1)
-		log_warnx("pool %s/%s: the server's parameters are too long to keep", p->db, p->user);
+		log_warnx(
+		    "pool %s/%s: the server's parameters are too long to keep", p->db, p->user);
 	len = table_welcome_get(wk->table, p->index, bytes);
 	if (len == 0)
 		return;
@@ -444,9 +453,11 @@ pool_welcome(struct pool *p, struct backend *b)
 	pool_client_gone(p);
 }
 
-/* --- releasing and giving -------------------------------------------------------------------------------- */
+/* --- releasing and giving
+ * -------------------------------------------------------------------------------- */
 
-/* The worker whose client has waited longest, if longer than `mine` by the window; TABLE_NONE if none. */
+/* The worker whose client has waited longest, if longer than `mine` by the window; TABLE_NONE if
+ * none. */
 static uint32_t
 longest_wait_elsewhere(struct pool *p, int64_t mine)
 {
@@ -457,8 +468,7 @@ longest_wait_elsewhere(struct pool *p, int64_t mine)
 		int64_t since;
 		if (w == wk->self.worker)
 			continue;
-		since = (int64_t)stats_get(
-		    &stats_pool(wk->stats, p->index, w)->oldest_wait_us);
+		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
 		if (since != 0 && since < oldest) {
 			oldest = since;
 			best = w;
@@ -567,7 +577,7 @@ pool_close_idle(void)
 	struct pool *p, *next;
 	struct backend *b;
 
-	TAILQ_FOREACH_SAFE(p, &pools, all, next) {
+	TAILQ_FOREACH_SAFE (p, &pools, all, next) {
 		p->nclients++;
 		while ((b = take_idle(p, &p->defaults)) != NULL)
 			backend_close(b, "worker is leaving");

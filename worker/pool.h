@@ -1,5 +1,6 @@
 /*
- * pool: this worker's share of one (database, user) pool: idle backends, the queue, opening, giving to other workers.
+ * pool: this worker's share of one (database, user) pool: idle backends, the queue, opening, giving
+ * to other workers.
  */
 #ifndef WORKER_POOL_H
 #define WORKER_POOL_H
@@ -8,7 +9,8 @@
 
 /* Finds or makes the pool for a login. NULL: *why says what the client gets. */
 struct wire_error;
-struct pool *pool_get(const char *db, const char *user, const struct conf_database *, struct wire_error *why);
+struct pool *pool_get(
+    const char *db, const char *user, const struct conf_database *, struct wire_error *why);
 struct pool *pool_by_index(uint32_t index);
 
 /* A logging-in client waits for the welcome. */
@@ -26,7 +28,8 @@ void pool_client_gone(struct pool *);
 void pool_release(struct backend *);
 /* Its first login is done: takes what it learned (welcome). */
 void pool_welcome(struct pool *, struct backend *);
-/* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep them waiting. */
+/* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep
+ * them waiting. */
 void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retry);
 /* A backend's place is free again. */
 void pool_backend_gone(struct pool *);

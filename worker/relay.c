@@ -1,9 +1,10 @@
 /*
- * relay: see relay.h. Bytes are moved by message borders, straight from the buffer they were received into. Only
- * headers are looked at, plus ReadyForQuery and ParameterStatus; a message of any size streams through one buffer.
+ * relay: see relay.h. Bytes are moved by message borders, straight from the buffer they were
+ * received into. Only headers are looked at, plus ReadyForQuery and ParameterStatus; a message of
+ * any size streams through one buffer.
  *
- * A side that cannot be written to stops the reading of the other. A fast stream yields after TURN_READS buffers, so
- * that nobody else waits for it.
+ * A side that cannot be written to stops the reading of the other. A fast stream yields after
+ * TURN_READS buffers, so that nobody else waits for it.
  */
 #include "worker/relay.h"
 
@@ -18,13 +19,15 @@
 
 #define TURN_READS 8
 
-/* --- client to backend --------------------------------------------------------------------------------- */
+/* --- client to backend
+ * --------------------------------------------------------------------------------- */
 
 static void
 protocol_error(struct client *c, const char *text)
 {
 	stats_add(&wk->row->protocol_errors, 1);
-	client_fail(c, &(struct wire_error){.severity = "FATAL", .sqlstate = "08P01", .message = text});
+	client_fail(
+	    c, &(struct wire_error){.severity = "FATAL", .sqlstate = "08P01", .message = text});
 }
 
 /* Moves over up to `left` bytes of a message that was looked at before. */
@@ -43,7 +46,8 @@ pass_rest(struct conn *c, struct buf *in)
 		c->discard = false;
 }
 
-/* COPY data after the server has given up on it, and Flush with nothing to flush: no backend is needed for them. */
+/* COPY data after the server has given up on it, and Flush with nothing to flush: no backend is
+ * needed for them. */
 static bool
 needs_no_backend(uint8_t type)
 {
@@ -51,9 +55,9 @@ needs_no_backend(uint8_t type)
 }
 
 enum parsed {
-	PARSED,	/* all that is there was looked at */
+	PARSED,	 /* all that is there was looked at */
 	STOPPED, /* waits for a backend */
-	ENDED	/* the client is gone or going */
+	ENDED	 /* the client is gone or going */
 };
 
 static void
@@ -161,9 +165,10 @@ relay_client_event(struct client *c, bool writable)
 			return;
 		if (!conn_can_recv(&c->conn))
 			return;
-		/* Nobody free: leave the bytes in the kernel and queue, unless this may be a goodbye. */
-		if (c->backend == NULL && c->conn.in == NULL && !c->conn.hup && !pool_has_idle(c->pool) &&
-		    c->conn.out == NULL && reads == 0) {
+		/* Nobody free: leave the bytes in the kernel and queue, unless this may be a
+		 * goodbye. */
+		if (c->backend == NULL && c->conn.in == NULL && !c->conn.hup &&
+		    !pool_has_idle(c->pool) && c->conn.out == NULL && reads == 0) {
 			pool_want(c->pool, c);
 			if (c->backend == NULL || c->backend->state != BACKEND_ACTIVE)
 				return;
@@ -174,7 +179,8 @@ relay_client_event(struct client *c, bool writable)
 		}
 		n = conn_recv(&c->conn);
 		if (n == -1) {
-			client_close(c, errno == 0 ? "client closed the connection" : strerror(errno));
+			client_close(
+			    c, errno == 0 ? "client closed the connection" : strerror(errno));
 			return;
 		}
 		if (n == 0)
@@ -183,7 +189,8 @@ relay_client_event(struct client *c, bool writable)
 	}
 }
 
-/* --- backend to client ----------------------------------------------------------------------------------- */
+/* --- backend to client
+ * ----------------------------------------------------------------------------------- */
 
 /* The server has spoken nonsense or died: the client gets what came whole, then our word. */
 static void
@@ -230,7 +237,7 @@ ready_for_query(struct backend *b, char status)
 		stats_add(&b->pool->row->xact_count, 1);
 	b->status = status;
 	return expect_empty(&b->expect) && status == 'I' && b->client->conn.left == 0 ? ANSWER_DONE
-										       : ANSWER_MORE;
+										      : ANSWER_MORE;
 }
 
 /* Looks at whole messages and approves them for sending. Stops behind the last answer owed. */
@@ -330,7 +337,8 @@ send_to_client(struct backend *b, bool done)
 		return false;
 	}
 	if (r == CONN_BLOCKED && done)
-		conn_put_rest(&c->conn, &b->conn); /* the client's slowness is no reason to keep the backend */
+		conn_put_rest(&c->conn,
+		    &b->conn); /* the client's slowness is no reason to keep the backend */
 	return r == CONN_SENT || done;
 }
 

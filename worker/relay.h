@@ -1,4 +1,5 @@
-/* relay: the bytes between a linked client and backend; where the transaction path is (design.md 5). */
+/* relay: the bytes between a linked client and backend; where the transaction path is (design.md
+ * 5). */
 #ifndef WORKER_RELAY_H
 #define WORKER_RELAY_H
 

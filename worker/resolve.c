@@ -1,6 +1,6 @@
 /*
- * resolve: see resolve.h. A name with several addresses: the first is used (host lists come later). Threads block all
- * signals and never see shared memory.
+ * resolve: see resolve.h. A name with several addresses: the first is used (host lists come later).
+ * Threads block all signals and never see shared memory.
  */
 #include "worker/resolve.h"
 

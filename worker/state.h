@@ -1,6 +1,6 @@
 /*
- * state: what one worker process is. A process is one worker, so there is one `wk`, set up by worker_main before
- * anything else and constant but for the flags below.
+ * state: what one worker process is. A process is one worker, so there is one `wk`, set up by
+ * worker_main before anything else and constant but for the flags below.
  */
 #ifndef WORKER_STATE_H
 #define WORKER_STATE_H

@@ -1,8 +1,9 @@
 /*
- * steward: orphans. A dead worker's backends are claimed (COOLING), a query that may run on them is cancelled with the
- * key in the slot, and the slot is freed only when pg_stat_activity no longer shows the backend's pid: before that the
- * connection still counts at PostgreSQL. The look is taken through one connection of the same pool, outside its limit,
- * one at a time, closed at once. If PostgreSQL cannot be asked, the slots stay counted and the next round tries again.
+ * steward: orphans. A dead worker's backends are claimed (COOLING), a query that may run on them is
+ * cancelled with the key in the slot, and the slot is freed only when pg_stat_activity no longer
+ * shows the backend's pid: before that the connection still counts at PostgreSQL. The look is taken
+ * through one connection of the same pool, outside its limit, one at a time, closed at once. If
+ * PostgreSQL cannot be asked, the slots stay counted and the next round tries again.
  */
 #include "worker/steward.h"
 
@@ -17,9 +18,11 @@
 #include "worker/cancel.h"
 #include "worker/pool.h"
 
-#define ROUND_US      200000
-#define SWEEP_US      1000000
-#define NAMELESS_US   1000000 /* a backend whose pid we never learned: it was logging in and saw our end close */
+#define ROUND_US 200000
+#define SWEEP_US 1000000
+#define NAMELESS_US                                                                                \
+	1000000 /* a backend whose pid we never learned: it was logging in and saw our end close   \
+		 */
 #define CANCEL_US     1000000
 #define PIDS_PER_LOOK 200
 
@@ -63,7 +66,8 @@ claim_all(void)
 	uint32_t from = 0, slot;
 	enum slot_state was;
 
-	while ((slot = ledger_claim_orphan(wk->table, wk->self, loop_now(), &from, &was)) != TABLE_NONE) {
+	while ((slot = ledger_claim_orphan(wk->table, wk->self, loop_now(), &from, &was)) !=
+	       TABLE_NONE) {
 		struct orphan *o = calloc(1, sizeof(*o));
 		if (o == NULL)
 			fatal("orphan");
@@ -80,7 +84,8 @@ claim_all(void)
 		timer_set(&round_timer, loop_now() + ROUND_US / 4, steward_round);
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------- */
+/* --- looking
+ * ---------------------------------------------------------------------------------------------- */
 
 static void
 look_row(struct backend *b, const uint8_t *body, size_t len)
@@ -99,7 +104,7 @@ look_row(struct backend *b, const uint8_t *body, size_t len)
 	if (text == NULL)
 		return;
 	memcpy(pid, text, n);
-	TAILQ_FOREACH(o, &orphans, entry)
+	TAILQ_FOREACH (o, &orphans, entry)
 		if (o->facts.pid == atoi(pid))
 			o->alive = true;
 }
@@ -120,7 +125,7 @@ look_done(struct backend *b, const uint8_t *error, size_t len)
 	struct orphan *o, *next;
 
 	(void)len;
-	TAILQ_FOREACH_SAFE(o, &orphans, entry, next) {
+	TAILQ_FOREACH_SAFE (o, &orphans, entry, next) {
 		if (!o->asked || error != NULL)
 			continue;
 		if (!o->alive)
@@ -145,8 +150,9 @@ look_ready(struct backend *b)
 		return;
 	}
 	n = (size_t)snprintf(sql, sizeof(sql), "SELECT pid FROM pg_stat_activity WHERE pid IN (0");
-	TAILQ_FOREACH(o, &orphans, entry) {
-		o->asked = o->facts.pid != 0 && o->facts.pool == b->pool->index && count < PIDS_PER_LOOK;
+	TAILQ_FOREACH (o, &orphans, entry) {
+		o->asked =
+		    o->facts.pid != 0 && o->facts.pool == b->pool->index && count < PIDS_PER_LOOK;
 		o->alive = false;
 		if (!o->asked)
 			continue;
@@ -164,7 +170,8 @@ look_start(struct orphan *o)
 	const struct conf_database *d;
 	struct wire_error why;
 
-	if (!ledger_pool_name(wk->table, o->facts.pool, db, user) || (d = conf_database(wk->conf, db)) == NULL)
+	if (!ledger_pool_name(wk->table, o->facts.pool, db, user) ||
+	    (d = conf_database(wk->conf, db)) == NULL)
 		return false;
 	look_pool = pool_get(db, user, d, &why);
 	if (look_pool == NULL)
@@ -179,10 +186,10 @@ steward_round(struct timer *t)
 	struct orphan *o, *next;
 
 	(void)t;
-	TAILQ_FOREACH_SAFE(o, &orphans, entry, next)
+	TAILQ_FOREACH_SAFE (o, &orphans, entry, next)
 		if (o->facts.pid == 0 && loop_now() - o->since_us > NAMELESS_US)
 			orphan_free(o);
-	TAILQ_FOREACH(o, &orphans, entry)
+	TAILQ_FOREACH (o, &orphans, entry)
 		if (o->facts.pid != 0 && look_start(o))
 			break;
 	if (o != NULL) { /* the next time another pool's turn */

@@ -1,9 +1,10 @@
 /*
- * worker: the process's life: set-up, messages of the master, heartbeat, draining, the end. See worker.h.
+ * worker: the process's life: set-up, messages of the master, heartbeat, draining, the end. See
+ * worker.h.
  *
- * States (shown in the statistics): starting, serving, draining. Draining ends when the last client is gone or at the
- * deadline; then the backends get a moment for their goodbye. The master's death (EOF on the control socket) drains too:
- * nobody would restart us.
+ * States (shown in the statistics): starting, serving, draining. Draining ends when the last client
+ * is gone or at the deadline; then the backends get a moment for their goodbye. The master's death
+ * (EOF on the control socket) drains too: nobody would restart us.
  */
 #include "worker/worker.h"
 
@@ -40,8 +41,8 @@ worker_title(void)
 	if (wk->boot->steward)
 		setproctitle("steward%s", how);
 	else
-		setproctitle("worker %u%s (%u clients, %u backends)", wk->self.worker, how, client_count(),
-		    (unsigned int)stats_get(&wk->row->backends));
+		setproctitle("worker %u%s (%u clients, %u backends)", wk->self.worker, how,
+		    client_count(), (unsigned int)stats_get(&wk->row->backends));
 }
 
 static void
@@ -59,7 +60,9 @@ beat(struct timer *t)
 	timer_set(t, loop_now() + BEAT_US, beat);
 }
 
-/* --- leaving ------------------------------------------------------------------------------------------------ */
+/* --- leaving
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 end_now(struct timer *t)
@@ -74,7 +77,8 @@ worker_check_done(void)
 	if (!wk->draining || client_count() > 0 || timer_armed(&end_timer))
 		return;
 	pool_close_idle();
-	timer_set(&end_timer, loop_now() + (stats_get(&wk->row->backends) > 0 ? GOODBYE_US : 0), end_now);
+	timer_set(
+	    &end_timer, loop_now() + (stats_get(&wk->row->backends) > 0 ? GOODBYE_US : 0), end_now);
 }
 
 static void
@@ -98,7 +102,8 @@ drain(int64_t deadline_us)
 	worker_check_done();
 }
 
-/* --- the master's messages -------------------------------------------------------------------------------------- */
+/* --- the master's messages
+ * -------------------------------------------------------------------------------------- */
 
 static void
 control_message(const struct ctlmsg *m)
@@ -129,7 +134,8 @@ control_message(const struct ctlmsg *m)
 	case CTL_CANCEL:
 	case CTL_CANCELED:
 	case CTL_TYPES:
-		log_warnx("unexpected message %s from the master", ctlmsg_name((enum ctlmsg_type)m->type));
+		log_warnx("unexpected message %s from the master",
+		    ctlmsg_name((enum ctlmsg_type)m->type));
 		break;
 	}
 }
@@ -163,7 +169,9 @@ say_ready(void)
 		log_warn("cannot tell the master that we serve");
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void
 set_up(const struct worker_boot *boot)

@@ -1,6 +1,7 @@
 /*
- * sweep: kill -9 after every instruction of the ledger's operations, and of the repair, by single-stepping a child.
- * The survivor must find a table without violations. The negative control skips the rebuild and must find some.
+ * sweep: kill -9 after every instruction of the ledger's operations, and of the repair, by
+ * single-stepping a child. The survivor must find a table without violations. The negative control
+ * skips the rebuild and must find some.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -142,12 +143,14 @@ recover(void)
 	assert_int_equal(repair_check(table, stderr), 0);
 }
 
-/* Every n-th instruction is a kill point: SWEEP_STRIDE=1 for all of them (minutes), more for a quick run. */
+/* Every n-th instruction is a kill point: SWEEP_STRIDE=1 for all of them (minutes), more for a
+ * quick run. */
 #define STRIDE stride
 
 static long stride = 10;
 
-/* The stride for an operation: a long one (random numbers are made inside) gets no more than POINTS kill points. */
+/* The stride for an operation: a long one (random numbers are made inside) gets no more than POINTS
+ * kill points. */
 #define POINTS 100
 
 static long
@@ -282,8 +285,9 @@ test_negative_control(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserve), cmocka_unit_test(test_hand),
-	    cmocka_unit_test(test_attach), cmocka_unit_test(test_client), cmocka_unit_test(test_repair),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserve),
+	    cmocka_unit_test(test_hand), cmocka_unit_test(test_attach),
+	    cmocka_unit_test(test_client), cmocka_unit_test(test_repair),
 	    cmocka_unit_test(test_negative_control)};
 
 	if (getenv("SWEEP_STRIDE") != NULL && atol(getenv("SWEEP_STRIDE")) > 0)

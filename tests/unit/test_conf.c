@@ -1,4 +1,5 @@
-/* conf: the reference file, every kind of error with its line, units. Runs from the repository's root. */
+/* conf: the reference file, every kind of error with its line, units. Runs from the repository's
+ * root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,11 +59,13 @@ test_errors(void **state)
 	(void)state;
 	assert_null(c);
 	assert_non_null(strstr(errors, ":1: workers: 99 is out of range: 0 to 64"));
-	assert_non_null(strstr(errors, ":2: pool_sise: unknown option, did you mean \"pool_size\"?"));
+	assert_non_null(
+	    strstr(errors, ":2: pool_sise: unknown option, did you mean \"pool_size\"?"));
 	assert_non_null(strstr(errors, ":3: pool_mode: expected one of"));
 	assert_non_null(strstr(errors, ":4: query_wait_timeout: expected a time"));
 	assert_non_null(strstr(errors, ":5: databases[0].port: 0 is out of range"));
-	assert_non_null(strstr(errors, ":6: databases[1].hots: unknown option, did you mean \"host\"?"));
+	assert_non_null(
+	    strstr(errors, ":6: databases[1].hots: unknown option, did you mean \"host\"?"));
 	assert_non_null(strstr(errors, ":6: databases[1].name: \"a\" stands in line 5 too"));
 	free(errors);
 	assert_null(load("workers = ;\n", &errors));
@@ -90,8 +93,8 @@ test_units(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_reference), cmocka_unit_test(test_errors), cmocka_unit_test(test_units)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference),
+	    cmocka_unit_test(test_errors), cmocka_unit_test(test_units)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

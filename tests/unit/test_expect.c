@@ -1,4 +1,5 @@
-/* expect: conversations as strings: upper-case groups after '>' are sent, after '<' received; the end says if it is empty. */
+/* expect: conversations as strings: upper-case groups after '>' are sent, after '<' received; the
+ * end says if it is empty. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +60,8 @@ test_extended(void **state)
 	check(">PBEPBES<12CEZ", true);
 	check(">PBESPBES<EZ", false); /* the error ends the first group only */
 	check(">PBESPBES<EZ12CZ", true);
-	check(">BEH<2s", true); /* suspended, but the client holds a portal: kept by the transaction's status */
+	check(">BEH<2s",
+	    true); /* suspended, but the client holds a portal: kept by the transaction's status */
 	check(">P", false);
 	check(">SS<ZZ", true);
 }
@@ -70,8 +72,8 @@ test_copy(void **state)
 	(void)state;
 	check(">Q<G>ddc<C", false);
 	check(">Q<G>ddc<CZ", true);
-	check(">Q<G>dd<EZ>dc", true);	    /* the server gave up; late data are no answers owed */
-	check(">PBES<12G>ddcS<C", false);   /* the first Sync was swallowed by COPY */
+	check(">Q<G>dd<EZ>dc", true);	  /* the server gave up; late data are no answers owed */
+	check(">PBES<12G>ddcS<C", false); /* the first Sync was swallowed by COPY */
 	check(">PBES<12G>ddcS<CZ", true);
 	check(">PBES<12G>fS<EZ", true);
 	check(">PBES<12G>ddS<EZ", true);
@@ -114,9 +116,9 @@ test_long_pipeline(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_simple), cmocka_unit_test(test_extended),
-	    cmocka_unit_test(test_copy), cmocka_unit_test(test_out_of_step),
-	    cmocka_unit_test(test_long_pipeline)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_simple),
+	    cmocka_unit_test(test_extended), cmocka_unit_test(test_copy),
+	    cmocka_unit_test(test_out_of_step), cmocka_unit_test(test_long_pipeline)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
