@@ -292,8 +292,12 @@ plan_successor(struct master *m, struct child *child, int64_t lived_us, const ch
 	}
 	pause = reap_delay(&child->backoff, lived_us);
 	child->respawn_us = m->now_us + pause;
-	log_warnx("%s %s after %.1f s; next start %s%.1f s", child->name, how,
-	    (double)lived_us / 1e6, pause == 0 ? "at once, +" : "in ", (double)pause / 1e6);
+	if (pause == 0)
+		log_warnx("%s %s after %.1f s; replacing it at once", child->name, how,
+		    (double)lived_us / 1e6);
+	else
+		log_warnx("%s %s after %.1f s; replacing it in %.1f s", child->name, how,
+		    (double)lived_us / 1e6, (double)pause / 1e6);
 }
 
 static void
