@@ -29,7 +29,7 @@ struct search {
 	size_t distance;
 };
 
-/* Levenshtein's distance, one row at a time. */
+/* Levenshtein's distance of the names' beginnings, one row at a time. */
 static size_t
 spelling_distance(const char *a, const char *b)
 {
@@ -38,7 +38,7 @@ spelling_distance(const char *a, const char *b)
 
 	for (j = 0; j <= n; j++)
 		row[j] = j;
-	for (i = 0; a[i] != '\0'; i++) {
+	for (i = 0; i < GET_NAME_SIZE && a[i] != '\0'; i++) {
 		diagonal = row[0];
 		row[0] = i + 1;
 		for (j = 0; j < n; j++) {
