@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # lib.sh: what scripts/demo, scripts/check and scripts/bench share. Sourced, never run.
 #
@@ -71,7 +71,7 @@ pkg_install() {
 # Installs a package that would start a system service, without letting it start: now (policy-rc.d)
 # or at the next boot (systemctl disable). A policy-rc.d that exists is left alone.
 pkg_install_quiet_service() {
-	local policy=/usr/sbin/policy-rc.d made= name
+	local policy=/usr/sbin/policy-rc.d made='' name
 	[ -z "$(pkg_missing "$@")" ] && return
 	if [ ! -e "$policy" ]; then
 		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
@@ -182,7 +182,7 @@ cluster_start() {
 	own_file "$WORK_DIR/pw"
 	(cd "$WORK_DIR" && "${RUN_AS[@]}" "$PG_BIN/initdb" -D "$WORK_DIR/data" -U postgres -A "$auth" \
 		--pwfile "$WORK_DIR/pw" --locale=C.UTF-8 --no-sync >"$WORK_DIR/initdb.log" 2>&1) ||
-		die "initdb failed: $(tail -3 "$WORK_DIR/initdb.log")"
+		die "initdb failed: $(tail -n 3 "$WORK_DIR/initdb.log")"
 	cat >>"$WORK_DIR/data/postgresql.conf" <<-CONF
 		listen_addresses = '127.0.0.1'
 		port = $PG_PORT
@@ -203,7 +203,7 @@ cluster_start() {
 		kill -0 "$PG_PID" 2>/dev/null || break
 		sleep 0.1
 	done
-	die "PostgreSQL did not start: $(tail -3 "$WORK_DIR/postgres.log")"
+	die "PostgreSQL did not start: $(tail -n 3 "$WORK_DIR/postgres.log")"
 }
 
 # The superuser's psql, past the pooler: plain values, one a line.

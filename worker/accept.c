@@ -65,14 +65,34 @@ listeners_set(bool on)
 	}
 }
 
+static int
+accept_one(struct listener *l)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	int fd = accept4(l->src.fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd == -1)
+		return -1;
+	stats_add(&wk->row->accepts, 1);
+	client_accepted(fd, &addr);
+	return 0;
+}
+
+/*
+ * The exclusive wake-up that closed the gate woke nobody else. A connection that still waits after
+ * GATE_US would wait for ever: it is taken now, share or not.
+ */
 static void
 gate_open(struct timer *t)
 {
+	size_t i;
+
 	(void)t;
-	if (above_share())
-		timer_set(&gate, loop_now() + GATE_US, gate_open);
-	else
-		listeners_set(true);
+	for (i = 0; i < nlisteners; i++)
+		if (listeners[i].src.fd != -1)
+			(void)accept_one(&listeners[i]);
+	listeners_set(true);
 }
 
 static void
@@ -86,25 +106,19 @@ static void
 listener_event(struct loop_source *s, uint32_t events)
 {
 	struct listener *l = LOOP_CONTAINER(s, struct listener, src);
-	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-	int fd;
 
 	(void)events;
 	if (above_share()) {
 		gate_close(GATE_US);
 		return;
 	}
-	fd = accept4(s->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd == -1) {
+	if (accept_one(l) == -1) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 			log_warn("cannot accept a client");
 			gate_close(NO_FDS_US);
 		}
 		return;
 	}
-	stats_add(&wk->row->accepts, 1);
-	client_accepted(fd, &addr);
 	if (l->added) {
 		loop_del(s);
 		if (loop_add(s, EPOLLIN | EPOLLEXCLUSIVE) == -1)
