@@ -36,21 +36,20 @@ open_log(struct master *m, struct why *why)
 	return rc == 0 ? 0 : why_set(why, "log_file %s: %s", path, strerror(errno));
 }
 
-/* Only a directory of our own making is given away: run_dir could name /run itself. */
+/* Only a directory of our own making is given away: run_dir could name /run itself. Whether it can
+ * be written is asked now, while nothing is open that would stay behind. */
 static int
 make_run_dir(struct master *m, struct why *why)
 {
 	const char *dir = m->conf->run_dir;
 
-	if (mkdir(dir, 0755) == -1) {
-		if (errno == EEXIST)
-			return 0;
-		return why_set(why, "run_dir %s: %s", dir, strerror(errno));
-	}
-	if (privs_own(&m->privs, dir) == -1)
+	if (mkdir(dir, 0755) == 0 && privs_own(&m->privs, dir) == -1)
 		return why_set(
 		    why, "cannot give run_dir %s to %s: %s", dir, m->privs.user, strerror(errno));
-	return 0;
+	if (privs_may_write(&m->privs, dir))
+		return 0;
+	return why_set(why, "run_dir %s cannot be written by %s: %s", dir,
+	    m->privs.drop ? m->privs.user : "us", strerror(errno));
 }
 
 static int
@@ -134,9 +133,6 @@ boot_begin(struct master *m, struct why *why)
 	if (listen_open(&m->listeners, m->conf, &m->privs, why) == -1 ||
 	    privs_drop(&m->privs, why) == -1)
 		return -1;
-	if (access(m->conf->run_dir, W_OK | X_OK) == -1)
-		return why_set(why, "run_dir %s cannot be written by %s: %s", m->conf->run_dir,
-		    m->privs.drop ? m->privs.user : "us", strerror(errno));
 	m->signal_fd = signals_open();
 	if (m->signal_fd == -1)
 		return why_set(why, "signalfd: %s", strerror(errno));
@@ -151,4 +147,13 @@ boot_end(struct master *m)
 {
 	listen_close(&m->listeners);
 	pidfile_release(&m->pidfile);
+	spawn_close_inboxes(&m->kit);
+	free(m->children);
+	m->children = NULL;
+	if (m->kit.stats != NULL)
+		stats_close(m->kit.stats);
+	m->kit.stats = NULL;
+	if (m->signal_fd != -1)
+		(void)close(m->signal_fd);
+	m->signal_fd = -1;
 }

@@ -7,7 +7,7 @@
 
 /* Opens all in the one order that works. 0, or -1 with the reason; then boot_end() cleans up. */
 int boot_begin(struct master *, struct why *);
-/* Gives back what outlives a process: socket files, pid file. */
+/* Gives everything back, above all what outlives a process: socket files and the pid file. */
 void boot_end(struct master *);
 
 #endif

@@ -65,24 +65,35 @@ return_ids(void)
 	return setgroups(0, NULL);
 }
 
+bool
+privs_may_write(const struct privs *privs, const char *dir)
+{
+	int rc, saved;
+
+	if (privs->drop && take_ids(privs) == -1)
+		return false;
+	rc = faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS);
+	saved = errno;
+	if (privs->drop && return_ids() == -1)
+		fatal("cannot return to root");
+	errno = saved;
+	return rc == 0;
+}
+
 int
 privs_enter(struct privs *privs, const char *path, struct why *why)
 {
 	char *copy;
-	int rc;
 
 	if (!privs->drop)
 		return 0;
 	copy = strdup(path);
-	if (copy == NULL || take_ids(privs) == -1) {
-		free(copy);
-		return why_set(why, "cannot act as %s: %s", privs->user, strerror(errno));
-	}
-	rc = faccessat(AT_FDCWD, dirname(copy), W_OK | X_OK, AT_EACCESS);
+	if (copy == NULL)
+		return why_set(why, "out of memory");
+	privs->lent = privs_may_write(privs, dirname(copy));
 	free(copy);
-	privs->lent = true;
-	if (rc == -1)
-		privs_leave(privs);
+	if (privs->lent && take_ids(privs) == -1)
+		return why_set(why, "cannot act as %s: %s", privs->user, strerror(errno));
 	return 0;
 }
 

@@ -24,6 +24,8 @@ int privs_lookup(struct privs *, const char *user, struct why *);
  */
 int privs_enter(struct privs *, const char *path, struct why *);
 void privs_leave(struct privs *);
+/* May the account (or we, if it is us) make files in this directory? False with errno. */
+bool privs_may_write(const struct privs *, const char *dir);
 /* Gives a file root has made to the account. 0 (also when nothing is to do), or -1 with errno. */
 int privs_own(const struct privs *, const char *path);
 /* Groups, gid, uid, no_new_privs, and proof that there is no way back. 0, or -1 with the reason. */

@@ -46,6 +46,8 @@ spawn_inboxes(struct spawn_kit *kit)
 	kit->inbox_peers = calloc(n, sizeof *kit->inbox_peers);
 	if (kit->inbox_fds == NULL || kit->inbox_peers == NULL)
 		return -1;
+	for (w = 0; w < n; w++)
+		kit->inbox_fds[w] = kit->inbox_peers[w] = -1;
 	for (w = 0; w < n; w++) {
 		if (socketpair(AF_UNIX, SPAWN_PAIR_TYPE, 0, pair) == -1)
 			return -1;
@@ -55,6 +57,22 @@ spawn_inboxes(struct spawn_kit *kit)
 		kit->inbox_peers[w] = pair[1];
 	}
 	return 0;
+}
+
+void
+spawn_close_inboxes(struct spawn_kit *kit)
+{
+	uint32_t w;
+
+	for (w = 0; kit->inbox_fds != NULL && kit->inbox_peers != NULL && w <= kit->nworkers; w++) {
+		if (kit->inbox_fds[w] == -1)
+			break;
+		(void)close(kit->inbox_fds[w]);
+		(void)close(kit->inbox_peers[w]);
+	}
+	free(kit->inbox_fds);
+	free(kit->inbox_peers);
+	kit->inbox_fds = kit->inbox_peers = NULL;
 }
 
 /* In the child: what belongs to the master and to the siblings. */
@@ -111,8 +129,6 @@ prepare_row(const struct spawn_kit *kit, uint32_t w, const struct child *child)
 {
 	struct stats_worker *row = stats_worker(kit->stats, w);
 
-	if (child->incarnation > 1)
-		stats_add(&row->restarts, 1);
 	stats_set(&row->incarnation, child->incarnation);
 	stats_set(&row->started_us, (uint64_t)child->started_us);
 	stats_set(&row->state, STATS_STARTING);

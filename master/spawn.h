@@ -49,6 +49,8 @@ struct spawn_kit {
 
 /* Makes the inboxes. 0 or -1 with errno. */
 int spawn_inboxes(struct spawn_kit *);
+/* At the very end. */
+void spawn_close_inboxes(struct spawn_kit *);
 /* Starts the next incarnation of children[w]. 0; -1 with errno and the slot empty as before. */
 int spawn_worker(const struct spawn_kit *, struct child *children, uint32_t w, int64_t now_us);
 
