@@ -61,7 +61,13 @@ signals_read(int fd, struct signals_event *event)
 int
 signals_reset(void)
 {
+	/* A terminal or a service manager sends these to the whole group: the master alone acts,
+	 * and tells the others in order. Without this ^C or `systemctl stop` would cut all
+	 * sessions. */
+	static const int for_master[] = {
+	    SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
 	sigset_t none;
+	size_t i;
 	int signo;
 
 	for (signo = 1; signo < NSIG; signo++) {
@@ -71,6 +77,9 @@ signals_reset(void)
 		if (signal(signo, SIG_DFL) == SIG_ERR && errno != EINVAL)
 			return -1;
 	}
+	for (i = 0; i < sizeof for_master / sizeof for_master[0]; i++)
+		if (signal(for_master[i], SIG_IGN) == SIG_ERR)
+			return -1;
 	(void)sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }

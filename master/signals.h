@@ -14,7 +14,8 @@ struct signals_event {
 int signals_open(void);
 /* The next pending signal: 1, 0 if there is none, -1 with errno. */
 int signals_read(int fd, struct signals_event *);
-/* In a fresh child: every disposition back to default, nothing blocked. 0 or -1 with errno. */
+/* In a fresh child: nothing blocked, the master's own signals and SIGPIPE ignored, every other
+ * disposition back to default. 0 or -1 with errno. */
 int signals_reset(void);
 /* "SIGTERM". */
 const char *signals_name(int signo);

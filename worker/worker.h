@@ -1,6 +1,7 @@
 /*
- * worker: the one entry point the master knows. Called in a freshly forked child (signal mask and
- * dispositions reset, fds that are not ours closed); never returns.
+ * worker: the one entry point the master knows. Called in a freshly forked child (nothing blocked;
+ * TERM INT QUIT HUP USR1 USR2 PIPE ignored, the other signals back to default; fds that are not
+ * ours closed); never returns.
  *
  * The steward is the same process without listeners: it sweeps after dead workers.
  */
