@@ -19,16 +19,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "conf/log.h"
 #include "master/boot.h"
+#include "master/children.h"
 #include "master/control.h"
 #include "master/signals.h"
 #include "master/watch.h"
-#include "worker/worker.h"
 
 #define MASTER_TICK_US	  1000000
 #define MASTER_MIN_US	  100000
@@ -48,17 +47,6 @@ master_now_us(void)
 
 /* --- orders to the children ------------------------------------------------------------------ */
 
-static uint32_t
-count_workers(const struct master *m, bool only_ready)
-{
-	uint32_t w, n = 0;
-
-	for (w = 0; w < m->nworkers; w++)
-		if (m->children[w].pid != 0 && (!only_ready || m->children[w].ready))
-			n++;
-	return n;
-}
-
 /* Tells everybody the order in force who was not told yet. The steward's turn is last. */
 static void
 send_orders(struct master *m)
@@ -68,7 +56,7 @@ send_orders(struct master *m)
 	bool last;
 	uint32_t w;
 
-	last = count_workers(m, false) == 0;
+	last = children_count(m, false) == 0;
 	for (w = 0; w < m->nchildren; w++) {
 		child = &m->children[w];
 		type = m->state == MASTER_STOPPING || child->steward ? CTL_STOP : CTL_DRAIN;
@@ -168,7 +156,7 @@ show_status(struct master *m)
 
 	if (m->state != MASTER_RUN)
 		return;
-	n = count_workers(m, true);
+	n = children_count(m, true);
 	(void)snprintf(text, sizeof text, "%s: %u of %u workers serve%s",
 	    m->ready ? "serving" : "starting", n, m->nworkers,
 	    m->children[m->nworkers].ready ? "" : ", no steward");
@@ -185,7 +173,7 @@ check_ready(struct master *m)
 	const char *plural = m->nworkers == 1 ? "" : "s";
 
 	if (m->ready || m->state != MASTER_RUN || !m->children[m->nworkers].ready ||
-	    count_workers(m, true) != m->nworkers)
+	    children_count(m, true) != m->nworkers)
 		return;
 	m->ready = true;
 	stats_set_state(m->kit.stats, STATS_READY);
@@ -200,25 +188,27 @@ check_ready(struct master *m)
 	m->ready_fd = m->kit.ready_fd = -1;
 }
 
-/* After a death during the start: is there still hope? */
+/* During the start: is there still hope, after the last death? */
 static void
-check_boot(struct master *m, const struct child *child, const char *how)
+check_boot(struct master *m)
 {
-	char reason[256];
+	char reason[sizeof m->last_death + 32];
 	uint32_t w;
+	bool retired = false, hope = false;
 
 	if (m->ready || m->state != MASTER_RUN)
 		return;
-	(void)snprintf(reason, sizeof reason, "%s %s", child->name, how);
-	if (child->retired && m->ready_fd != -1) {
-		fail_start(m, reason);
-		return;
-	}
+	for (w = 0; w < m->nchildren; w++)
+		retired |= m->children[w].retired;
 	for (w = 0; w < m->nworkers; w++)
-		if (m->children[w].served || !m->children[w].failed)
-			return;
-	(void)snprintf(reason, sizeof reason, "no worker could start; %s %s", child->name, how);
-	fail_start(m, reason);
+		hope |= m->children[w].served || !m->children[w].failed;
+	if (!hope) {
+		(void)snprintf(reason, sizeof reason, "no worker could start; %s", m->last_death);
+		fail_start(m, reason);
+	} else if (retired && m->ready_fd != -1) {
+		/* A launcher was promised everybody. */
+		fail_start(m, m->last_death);
+	}
 }
 
 static void
@@ -230,109 +220,9 @@ check_boot_deadline(struct master *m)
 		return;
 	m->boot_deadline_us = 0;
 	(void)snprintf(reason, sizeof reason, "after %d s only %u of %u workers serve%s",
-	    MASTER_BOOT_US / 1000000, count_workers(m, true), m->nworkers,
+	    MASTER_BOOT_US / 1000000, children_count(m, true), m->nworkers,
 	    m->children[m->nworkers].ready ? "" : " and the steward does not");
 	fail_start(m, reason);
-}
-
-/* --- births and deaths ----------------------------------------------------------------------- */
-
-static void
-start_child(struct master *m, uint32_t w)
-{
-	struct child *child = &m->children[w];
-	int64_t pause;
-
-	if (spawn_worker(&m->kit, m->children, w, m->now_us) == 0) {
-		log_info("%s started, pid %d", child->name, (int)child->pid);
-		return;
-	}
-	pause = reap_delay(&child->backoff, 0);
-	child->respawn_us = m->now_us + pause;
-	log_warn("cannot start %s, next try in %.1f s", child->name, (double)pause / 1e6);
-}
-
-static void
-start_due(struct master *m)
-{
-	uint32_t w;
-
-	for (w = 0; w < m->nchildren; w++)
-		if (m->children[w].respawn_us != 0 && m->now_us >= m->children[w].respawn_us)
-			start_child(m, w);
-}
-
-/* Nobody believes the dead process from here on. */
-static void
-bury(struct master *m, uint32_t w)
-{
-	struct child *child = &m->children[w];
-
-	child->pid = 0;
-	child->ready = false;
-	child->kill_us = 0;
-	child->lost_us = 0;
-	if (child->control_fd != -1)
-		(void)close(child->control_fd);
-	child->control_fd = -1;
-	table_worker_gone(m->kit.table, w);
-	stats_worker_gone(m->kit.stats, w);
-	control_broadcast(m, CTL_DEATH, w, child->incarnation);
-}
-
-static void
-plan_successor(struct master *m, struct child *child, int64_t lived_us, const char *how)
-{
-	int64_t pause;
-
-	if (child->retired) {
-		log_warnx("%s %s after %.1f s; it is not started again", child->name, how,
-		    (double)lived_us / 1e6);
-		return;
-	}
-	pause = reap_delay(&child->backoff, lived_us);
-	child->respawn_us = m->now_us + pause;
-	if (pause == 0)
-		log_warnx("%s %s after %.1f s; replacing it at once", child->name, how,
-		    (double)lived_us / 1e6);
-	else
-		log_warnx("%s %s after %.1f s; replacing it in %.1f s", child->name, how,
-		    (double)lived_us / 1e6, (double)pause / 1e6);
-}
-
-static void
-handle_death(struct master *m, uint32_t w, int status)
-{
-	struct child *child = &m->children[w];
-	char how[160];
-
-	reap_describe(status, how, sizeof how);
-	bury(m, w);
-	if (m->state != MASTER_RUN) {
-		log_info("%s %s", child->name, how);
-		return;
-	}
-	child->failed = true;
-	child->retired = WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG;
-	plan_successor(m, child, m->now_us - child->started_us, how);
-	check_boot(m, child, how);
-}
-
-static void
-reap_children(struct master *m)
-{
-	int status;
-	pid_t pid;
-	uint32_t w;
-
-	while ((pid = reap_next(&status)) != 0) {
-		for (w = 0; w < m->nchildren && m->children[w].pid != pid; w++)
-			;
-		if (w < m->nchildren)
-			handle_death(m, w, status);
-		else
-			log_info("a child that is none of ours, pid %d, has ended", (int)pid);
-	}
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -479,8 +369,9 @@ turn(struct master *m)
 {
 	wait_events(m);
 	notice_suspension(m);
-	reap_children(m);
-	start_due(m);
+	children_reap(m);
+	check_boot(m);
+	children_start_due(m);
 	watch_children(m);
 	check_boot_deadline(m);
 	check_deadline(m);
@@ -497,7 +388,7 @@ turn(struct master *m)
 static bool
 is_over(const struct master *m)
 {
-	return m->state != MASTER_RUN && count_workers(m, false) == 0 &&
+	return m->state != MASTER_RUN && children_count(m, false) == 0 &&
 	       m->children[m->nworkers].pid == 0;
 }
 
@@ -525,7 +416,7 @@ supervise(struct master *m)
 	log_info("pgdrove %s starts %u workers on %zu listening sockets", PGDROVE_VERSION,
 	    m->nworkers, m->listeners.n);
 	for (w = 0; w < m->nchildren; w++)
-		start_child(m, w);
+		children_start(m, w);
 	while (!is_over(m))
 		turn(m);
 	stats_set_state(m->kit.stats, STATS_STOPPED);

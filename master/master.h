@@ -45,6 +45,7 @@ struct master {
 	int64_t stop_us;	  /* DRAINING: the deadline; STOPPING: when SIGKILL comes */
 	int64_t boot_deadline_us; /* with a launcher: to be ready by then; 0 = no limit */
 	int64_t watchdog_us;	  /* when the next WATCHDOG=1 is due */
+	char last_death[192];	  /* "worker 2 exited with status 1" */
 	char status[160];	  /* last STATUS= sent */
 };
 
