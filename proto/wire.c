@@ -385,6 +385,17 @@ wire_error_field(const void *body, size_t len, char field)
 	return NULL;
 }
 
+bool
+wire_error_fatal(const void *body, size_t len)
+{
+	const char *severity = wire_error_field(body, len, 'V'); /* not translated, since 9.6 */
+
+	if (severity == NULL)
+		severity = wire_error_field(body, len, 'S');
+	return severity != NULL &&
+	       (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 /*
  * How the character at s is written inside the quotes. A backslash behind a non-ASCII byte may be
  * that character's second half (SJIS, BIG5, GBK): doubled, the other half would escape what comes

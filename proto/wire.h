@@ -90,6 +90,10 @@ const char *wire_get_string(struct wire_in *); /* NUL-terminated inside the body
  */
 const char *wire_error_field(const void *body, size_t len, char field);
 
+/* Is this ErrorResponse body's severity FATAL or PANIC, so that the server closes the connection?
+ */
+bool wire_error_fatal(const void *body, size_t len);
+
 /* Quotes a string literal for SET: '...' with '' (and E'..' for backslashes). Length or 0 if it
  * does not fit. */
 size_t wire_quote_literal(const char *value, char *out, size_t size);

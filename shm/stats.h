@@ -79,6 +79,12 @@ stats_add(_Atomic uint64_t *field, uint64_t n)
 }
 
 static inline void
+stats_sub(_Atomic uint64_t *field, uint64_t n)
+{
+	stats_add(field, -n);
+}
+
+static inline void
 stats_set(_Atomic uint64_t *field, uint64_t value)
 {
 	atomic_store_explicit(field, value, memory_order_relaxed);

@@ -19,7 +19,6 @@
 #include "worker/client.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
-#include "worker/resolve.h"
 
 #define CLOSE_WAIT_US 5000000
 #define CLEAN_WAIT_US 10000000
@@ -64,43 +63,26 @@ free_slot(uint32_t slot)
 		timer_set(&unfreed_timer, loop_now() + 50000, retry_unfreed);
 }
 
-/* --- states
- * -------------------------------------------------------------------------------------------- */
+/* --- states ----------------------------------------------------------------------------------- */
 
-static const uint8_t edges[] = {
-    [BACKEND_CONNECTING] = 1 << BACKEND_LOGIN,
-    [BACKEND_LOGIN] =
-	1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_CLOSING,
-    [BACKEND_IDLE] =
-	1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_CLOSING,
-    [BACKEND_ACTIVE] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE |
-		       1 << BACKEND_DRAINING | 1 << BACKEND_HELD | 1 << BACKEND_CLOSING,
-    [BACKEND_TASK] = 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK | 1 << BACKEND_IDLE |
-		     1 << BACKEND_HELD | 1 << BACKEND_CLOSING | 1 << BACKEND_DRAINING,
-    [BACKEND_DRAINING] = 1 << BACKEND_TASK | 1 << BACKEND_IDLE | 1 << BACKEND_HELD |
-			 1 << BACKEND_CLOSING | 1 << BACKEND_ACTIVE,
-    [BACKEND_HELD] = 1 << BACKEND_IDLE | 1 << BACKEND_ACTIVE | 1 << BACKEND_TASK |
-		     1 << BACKEND_CLOSING | 1 << BACKEND_HELD,
+#define TO(state) (1U << BACKEND_##state)
+
+static const unsigned int edges[] = {
+    [BACKEND_CONNECTING] = TO(LOGIN),
+    [BACKEND_LOGIN] = TO(ACTIVE),
+    [BACKEND_IDLE] = TO(ACTIVE),
+    [BACKEND_ACTIVE] = TO(TASK) | TO(IDLE) | TO(DRAINING) | TO(HELD) | TO(CLOSING),
+    [BACKEND_TASK] = TO(ACTIVE) | TO(CLOSING),
+    [BACKEND_DRAINING] = TO(ACTIVE) | TO(CLOSING),
+    [BACKEND_HELD] = TO(ACTIVE) | TO(CLOSING),
     [BACKEND_CLOSING] = 0,
 };
 
-static void
-set_state(struct backend *b, enum backend_state state)
+void
+backend_set_state(struct backend *b, enum backend_state state)
 {
 	ENSURE((edges[b->state] >> state & 1) != 0);
 	b->state = state;
-}
-
-void
-backend_set_idle(struct backend *b)
-{
-	set_state(b, BACKEND_IDLE);
-}
-
-void
-backend_set_active(struct backend *b)
-{
-	set_state(b, BACKEND_ACTIVE);
 }
 
 bool
@@ -109,9 +91,7 @@ backend_running(const struct backend *b)
 	return !expect_empty(&b->expect) && b->facts.pid != 0;
 }
 
-/* --- end
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void
 backend_free(struct backend *b)
@@ -119,15 +99,16 @@ backend_free(struct backend *b)
 	struct pool *p = b->pool;
 
 	cancel_forget(b);
-	resolve_cancel(&b->resolve);
 	timer_stop(&b->timer);
 	conn_close(&b->conn);
 	params_fini(&b->params);
 	expect_fini(&b->expect);
 	backend_login_fini(b);
 	free(b->task_error);
-	stats_add(&wk->row->backends, (uint64_t)-1);
+	stats_sub(&wk->row->backends, 1);
 	explicit_bzero(b->facts.key, sizeof(b->facts.key));
+	if (b->gone != NULL)
+		b->gone(b);
 	loop_free_later(b);
 	pool_backend_gone(p);
 }
@@ -140,13 +121,10 @@ backend_drop(struct backend *b, const char *why)
 	ENSURE(b->client == NULL);
 	if (b->state == BACKEND_CONNECTING || b->state == BACKEND_LOGIN) {
 		p->nopening--;
-		stats_add(&p->row->sv_login, (uint64_t)-1);
+		stats_sub(&p->row->sv_login, 1);
 	}
-	if (b->state == BACKEND_IDLE) {
-		TAILQ_REMOVE(&p->idle, b, idle);
-		stats_add(&p->row->sv_idle, (uint64_t)-1);
-		stats_add(&wk->row->backends_idle, (uint64_t)-1);
-	}
+	if (b->state == BACKEND_IDLE)
+		pool_take(p, b);
 	log_debug("backend %s/%s pid %d: closed: %s", p->db, p->user, (int)b->facts.pid, why);
 	conn_close(&b->conn);
 	stats_add(&p->row->sv_closed, 1);
@@ -155,10 +133,38 @@ backend_drop(struct backend *b, const char *why)
 	backend_free(b);
 }
 
+void
+backend_lost(struct backend *b, const char *why)
+{
+	struct client *c = b->client;
+	bool relayed = b->state == BACKEND_ACTIVE;
+
+	if (c != NULL) {
+		log_warnx("backend %s/%s pid %d: lost while in use: %s", b->pool->db, b->pool->user,
+		    (int)b->facts.pid, why);
+		(void)client_unlink(c);
+		if (relayed)
+			conn_put_rest(&c->conn, &b->conn);
+		client_server_lost(c, !relayed || b->conn.left == 0, b->said_last, why);
+	}
+	backend_drop(b, why);
+}
+
 static void
 close_timeout(struct timer *t)
 {
 	backend_drop(LOOP_CONTAINER(t, struct backend, timer), "no end from the server in time");
+}
+
+/* Waits for the server's end, so that its connection is gone when its slot is. */
+static void
+close_wait(struct backend *b)
+{
+	backend_set_state(b, BACKEND_CLOSING);
+	(void)shutdown(b->conn.src.fd, SHUT_WR);
+	timer_set(&b->timer, loop_now() + CLOSE_WAIT_US, close_timeout);
+	b->conn.readable = true;
+	loop_again(&b->conn.src);
 }
 
 void
@@ -166,28 +172,32 @@ backend_close(struct backend *b, const char *why)
 {
 	static const uint8_t terminate[5] = {'X', 0, 0, 0, 4};
 
+	ENSURE(b->client == NULL);
 	if (b->state == BACKEND_CLOSING)
 		return;
-	if (b->state == BACKEND_CONNECTING || b->conn.blocked || b->conn.out != NULL) {
+	if (b->state == BACKEND_CONNECTING || b->state == BACKEND_LOGIN) {
 		backend_drop(b, why);
 		return;
 	}
-	if (b->state == BACKEND_IDLE) {
-		/* callers take it off the list first */
-		log_debug("backend pid %d: closing: %s", (int)b->facts.pid, why);
-	}
-	if (b->state == BACKEND_LOGIN) {
-		backend_drop(b, why);
-		return;
-	}
-	set_state(b, BACKEND_CLOSING);
+	if (b->state == BACKEND_IDLE)
+		pool_take(b->pool, b);
+	log_debug("backend %s/%s pid %d: closing: %s", b->pool->db, b->pool->user,
+	    (int)b->facts.pid, why);
 	conn_put(&b->conn, terminate, sizeof(terminate));
-	if (conn_send(&b->conn, NULL, NULL) != CONN_SENT) {
+	if (conn_send(&b->conn, NULL, NULL) == CONN_SENT)
+		close_wait(b);
+	else
 		backend_drop(b, why);
-		return;
-	}
-	(void)shutdown(b->conn.src.fd, SHUT_WR);
-	timer_set(&b->timer, loop_now() + CLOSE_WAIT_US, close_timeout);
+}
+
+void
+backend_cut(struct backend *b, const char *why)
+{
+	log_debug(
+	    "backend %s/%s pid %d: cut: %s", b->pool->db, b->pool->user, (int)b->facts.pid, why);
+	if (backend_running(b))
+		cancel_backend(b, NULL);
+	close_wait(b);
 }
 
 void
@@ -197,8 +207,7 @@ backend_given(struct backend *b)
 	backend_free(b);
 }
 
-/* --- reading our own answers
- * -------------------------------------------------------------------------------- */
+/* --- reading our own answers ------------------------------------------------------------------ */
 
 int
 backend_parameter(struct backend *b, const uint8_t *body, size_t len)
@@ -225,6 +234,7 @@ keep_error(struct backend *b, const uint8_t *body, size_t len)
 		memcpy(b->task_error, body, len);
 }
 
+/* Whoever gave the task goes on with the backend. */
 static void
 task_finished(struct backend *b)
 {
@@ -233,105 +243,130 @@ task_finished(struct backend *b)
 
 	b->task_error = NULL;
 	timer_stop(&b->timer);
+	backend_set_state(b, BACKEND_ACTIVE);
 	b->task_done(b, error, error == NULL ? 0 : len);
 	free(error);
 }
 
-/* One whole message while the relay does not have the backend. False: it was dropped or left this
- * state. */
+/* A drained client's COPY IN: ends it. */
+static bool
+fail_copy(struct backend *b)
+{
+	static const uint8_t fail[] = {'f', 0, 0, 0, 5, 0, 'S', 0, 0, 0, 4};
+
+	conn_put(&b->conn, fail, sizeof(fail));
+	return expect_sent(&b->expect, 'f') && expect_sent(&b->expect, 'S') &&
+	       conn_send(&b->conn, NULL, NULL) != CONN_BROKEN;
+}
+
+/* ReadyForQuery with nothing owed any more. */
+static void
+own_ready(struct backend *b)
+{
+	if (b->state == BACKEND_TASK) {
+		task_finished(b);
+	} else if (b->state == BACKEND_DRAINING) {
+		backend_set_state(b, BACKEND_ACTIVE);
+		backend_clean(b);
+	}
+}
+
+/* One whole message while the relay does not have the backend. False: it is lost, or the next
+ * messages are somebody else's. */
 static bool
 own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
 	if (type == 'S')
 		(void)backend_parameter(b, body, len);
 	if (!expect_got(&b->expect, type)) {
-		backend_drop(b, "answer to nothing");
+		backend_lost(b, "answer to nothing");
 		return false;
 	}
 	if (type == 'E' && b->state == BACKEND_TASK)
 		keep_error(b, body, len);
-	if (type == 'E' && b->state == BACKEND_IDLE) {
-		log_info("backend %s/%s pid %d: ended by the server while idle", b->pool->db,
-		    b->pool->user, (int)b->facts.pid);
+	if (type == 'E' && (b->state == BACKEND_IDLE || b->state == BACKEND_HELD)) {
+		const char *text = wire_error_field(body, len, 'M');
+		log_info("backend %s/%s pid %d: ended by the server while idle: %s", b->pool->db,
+		    b->pool->user, (int)b->facts.pid, text == NULL ? "?" : text);
 		backend_drop(b, "error while idle");
 		return false;
 	}
-	if (type == 'G' || type == 'W') { /* a drained client's COPY: end it */
-		static const uint8_t fail[] = {'f', 0, 0, 0, 5, 0, 'S', 0, 0, 0, 4};
-		conn_put(&b->conn, fail, sizeof(fail));
-		if (!expect_sent(&b->expect, 'f') || !expect_sent(&b->expect, 'S') ||
-		    conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
-			backend_drop(b, "write failed");
-			return false;
-		}
+	if ((type == 'G' || type == 'W') && !fail_copy(b)) {
+		backend_lost(b, "write failed");
+		return false;
 	}
 	if (type == 'D' && b->state == BACKEND_TASK && b->task_row != NULL)
 		b->task_row(b, body, len);
 	if (type != 'Z')
 		return true;
 	b->status = len == 1 ? (char)body[0] : 'E';
-	if (!expect_empty(&b->expect))
+	if (!expect_empty(&b->expect) || (b->state != BACKEND_TASK && b->state != BACKEND_DRAINING))
 		return true;
-	if (b->state == BACKEND_TASK) {
-		task_finished(b);
-		return false;
-	}
-	if (b->state == BACKEND_DRAINING) {
-		backend_clean(b);
-		return false;
-	}
-	return true;
+	own_ready(b);
+	return false;
 }
 
-/* Takes messages one by one; those larger than a buffer are dropped piece by piece. */
+/* The next message, or a piece of one that is larger than a buffer and is dropped. False: stop. */
+static bool
+own_step(struct backend *b)
+{
+	struct conn *c = &b->conn;
+	struct buf *in = c->in;
+	uint32_t avail = in->tail - in->head, len;
+	const uint8_t *p = in->data + in->head;
+	uint8_t type;
+	enum wire_result r =
+	    wire_header(p, avail, (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
+	bool last, on;
+
+	if (r == WIRE_MORE)
+		return false;
+	if (r == WIRE_BAD || !wire_backend_type(type)) {
+		backend_lost(b, "broken message from the server");
+		return false;
+	}
+	if (len > avail && len <= buf_cap())
+		return false;
+	if (len > avail) {
+		c->left = len;
+		if (expect_got(&b->expect, type))
+			return true;
+		backend_lost(b, "answer to nothing");
+		return false;
+	}
+	in->head += len;
+	in->fwd = in->head;
+	last = in->head == in->tail;
+	if (last)
+		c->in = NULL; /* so that the next owner starts clean */
+	on = own_message(b, type, p + WIRE_HEADER, len - WIRE_HEADER);
+	if (last)
+		buf_put(in);
+	return on;
+}
+
+static void
+own_skip(struct conn *c)
+{
+	struct buf *in = c->in;
+	uint32_t avail = in->tail - in->head, n = c->left < avail ? c->left : avail;
+
+	c->left -= n;
+	in->head += n;
+	in->fwd = in->head;
+	conn_trim(c);
+}
+
 static void
 own_read(struct backend *b)
 {
 	struct conn *c = &b->conn;
-	struct buf *in;
 
-	while ((in = c->in) != NULL && in->tail > in->head) {
-		uint32_t avail = in->tail - in->head, len;
-		const uint8_t *p = in->data + in->head;
-		uint8_t type;
-		enum wire_result r;
-		bool last, on;
-
-		if (c->left > 0) {
-			uint32_t n = c->left < avail ? c->left : avail;
-			c->left -= n;
-			in->head += n;
-			in->fwd = in->head;
-			conn_trim(c);
-			continue;
-		}
-		r = wire_header(p, avail, (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
-		if (r == WIRE_MORE)
+	while (c->in != NULL && c->in->tail > c->in->head) {
+		if (c->left > 0)
+			own_skip(c);
+		else if (!own_step(b))
 			break;
-		if (r == WIRE_BAD || !wire_backend_type(type)) {
-			backend_drop(b, "broken message from the server");
-			return;
-		}
-		if (len > avail && len <= buf_cap())
-			break;
-		if (len > avail) {
-			c->left = len;
-			if (!expect_got(&b->expect, type)) {
-				backend_drop(b, "answer to nothing");
-				return;
-			}
-			continue;
-		}
-		in->head += len;
-		in->fwd = in->head;
-		last = in->head == in->tail;
-		if (last)
-			c->in = NULL; /* so that the next owner starts clean */
-		on = own_message(b, type, p + WIRE_HEADER, len - WIRE_HEADER);
-		if (last)
-			buf_put(in);
-		if (!on)
-			return;
 	}
 	conn_trim(c);
 }
@@ -342,13 +377,11 @@ backend_own_event(struct backend *b)
 	while (b->conn.readable && b->conn.src.fd != -1) {
 		int n = conn_recv(&b->conn);
 		if (n == -1) {
-			backend_drop(b, errno == 0 ? "closed by the server" : strerror(errno));
+			backend_lost(b, errno == 0 ? "closed by the server" : strerror(errno));
 			return;
 		}
 		if (b->state == BACKEND_CLOSING) {
-			if (b->conn.in != NULL)
-				b->conn.in->head = b->conn.in->fwd = b->conn.in->tail;
-			conn_trim(&b->conn);
+			conn_forget_input(&b->conn);
 			continue;
 		}
 		own_read(b);
@@ -374,7 +407,7 @@ backend_event(struct loop_source *s, uint32_t events)
 		return;
 	}
 	if (writable && conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
-		backend_drop(b, strerror(errno));
+		backend_lost(b, strerror(errno));
 		return;
 	}
 	backend_own_event(b);
@@ -386,14 +419,7 @@ backend_event(struct loop_source *s, uint32_t events)
 static void
 task_timeout(struct timer *t)
 {
-	struct backend *b = LOOP_CONTAINER(t, struct backend, timer);
-
-	if (b->client != NULL)
-		client_fail(b->client, &(struct wire_error){.severity = "FATAL",
-					   .sqlstate = "08006",
-					   .message = "the server did not answer in time"});
-	else
-		backend_drop(b, "no answer in time");
+	backend_lost(LOOP_CONTAINER(t, struct backend, timer), "no answer from the server in time");
 }
 
 void
@@ -401,19 +427,13 @@ backend_task(struct backend *b, const char *sql,
     void (*row)(struct backend *, const uint8_t *body, size_t len),
     void (*done)(struct backend *, const uint8_t *error, size_t len))
 {
-	size_t size = strlen(sql) + 1 + WIRE_HEADER;
-	uint8_t *msg = malloc(size);
-	struct wire_out w;
+	size_t size = strlen(sql) + 1;
 
-	if (msg == NULL)
-		fatal("query");
-	set_state(b, BACKEND_TASK);
+	backend_set_state(b, BACKEND_TASK);
 	b->task_row = row;
 	b->task_done = done;
-	wire_init(&w, msg, size);
-	wire_query(&w, sql);
-	conn_put(&b->conn, msg, w.len);
-	free(msg);
+	conn_put_header(&b->conn, 'Q', size);
+	conn_put(&b->conn, sql, size);
 	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, task_timeout);
 	/* A broken send shows as a read error in the next event; the caller's links must not vanish
 	 * under it. */
@@ -450,10 +470,8 @@ drain_start(struct backend *b)
 {
 	static const uint8_t end[] = {'f', 0, 0, 0, 5, 0, 'S', 0, 0, 0, 4};
 
-	if (b->state != BACKEND_DRAINING) {
-		set_state(b, BACKEND_DRAINING);
-		timer_set(&b->timer, loop_now() + CLEAN_WAIT_US, clean_timeout);
-	}
+	backend_set_state(b, BACKEND_DRAINING);
+	timer_set(&b->timer, loop_now() + CLEAN_WAIT_US, clean_timeout);
 	if (b->expect.copy_in) {
 		conn_put(&b->conn, end, sizeof(end));
 		(void)expect_sent(&b->expect, 'f');
@@ -478,6 +496,10 @@ backend_clean(struct backend *b)
 		drain_start(b);
 		return;
 	}
+	if (!LIST_EMPTY(&b->cancels)) { /* one on its way must hit nothing of anybody else's */
+		backend_set_state(b, BACKEND_HELD);
+		return;
+	}
 	if (b->status != 'I') {
 		backend_task(b, "ROLLBACK", NULL, clean_step_done);
 		return;
@@ -488,23 +510,19 @@ backend_clean(struct backend *b)
 		return;
 	}
 	b->dirty = false;
-	if (!LIST_EMPTY(&b->cancels)) {
-		set_state(b, BACKEND_HELD);
-		return;
-	}
 	pool_release(b);
 }
 
 void
 backend_cancel_done(struct backend *b)
 {
-	if (b->state == BACKEND_HELD && LIST_EMPTY(&b->cancels))
-		backend_clean(b);
+	if (b->state != BACKEND_HELD || !LIST_EMPTY(&b->cancels))
+		return;
+	backend_set_state(b, BACKEND_ACTIVE);
+	backend_clean(b);
 }
 
-/* --- adoption
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- adoption --------------------------------------------------------------------------------- */
 
 struct backend *
 backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend *lb,

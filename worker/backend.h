@@ -7,23 +7,23 @@
 
 #include "worker/objects.h"
 
-/* Starts a connection for a reserved slot (TABLE_NONE: outside the ledger). Reports to the pool by
- * itself. */
+/* Starts a connection for a reserved slot. Reports to the pool by itself. */
 void backend_open(struct pool *, uint32_t slot);
-/* As above for the steward: `ready` is called after login with the backend, or with NULL when it
- * failed. */
-struct backend *backend_open_task(struct pool *, void (*ready)(struct backend *));
+/* One outside the ledger, for the steward: `ready` is called after login, `gone` when it ends, in
+ * whatever way and exactly once. */
+void backend_open_outside(
+    struct pool *, void (*ready)(struct backend *), void (*gone)(struct backend *));
 /* A backend received from another worker; NULL and all undone if that is not possible. */
 struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,
     const uint8_t *facts, size_t len);
 /* Its connection was handed over: forget it here. */
 void backend_given(struct backend *);
 
-void backend_set_idle(struct backend *);
-/* Linked and ready for the relay. */
-void backend_set_active(struct backend *);
+/* Asserts that the state may follow the present one. */
+void backend_set_state(struct backend *, enum backend_state);
 
-/* Runs one simple query of ours; the backend must be clean. `row` may be NULL. */
+/* Runs one simple query of ours; the backend must be clean. `row` may be NULL. If the connection is
+ * lost meanwhile, `done` is not called. */
 void backend_task(struct backend *, const char *sql,
     void (*row)(struct backend *, const uint8_t *body, size_t len),
     void (*done)(struct backend *, const uint8_t *error, size_t len));
@@ -33,11 +33,16 @@ void backend_clean(struct backend *);
 /* A cancel request that was on its way has ended. */
 void backend_cancel_done(struct backend *);
 
-/* Says Terminate where that makes sense and frees the slot when the server has closed. */
+/* Says Terminate where that makes sense and frees the slot when the server has closed. No client.
+ */
 void backend_close(struct backend *, const char *why);
-/* The server's end came or the protocol broke: gone at once. A linked client must have been cut off
- * before. */
+/* The same when it is in the middle of a message to the server: nothing more can be said to it. */
+void backend_cut(struct backend *, const char *why);
+/* Gone at once, slot and all. No client. */
 void backend_drop(struct backend *, const char *why);
+/* The server's end came or the protocol broke. A linked client gets what came whole, and a reason.
+ */
+void backend_lost(struct backend *, const char *why);
 
 /* A ParameterStatus body for this backend. Index of the tracked parameter or -1. */
 int backend_parameter(struct backend *, const uint8_t *body, size_t len);

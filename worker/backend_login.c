@@ -1,8 +1,9 @@
 /*
  * backend_login: resolve, connect, authenticate (trust, cleartext, MD5, SCRAM-SHA-256), collect the
- * server's ParameterStatus messages. One deadline, server_connect_timeout, covers all of it. A
- * failure goes to the pool with the server's own ErrorResponse, or one of ours that names the
- * address and the cause.
+ * server's ParameterStatus messages. One deadline, server_connect_timeout, covers all of it. Of
+ * several addresses the next is tried when one cannot be reached; once a server has answered, its
+ * word is final. A failure goes to the pool with the server's own ErrorResponse, or one of ours
+ * that names the address and the cause.
  */
 #include "worker/backend_login.h"
 
@@ -19,6 +20,19 @@
 #include "worker/backend.h"
 #include "worker/pool.h"
 #include "worker/resolve.h"
+
+/* What is needed until the first ReadyForQuery only. */
+struct login {
+	struct resolve *resolve;
+	struct address addrs[RESOLVE_MAX];
+	size_t naddrs, next;
+	struct scram_client scram;
+	bool scram_begun;
+	uint8_t *welcome; /* ParameterStatus messages */
+	size_t welcome_len;
+};
+
+static void connect_next(struct backend *, const char *why);
 
 struct backend *
 backend_new(struct pool *p, uint32_t slot)
@@ -40,19 +54,25 @@ backend_new(struct pool *p, uint32_t slot)
 void
 backend_login_fini(struct backend *b)
 {
-	if (b->scram != NULL)
-		explicit_bzero(b->scram, sizeof(*b->scram));
-	free(b->scram);
-	free(b->welcome);
-	b->scram = NULL;
-	b->welcome = NULL;
-	b->welcome_len = 0;
+	struct login *l = b->login;
+
+	if (l == NULL)
+		return;
+	resolve_cancel(&l->resolve);
+	free(l->welcome);
+	explicit_bzero(l, sizeof(*l));
+	free(l);
+	b->login = NULL;
 }
 
+/* --- failure ---------------------------------------------------------------------------------- */
+
+/* A fault that may pass by itself: those who wait go on waiting for a while. */
 static bool
-is_task(const struct backend *b)
+may_pass(const char *sqlstate)
 {
-	return b->slot == TABLE_NONE;
+	return sqlstate == NULL || strncmp(sqlstate, "08", 2) == 0 ||
+	       strcmp(sqlstate, "57P03") == 0 || strcmp(sqlstate, "53300") == 0;
 }
 
 /* `error` is an ErrorResponse body. */
@@ -62,30 +82,28 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 	struct pool *p = b->pool;
 	const char *state = wire_error_field(error, len, 'C'),
 		   *text = wire_error_field(error, len, 'M');
-	bool retry = state == NULL || strncmp(state, "08", 2) == 0 || strcmp(state, "57P03") == 0 ||
-		     strcmp(state, "53300") == 0;
-	void (*ready)(struct backend *, const uint8_t *, size_t) = b->task_done;
 
 	log_warnx("pool %s/%s: login at the server failed: %s (%s)", p->db, p->user,
 	    text == NULL ? "?" : text, state == NULL ? "?" : state);
-	if (is_task(b)) {
-		backend_drop(b, "login failed");
-		ready(NULL, NULL, 0);
-		return;
-	}
-	pool_open_failed(p, error, len, retry);
+	if (b->slot != TABLE_NONE)
+		pool_open_failed(p, error, len, may_pass(state));
 	backend_drop(b, "login failed");
 }
 
 static void
-login_failed(struct backend *b, const char *sqlstate, const char *fmt, const char *detail)
+login_failed(struct backend *b, const char *sqlstate, const char *what, const char *why)
 {
-	uint8_t msg[512];
-	char text[256];
+	uint8_t msg[1024];
+	char text[512], where[300];
 	struct wire_out w;
 	const struct conf_database *d = b->pool->conf;
 
-	snprintf(text, sizeof(text), "%s %s:%u: %s", fmt, d->host, d->port, detail);
+	if (b->facts.addr_len > 0)
+		snprintf(
+		    where, sizeof(where), "%s", address_text(&b->facts.addr, b->facts.addr_len));
+	else
+		snprintf(where, sizeof(where), "%s port %u", d->host, d->port);
+	snprintf(text, sizeof(text), "%s %s: %s", what, where, why);
 	wire_init(&w, msg, sizeof(msg));
 	wire_error(
 	    &w, &(struct wire_error){.severity = "FATAL", .sqlstate = sqlstate, .message = text});
@@ -124,70 +142,84 @@ send_startup(struct backend *b)
 	wire_byte(&w, 0);
 	wire_end(&w);
 	ENSURE(!w.failed);
-	b->state = BACKEND_LOGIN;
+	backend_set_state(b, BACKEND_LOGIN);
 	login_send(b, &w);
 }
 
-/* --- connecting
- * --------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------- */
 
-static void
-connect_to(struct backend *b, const struct sockaddr *sa, socklen_t len)
+/* 0, or the errno of an attempt that failed at once. */
+static int
+connect_to(struct backend *b, const struct address *a)
 {
-	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool is_unix = a->ss.ss_family == AF_UNIX;
+	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
 
-	if (fd == -1) {
-		login_failed(b, "53000", "cannot connect to server at", strerror(errno));
-		return;
-	}
-	memcpy(&b->facts.addr, sa, len);
-	b->facts.addr_len = (uint32_t)len;
-	if (connect(fd, sa, len) == -1 && errno != EINPROGRESS) {
-		int err = errno;
+	if (fd == -1)
+		return errno;
+	memcpy(&b->facts.addr, &a->ss, sizeof(a->ss));
+	b->facts.addr_len = (uint32_t)a->len;
+	if ((connect(fd, (const struct sockaddr *)&a->ss, a->len) == -1 && errno != EINPROGRESS) ||
+	    conn_open(&b->conn, fd, is_unix, backend_event) == -1) {
+		err = errno;
 		close(fd);
-		login_failed(b, "08006", "cannot connect to server at", strerror(err));
-		return;
-	}
-	if (conn_open(&b->conn, fd, sa->sa_family == AF_UNIX, backend_event) == -1) {
-		close(fd);
-		login_failed(b, "53000", "cannot connect to server at", strerror(errno));
-		return;
+		return err;
 	}
 	b->conn.blocked = true; /* until EPOLLOUT says that we are connected */
-	if (sa->sa_family == AF_UNIX) {
+	if (is_unix) {
 		b->conn.armed_out = true;
 		(void)loop_mod(&b->conn.src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	}
+	return 0;
+}
+
+/* Tries address after address; when none is left, the last one's failure is the pool's. */
+static void
+connect_next(struct backend *b, const char *why)
+{
+	struct login *l = b->login;
+
+	conn_close(&b->conn);
+	while (l->next < l->naddrs) {
+		int err = connect_to(b, &l->addrs[l->next++]);
+		if (err == 0)
+			return;
+		why = strerror(err);
+	}
+	login_failed(b, "08006", "cannot connect to server at", why);
 }
 
 static void
-resolved(void *arg, const struct sockaddr *sa, socklen_t len, const char *error)
+resolved(void *arg, const struct address *addrs, size_t n, const char *error)
 {
 	struct backend *b = arg;
 
-	b->resolve = NULL;
-	if (sa == NULL)
-		login_failed(b, "08001", "cannot look up the server", error);
-	else
-		connect_to(b, sa, len);
+	if (n == 0) {
+		login_failed(b, "08001", "cannot look up server", error);
+		return;
+	}
+	memcpy(b->login->addrs, addrs, n * sizeof(*addrs));
+	b->login->naddrs = n;
+	connect_next(b, "no address");
 }
 
 static void
 connect_unix(struct backend *b, const struct conf_database *d)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int n = snprintf(un.sun_path, sizeof(un.sun_path), "%s/.s.PGSQL.%u", d->host, d->port);
-	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n +
-				    (d->host[0] == '@' ? 0 : 1));
+	struct address a = {.ss.ss_family = AF_UNIX};
+	struct sockaddr_un *un = (void *)&a.ss;
+	bool abstract = d->host[0] == '@';
+	int n = snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%u", d->host, d->port);
 
-	if (n < 0 || (size_t)n >= sizeof(un.sun_path)) {
+	if (n < 0 || (size_t)n >= sizeof(un->sun_path)) {
 		login_failed(
 		    b, "08001", "cannot connect to server at", "the socket's path is too long");
 		return;
 	}
-	if (d->host[0] == '@')
-		un.sun_path[0] = '\0';
-	connect_to(b, (struct sockaddr *)&un, len);
+	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + !abstract);
+	if (abstract)
+		un->sun_path[0] = '\0';
+	resolved(b, &a, 1, NULL);
 }
 
 static void
@@ -195,13 +227,18 @@ connect_start(struct backend *b)
 {
 	const struct conf_database *d = b->pool->conf;
 
+	b->login = calloc(1, sizeof(*b->login));
+	if (b->login == NULL)
+		fatal("login");
+	b->pool->nopening++;
+	stats_add(&b->pool->row->sv_login, 1);
 	b->facts.pool = b->pool->index;
 	b->facts.opened_us = loop_now();
 	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, login_timeout);
 	if (d->host[0] == '/' || d->host[0] == '@')
 		connect_unix(b, d);
 	else
-		resolve_start(&b->resolve, d->host, d->port, resolved, b);
+		resolve_start(&b->login->resolve, d->host, d->port, resolved, b);
 }
 
 void
@@ -211,43 +248,31 @@ backend_open(struct pool *p, uint32_t slot)
 
 	if (b == NULL)
 		fatal("backend");
-	p->nopening++;
-	stats_add(&p->row->sv_login, 1);
 	connect_start(b);
 }
 
-struct backend *
-backend_open_task(struct pool *p, void (*ready)(struct backend *))
+void
+backend_open_outside(
+    struct pool *p, void (*ready)(struct backend *), void (*gone)(struct backend *))
 {
 	struct backend *b = backend_new(p, TABLE_NONE);
 
 	if (b == NULL)
 		fatal("backend");
-	p->nopening++;
-	stats_add(&p->row->sv_login, 1);
-	b->task_done = (void (*)(struct backend *, const uint8_t *, size_t))(void (*)(void))ready;
+	b->ready = ready;
+	b->gone = gone;
 	connect_start(b);
-	return b;
 }
 
-/* --- authentication
- * -------------------------------------------------------------------------------------- */
+/* --- authentication --------------------------------------------------------------------------- */
 
 static void
 send_password(struct backend *b, const char *text)
 {
-	uint8_t msg[1100];
-	struct wire_out w;
-
-	wire_init(&w, msg, sizeof(msg));
-	wire_begin(&w, 'p');
-	wire_string(&w, text);
-	wire_end(&w);
-	if (w.failed)
-		login_failed(b, "28P01", "cannot log in at", "the password is too long");
-	else
-		login_send(b, &w);
-	explicit_bzero(msg, sizeof(msg));
+	conn_put_header(&b->conn, 'p', strlen(text) + 1);
+	conn_put(&b->conn, text, strlen(text) + 1);
+	if (conn_send(&b->conn, NULL, NULL) == CONN_BROKEN)
+		login_failed(b, "08006", "lost the server at", strerror(errno));
 }
 
 static void
@@ -260,6 +285,7 @@ auth_md5(struct backend *b, struct wire_in *in)
 		login_failed(b, "08P01", "cannot log in at", "MD5 is not available");
 	else
 		send_password(b, out);
+	explicit_bzero(out, sizeof(out));
 }
 
 static void
@@ -274,13 +300,12 @@ auth_sasl(struct backend *b, struct wire_in *in)
 
 	while ((mech = wire_get_string(in)) != NULL && mech[0] != '\0')
 		offered |= strcmp(mech, "SCRAM-SHA-256") == 0;
-	free(b->scram);
-	b->scram = calloc(1, sizeof(*b->scram));
-	if (!offered || b->scram == NULL ||
-	    (n = scram_client_first(b->scram, NULL, first, sizeof(first))) == -1) {
+	if (!offered ||
+	    (n = scram_client_first(&b->login->scram, NULL, first, sizeof(first))) == -1) {
 		login_failed(b, "08P01", "cannot log in at", "no SASL mechanism in common");
 		return;
 	}
+	b->login->scram_begun = true;
 	wire_init(&w, msg, sizeof(msg));
 	wire_begin(&w, 'p');
 	wire_string(&w, "SCRAM-SHA-256");
@@ -299,8 +324,8 @@ auth_sasl_continue(struct backend *b, struct wire_in *in)
 	struct wire_out w;
 	int n = -1;
 
-	if (b->scram != NULL)
-		n = scram_client_final(b->scram, b->pool->password, &b->pool->scram,
+	if (b->login->scram_begun)
+		n = scram_client_final(&b->login->scram, b->pool->password, &b->pool->scram,
 		    (const char *)in->p, in->left, final, sizeof(final), &why);
 	if (n == -1) {
 		login_failed(b, "08P01", "cannot log in at", why);
@@ -314,37 +339,53 @@ auth_sasl_continue(struct backend *b, struct wire_in *in)
 }
 
 static void
+auth_sasl_final(struct backend *b, struct wire_in *in)
+{
+	if (!b->login->scram_begun ||
+	    !scram_client_verify(&b->login->scram, (const char *)in->p, in->left))
+		login_failed(b, "08P01", "cannot log in at",
+		    "the server does not know the password (SCRAM signature)");
+}
+
+enum auth_code {
+	AUTH_OK = 0,
+	AUTH_CLEARTEXT = 3,
+	AUTH_MD5 = 5,
+	AUTH_SASL = 10,
+	AUTH_SASL_CONTINUE = 11,
+	AUTH_SASL_FINAL = 12
+};
+
+static void
 auth_request(struct backend *b, const uint8_t *body, size_t len)
 {
 	struct wire_in in;
-	uint32_t method;
+	uint32_t code;
 
 	wire_read(&in, body, len);
-	method = wire_get_int32(&in);
-	if (method == 0)
+	code = wire_get_int32(&in);
+	if (code == AUTH_OK && !in.failed)
 		return;
-	if (b->pool->password == NULL && method != 12) {
+	if (b->pool->password == NULL) {
 		login_failed(b, "28P01", "cannot log in at",
 		    "the server wants a password and none is configured for this user");
 		return;
 	}
-	switch (method) {
-	case 3:
+	switch (code) {
+	case AUTH_CLEARTEXT:
 		send_password(b, b->pool->password);
 		break;
-	case 5:
+	case AUTH_MD5:
 		auth_md5(b, &in);
 		break;
-	case 10:
+	case AUTH_SASL:
 		auth_sasl(b, &in);
 		break;
-	case 11:
+	case AUTH_SASL_CONTINUE:
 		auth_sasl_continue(b, &in);
 		break;
-	case 12:
-		if (b->scram == NULL || !scram_client_verify(b->scram, (const char *)in.p, in.left))
-			login_failed(b, "08P01", "cannot log in at",
-			    "the server does not know the password (SCRAM signature)");
+	case AUTH_SASL_FINAL:
+		auth_sasl_final(b, &in);
 		break;
 	default:
 		login_failed(b, "08P01", "cannot log in at",
@@ -352,19 +393,18 @@ auth_request(struct backend *b, const uint8_t *body, size_t len)
 	}
 }
 
-/* --- messages up to ReadyForQuery
- * --------------------------------------------------------------------------- */
+/* --- messages up to ReadyForQuery ------------------------------------------------------------- */
 
 static void
-keep_welcome(struct backend *b, const uint8_t *msg, size_t len)
+keep_welcome(struct login *l, const uint8_t *msg, size_t len)
 {
-	char *more = realloc(b->welcome, b->welcome_len + len);
+	uint8_t *more = realloc(l->welcome, l->welcome_len + len);
 
 	if (more == NULL)
 		fatal("welcome");
-	b->welcome = more;
-	memcpy(b->welcome + b->welcome_len, msg, len);
-	b->welcome_len += len;
+	l->welcome = more;
+	memcpy(l->welcome + l->welcome_len, msg, len);
+	l->welcome_len += len;
 }
 
 static void
@@ -384,20 +424,18 @@ login_ready(struct backend *b)
 
 	timer_stop(&b->timer);
 	p->nopening--;
-	stats_add(&p->row->sv_login, (uint64_t)-1);
+	stats_sub(&p->row->sv_login, 1);
 	stats_add(&p->row->sv_opened, 1);
 	b->status = 'I';
 	p->retry_us = 0;
-	if (is_task(b)) {
-		void (*ready)(struct backend *, const uint8_t *, size_t) = b->task_done;
+	backend_set_state(b, BACKEND_ACTIVE);
+	if (b->slot == TABLE_NONE) {
 		backend_login_fini(b);
-		b->state = BACKEND_DRAINING;
-		ready(b, NULL, 0);
+		b->ready(b);
 		return;
 	}
 	ledger_opened(wk->table, wk->self, b->slot, &b->facts);
-	b->state = BACKEND_DRAINING;
-	pool_welcome(p, b);
+	pool_welcome_put(p, b->login->welcome, b->login->welcome_len);
 	backend_login_fini(b);
 	pool_release(b);
 }
@@ -415,7 +453,7 @@ login_message(struct backend *b, uint8_t type, const uint8_t *msg, size_t len)
 		return b->conn.src.fd != -1;
 	case 'S':
 		(void)backend_parameter(b, body, n);
-		keep_welcome(b, msg, len);
+		keep_welcome(b->login, msg, len);
 		return true;
 	case 'K':
 		keep_key(b, body, n);
@@ -468,22 +506,25 @@ login_read(struct backend *b)
 	conn_trim(&b->conn);
 }
 
-void
-backend_login_event(struct backend *b, uint32_t events)
+static void
+connect_event(struct backend *b, uint32_t events)
 {
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	if (b->state == BACKEND_CONNECTING) {
-		if (getsockopt(b->conn.src.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
-			err = errno;
-		if (err != 0) {
-			login_failed(b, "08006", "cannot connect to server at", strerror(err));
-			return;
-		}
-		if ((events & EPOLLOUT) == 0)
-			return;
+	if (getsockopt(b->conn.src.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+		err = errno;
+	if (err != 0)
+		connect_next(b, strerror(err));
+	else if ((events & EPOLLOUT) != 0)
 		send_startup(b);
+}
+
+void
+backend_login_event(struct backend *b, uint32_t events)
+{
+	if (b->state == BACKEND_CONNECTING) {
+		connect_event(b, events);
 		return;
 	}
 	if (b->conn.out != NULL && conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
@@ -495,6 +536,11 @@ backend_login_event(struct backend *b, uint32_t events)
 		if (n == -1) {
 			login_failed(b, "08006", "lost the server at",
 			    errno == 0 ? "connection closed during login" : strerror(errno));
+			return;
+		}
+		if (n == 0 && b->conn.in != NULL && b->conn.in->tail == buf_cap()) {
+			login_failed(b, "08P01", "protocol error from server at",
+			    "a login message is longer than pkt_buf");
 			return;
 		}
 		if (n > 0)

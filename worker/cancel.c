@@ -200,8 +200,10 @@ cancel_asked(uint32_t row, const struct cancel_ack *ack)
 {
 	struct client *c = client_by_row(row);
 
-	if (c == NULL || c->backend == NULL || c->backend->state != BACKEND_ACTIVE ||
-	    !backend_running(c->backend))
+	if (c != NULL && client_cancel_wait(c))
+		acknowledge(ack);
+	else if (c == NULL || c->backend == NULL || c->backend->state != BACKEND_ACTIVE ||
+		 !backend_running(c->backend))
 		acknowledge(ack);
 	else
 		cancel_backend(c->backend, ack);

@@ -12,13 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <bsd/string.h>
 #include <unistd.h>
 
 #include "conf/log.h"
-#include "proto/startup.h"
 #include "worker/backend.h"
 #include "worker/cancel.h"
+#include "worker/client_login.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
 
@@ -30,10 +29,9 @@ static struct client **by_row;
 
 static void client_event(struct loop_source *, uint32_t);
 
-/* --- names
- * ------------------------------------------------------------------------------------------ */
+/* --- names ------------------------------------------------------------------------------------ */
 
-static const char *
+const char *
 client_name(const struct client *c)
 {
 	static char text[256];
@@ -63,8 +61,7 @@ note_address(struct client *c, const struct sockaddr_storage *ss)
 	}
 }
 
-/* --- birth and end
- * -------------------------------------------------------------------------------------- */
+/* --- birth and end ---------------------------------------------------------------------------- */
 
 static void
 login_timeout(struct timer *t)
@@ -104,7 +101,7 @@ client_free(struct client *c)
 	params_fini(&c->params);
 	TAILQ_REMOVE(&clients, c, all);
 	nclients--;
-	stats_add(&wk->row->clients, (uint64_t)-1);
+	stats_sub(&wk->row->clients, 1);
 	loop_free_later(c);
 	worker_check_done();
 }
@@ -114,10 +111,10 @@ client_unlink(struct client *c)
 {
 	struct backend *b = c->backend;
 
-	stats_add(&c->pool->row->cl_active, (uint64_t)-1);
-	stats_add(&c->pool->row->sv_active, (uint64_t)-1);
+	stats_sub(&c->pool->row->cl_active, 1);
+	stats_sub(&c->pool->row->sv_active, 1);
 	stats_add(&c->pool->row->cl_idle, 1);
-	stats_add(&wk->row->clients_active, (uint64_t)-1);
+	stats_sub(&wk->row->clients_active, 1);
 	stats_add(&c->pool->row->xact_time_us, (uint64_t)(loop_now() - b->since_us));
 	b->client = NULL;
 	c->backend = NULL;
@@ -125,13 +122,45 @@ client_unlink(struct client *c)
 	return b;
 }
 
+/* What its backend must know when the client leaves it. */
+static void
+leave_backend(struct client *c, struct pool *p)
+{
+	bool cut = c->conn.left > 0; /* in the middle of a message */
+	struct backend *b = client_unlink(c);
+
+	b->dirty = p->mode == POOL_SESSION;
+	if (b->state != BACKEND_ACTIVE)
+		return; /* its task ends first, and finds that the client is gone */
+	if (cut) {
+		backend_cut(b, "client left in the middle of a message");
+		return;
+	}
+	conn_put_rest(&b->conn, &c->conn); /* counted as sent, so it must be */
+	backend_clean(b);
+}
+
+void
+client_row_taken(struct client *c)
+{
+	by_row[c->row] = c;
+	stats_add(&c->pool->row->cl_idle, 1);
+}
+
+static void
+give_row(struct client *c, struct pool *p)
+{
+	stats_sub(&p->row->cl_idle, 1);
+	by_row[c->row] = NULL;
+	table_client_give(wk->table, wk->self, c->row);
+	c->row = TABLE_NONE;
+}
+
 /* Leaves pool, row and backend: what follows on this socket concerns nobody else. */
 static void
 client_leave(struct client *c, const char *why)
 {
 	struct pool *p = c->pool;
-	struct backend *b;
-	bool cut = c->conn.left > 0;
 
 	if (c->row == TABLE_NONE && c->state != CLIENT_CANCEL && c->state != CLIENT_CLOSING)
 		stats_add(&wk->row->login_failures, 1);
@@ -141,22 +170,12 @@ client_leave(struct client *c, const char *why)
 		return;
 	if (wk->conf->log_disconnections)
 		log_info("%s: closed: %s", client_name(c), why);
-	if (c->backend != NULL) {
-		b = client_unlink(c);
-		b->dirty = p->mode == POOL_SESSION;
-		if (cut)
-			backend_close(b, "client left in mid-message");
-		else if (b->state == BACKEND_ACTIVE)
-			backend_clean(b);
-	} else if (c->state == CLIENT_WAITING || c->state == CLIENT_LOGIN) {
+	if (c->backend != NULL)
+		leave_backend(c, p);
+	else
 		pool_unqueue(p, c);
-	}
-	if (c->row != TABLE_NONE) {
-		stats_add(&p->row->cl_idle, (uint64_t)-1);
-		by_row[c->row] = NULL;
-		table_client_give(wk->table, wk->self, c->row);
-		c->row = TABLE_NONE;
-	}
+	if (c->row != TABLE_NONE)
+		give_row(c, p);
 	c->pool = NULL;
 	pool_client_gone(p);
 }
@@ -174,6 +193,8 @@ linger_end(struct timer *t)
 	client_free(LOOP_CONTAINER(t, struct client, timer));
 }
 
+/* State CLIENT_CLOSING: the last words go out, then what it still sends is read and dropped up to
+ * its end. */
 static void
 client_linger(struct client *c)
 {
@@ -191,9 +212,7 @@ client_linger(struct client *c)
 			client_free(c);
 			return;
 		}
-		if (c->conn.in != NULL)
-			c->conn.in->head = c->conn.in->fwd = c->conn.in->tail;
-		conn_trim(&c->conn);
+		conn_forget_input(&c->conn);
 		if (n == 0)
 			break;
 	}
@@ -203,16 +222,12 @@ client_linger(struct client *c)
 static void
 client_end(struct client *c, bool whole, const uint8_t *msg, size_t len, const char *why)
 {
-	struct buf *in;
-
 	if (c->state == CLIENT_CLOSING)
 		return;
 	client_leave(c, why);
 	c->state = CLIENT_CLOSING;
-	if ((in = c->conn.in) != NULL)
-		in->head = in->fwd = in->tail;
-	conn_trim(&c->conn);
-	if (whole)
+	conn_forget_input(&c->conn);
+	if (whole && len > 0)
 		conn_put(&c->conn, msg, len);
 	timer_set(&c->timer, loop_now() + LINGER_US, linger_end);
 	loop_again(&c->conn.src);
@@ -245,7 +260,6 @@ client_fail(struct client *c, const struct wire_error *e)
 void
 client_fail_raw(struct client *c, const uint8_t *body, size_t len)
 {
-	uint8_t head[WIRE_HEADER] = {'E'};
 	bool whole = at_border(c);
 
 	if (body == NULL) {
@@ -254,257 +268,64 @@ client_fail_raw(struct client *c, const uint8_t *body, size_t len)
 				   .message = "the server cannot be used"});
 		return;
 	}
-	wire_put32(head + 1, (uint32_t)len + 4);
 	if (whole)
-		conn_put(&c->conn, head, sizeof(head));
+		conn_put_header(&c->conn, 'E', len);
 	client_end(c, whole, body, len, "the server refused the login");
 }
 
-/* --- first packets
- * -------------------------------------------------------------------------------------------- */
-
-static void
-refuse(
-    struct client *c, const char *sqlstate, const char *hint, const char *text_is, const char *what)
+void
+client_server_lost(struct client *c, bool whole, bool told, const char *why)
 {
-	char text[256];
+	uint8_t msg[512];
+	struct wire_out w;
 
-	snprintf(text, sizeof(text), "%s%s", text_is, what);
-	client_fail(
-	    c, &(struct wire_error){
-		   .severity = "FATAL", .sqlstate = sqlstate, .message = text, .hint = hint});
+	wire_init(&w, msg, sizeof(msg));
+	if (!told)
+		wire_error(&w, &(struct wire_error){.severity = "FATAL",
+				   .sqlstate = "08006",
+				   .message = "server conn crashed?",
+				   .detail = why});
+	client_end(c, whole, msg, w.len, "server connection lost");
 }
 
-static bool
-ignored_parameter(const char *name)
+/* --- rejecting a request ---------------------------------------------------------------------- */
+
+bool
+client_cancel_wait(struct client *c)
 {
-	const char *list = wk->conf->ignore_startup_parameters;
-	size_t n = strlen(name);
+	static const struct wire_error canceled = {.severity = "ERROR",
+	    .sqlstate = "57014",
+	    .message = "canceling statement due to user request",
+	    .detail = "It was waiting for a server connection and has not run."};
 
-	while (*list != '\0') {
-		size_t len = strcspn(list, ", ");
-		if (len == n && strncasecmp(list, name, n) == 0)
-			return true;
-		list += len;
-		list += strspn(list, ", ");
-	}
-	return false;
-}
-
-static int
-take_parameter(void *arg, const char *name, const char *value)
-{
-	struct client *c = arg;
-	int i = params_index(name);
-
-	if (i != -1)
-		return params_set(&c->params, i, value) ? 0 : -1;
-	if (ignored_parameter(name))
-		return 0;
-	refuse(c, "0A000", "Add its name to ignore_startup_parameters to have it ignored.",
-	    "unsupported startup parameter: ", name);
-	return -1;
-}
-
-static bool
-take_parameters(struct client *c, const struct startup *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->nparams; i++)
-		if (take_parameter(c, s->params[i].name, s->params[i].value) == -1)
-			return false;
-	if (s->options == NULL || startup_options(s->options, take_parameter, c) == 0)
-		return true;
-	if (c->state == CLIENT_STARTUP)
-		refuse(c, "0A000", NULL, "unsupported startup parameter in options: ", s->options);
-	return false;
-}
-
-static bool
-user_known(const struct conf_database *d, const char *user)
-{
-	return (wk->conf->auth_type == AUTH_ANY && d->user != NULL) ||
-	       conf_user(wk->conf, user) != NULL;
-}
-
-static void
-begin_session(struct client *c, const struct startup *s)
-{
-	uint8_t key[TABLE_CLIENT_KEY], welcome[TABLE_WELCOME_BYTES];
-	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	const struct conf_database *d;
-	struct wire_error why;
-	size_t len;
-
-	strlcpy(db, s->database, sizeof(db));
-	strlcpy(user, s->user, sizeof(user));
-	c->long_key = s->protocol >= WIRE_PROTO_3_2;
-	c->negotiate = s->negotiate;
-	d = conf_database(wk->conf, db);
-	if (s->replication != NULL && strcmp(s->replication, "false") != 0) {
-		refuse(c, "0A000", "Connect to PostgreSQL directly.",
-		    "replication connections are not supported", "");
-	} else if (d == NULL) {
-		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
-		    "no such database: ", db);
-	} else if (!user_known(d, user)) {
-		refuse(c, "28000", "Add it to users.", "no such user: ", user);
-	} else if (!take_parameters(c, s)) {
-		return;
-	} else if ((c->row = table_client_take(wk->table, wk->self, &c->pid, key)) == TABLE_NONE) {
-		refuse(c, "53300", NULL, "no more connections allowed (max_client_conn)", "");
-	} else if ((c->pool = pool_get(db, user, d, &why)) == NULL) {
-		table_client_give(wk->table, wk->self, c->row);
-		c->row = TABLE_NONE;
-		client_fail(c, &why);
-	} else {
-		by_row[c->row] = c;
-		stats_add(&c->pool->row->cl_idle, 1);
-		len = c->pool->welcomed ? table_welcome_get(wk->table, c->pool->index, welcome) : 0;
-		if (len > 0)
-			client_welcome(c, welcome, len);
-		else
-			pool_login(c->pool, c);
-	}
-}
-
-/* Takes the first packets out of the buffer. False: nothing more to do for now. */
-static bool
-startup_step(struct client *c)
-{
-	struct buf *in = c->conn.in;
-	struct startup s;
-	enum startup_kind kind;
-
-	if (in == NULL || c->state != CLIENT_STARTUP)
+	if (c->state != CLIENT_WAITING)
 		return false;
-	kind = startup_parse(in->data + in->head, in->tail - in->head, &s);
-	switch (kind) {
-	case STARTUP_MORE:
-		return false;
-	case STARTUP_BAD:
-		stats_add(&wk->row->protocol_errors, 1);
-		refuse(c, s.sqlstate, NULL, "", s.error);
-		return false;
-	case STARTUP_SSL:
-	case STARTUP_GSSENC:
-		conn_put(&c->conn, "N", 1);
-		break;
-	case STARTUP_CANCEL:
-		cancel_request(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);
-		return false;
-	case STARTUP_SESSION:
-		begin_session(c, &s);
-		if (c->state == CLIENT_CLOSING)
-			return false;
-		break;
-	}
-	in->head += s.len;
-	in->fwd = in->head;
-	conn_trim(&c->conn);
+	pool_unqueue(c->pool, c);
+	c->reject = &canceled;
+	c->reject_said = false;
+	loop_again(&c->conn.src);
 	return true;
 }
 
-static void
-startup_event(struct client *c)
-{
-	int n;
-
-	while (c->state == CLIENT_STARTUP && conn_can_recv(&c->conn)) {
-		n = conn_recv(&c->conn);
-		if (n == -1) {
-			client_close(c, errno == 0 ? "closed before login" : strerror(errno));
-			return;
-		}
-		while (startup_step(c))
-			;
-		if (c->conn.src.fd == -1)
-			return;
-		if (n == 0)
-			break;
-	}
-	if (c->conn.out != NULL && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
-		client_close(c, strerror(errno));
-	else if (c->state == CLIENT_IDLE && c->conn.in != NULL)
-		relay_client_event(c, false);
-}
-
-/* --- welcome
- * ----------------------------------------------------------------------------------------------------
- */
-
-/* The server's ParameterStatus messages with the client's own values in their places. */
-static void
-put_parameters(struct client *c, const uint8_t *params, size_t len)
-{
-	size_t at = 0;
-
-	while (len - at >= WIRE_HEADER) {
-		uint32_t n = wire_get32(params + at + 1) + 1;
-		struct wire_in in;
-		const char *name;
-		int i;
-		wire_read(&in, params + at + WIRE_HEADER, n - WIRE_HEADER);
-		name = wire_get_string(&in);
-		i = name == NULL ? -1 : params_index(name);
-		if (i != -1 && c->params.v[i] != NULL) {
-			uint8_t msg[2048];
-			struct wire_out w;
-			wire_init(&w, msg, sizeof(msg));
-			wire_parameter(&w, name, c->params.v[i]);
-			conn_put(&c->conn, msg, w.len);
-		} else {
-			conn_put(&c->conn, params + at, n);
-		}
-		at += n;
-	}
-}
-
-static void
-put_key(struct client *c, struct wire_out *w)
-{
-	uint8_t key[TABLE_CLIENT_KEY];
-
-	table_client_key(wk->table, c->row, key);
-	wire_begin(w, 'K');
-	wire_int32(w, (uint32_t)c->pid);
-	wire_bytes(w, key, c->long_key ? sizeof(key) : 4);
-	wire_end(w);
-	explicit_bzero(key, sizeof(key));
-}
-
 void
-client_welcome(struct client *c, const uint8_t *params, size_t len)
+client_rejected(struct client *c, uint8_t type)
 {
-	uint8_t msg[256];
+	uint8_t msg[512];
 	struct wire_out w;
-	struct startup s = {.protocol = WIRE_PROTO_3_2};
 
-	params_default(&c->params, &c->pool->defaults);
 	wire_init(&w, msg, sizeof(msg));
-	if (c->negotiate)
-		startup_negotiate(&w, &s);
-	wire_begin(&w, 'R');
-	wire_int32(&w, 0);
-	wire_end(&w);
+	if (!c->reject_said)
+		wire_error(&w, c->reject);
+	c->reject_said = true;
+	if (type == 'Q' || type == 'F' || type == 'S') {
+		wire_ready(&w, 'I');
+		c->reject = NULL;
+	}
+	ENSURE(!w.failed);
 	conn_put(&c->conn, msg, w.len);
-	put_parameters(c, params, len);
-	wire_init(&w, msg, sizeof(msg));
-	put_key(c, &w);
-	wire_ready(&w, 'I');
-	conn_put(&c->conn, msg, w.len);
-	timer_stop(&c->timer);
-	c->state = CLIENT_IDLE;
-	stats_add(&wk->row->logins, 1);
-	if (wk->conf->log_connections)
-		log_info("%s: logged in", client_name(c));
-	loop_again(&c->conn.src);
 }
 
-/* --- linking
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- linking ---------------------------------------------------------------------------------- */
 
 /* Tells the client how the server spells the settings it asked for. */
 static void
@@ -513,13 +334,9 @@ settle_params(struct client *c, struct backend *b)
 	int i;
 
 	for (i = 0; i < PARAMS_N; i++) {
-		uint8_t msg[2048];
-		struct wire_out w;
 		if (b->params.v[i] == NULL || c->params.v[i] == b->params.v[i])
 			continue;
-		wire_init(&w, msg, sizeof(msg));
-		wire_parameter(&w, params_name(i), b->params.v[i]);
-		conn_put(&c->conn, msg, w.len);
+		conn_put_parameter(&c->conn, params_name(i), b->params.v[i]);
 		(void)params_set(&c->params, i, b->params.v[i]);
 	}
 }
@@ -534,12 +351,10 @@ settings_done(struct backend *b, const uint8_t *error, size_t len)
 		return;
 	}
 	if (error != NULL) {
-		backend_set_active(b);
 		client_fail_raw(c, error, len);
 		return;
 	}
 	settle_params(c, b);
-	backend_set_active(b);
 	relay_client_event(c, false);
 }
 
@@ -549,12 +364,8 @@ client_linked(struct client *c, struct backend *b)
 	char *sql;
 
 	c->state = CLIENT_ACTIVE;
-	if (params_match(&c->params, &b->params)) {
-		backend_set_active(b);
-		if (!c->conn.src.queued)
-			loop_again(&c->conn.src);
+	if (params_match(&c->params, &b->params))
 		return;
-	}
 	sql = params_sql(&c->params, &b->params);
 	if (sql == NULL)
 		fatal("settings");
@@ -562,9 +373,7 @@ client_linked(struct client *c, struct backend *b)
 	free(sql);
 }
 
-/* --- events
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void
 client_event(struct loop_source *s, uint32_t events)
@@ -574,7 +383,7 @@ client_event(struct loop_source *s, uint32_t events)
 
 	switch (c->state) {
 	case CLIENT_STARTUP:
-		startup_event(c);
+		client_login_event(c);
 		break;
 	case CLIENT_LOGIN:
 	case CLIENT_WAITING:
@@ -592,9 +401,7 @@ client_event(struct loop_source *s, uint32_t events)
 	}
 }
 
-/* --- tables
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 struct client *
 client_by_row(uint32_t row)
@@ -625,7 +432,7 @@ client_drain(bool all)
 		struct backend *b = c->backend;
 		bool border = b == NULL || (b->state == BACKEND_ACTIVE &&
 					       expect_empty(&b->expect) && b->status == 'I');
-		if (c->state == CLIENT_CLOSING || (!all && (!border || c->state == CLIENT_WAITING)))
+		if (c->state == CLIENT_CLOSING || (!all && !border))
 			continue;
 		client_fail(
 		    c, &(struct wire_error){.severity = "FATAL",

@@ -24,9 +24,22 @@ void client_fail(struct client *, const struct wire_error *);
 /* The same with an ErrorResponse body of the server's; severity is made FATAL by the close that
  * follows. */
 void client_fail_raw(struct client *, const uint8_t *body, size_t len);
+/* Its server connection is lost. `whole`: what it got ends at a message's border; `told`: the
+ * server has said why. */
+void client_server_lost(struct client *, bool whole, bool told, const char *why);
 /* Ends the session without a word. */
 void client_close(struct client *, const char *why);
 
+/* A cancel for a client in the queue: its request is answered with an error. False: it is not
+ * there. */
+bool client_cancel_wait(struct client *);
+/* The relay drops a message of this type that the client sent while `reject` is set. */
+void client_rejected(struct client *, uint8_t type);
+
+/* "client db/user@address:port", a static buffer. */
+const char *client_name(const struct client *);
+/* It has its row in the client table and its pool. */
+void client_row_taken(struct client *);
 /* Our client in this row of the client table, or NULL. */
 struct client *client_by_row(uint32_t row);
 /* Draining: closes those at a border now; `all` closes everybody. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "proto/wire.h"
 #include "worker/state.h"
 
 #define BUF_KEEP 128 /* free buffers kept for reuse */
@@ -167,6 +168,14 @@ conn_trim(struct conn *c)
 	}
 }
 
+void
+conn_forget_input(struct conn *c)
+{
+	if (c->in != NULL)
+		c->in->head = c->in->fwd = c->in->tail;
+	conn_trim(c);
+}
+
 bool
 conn_can_recv(const struct conn *c)
 {
@@ -227,6 +236,25 @@ conn_put(struct conn *c, const void *bytes, size_t n)
 		p += part;
 		n -= part;
 	}
+}
+
+void
+conn_put_header(struct conn *c, uint8_t type, size_t body_len)
+{
+	uint8_t head[WIRE_HEADER] = {type};
+
+	wire_put32(head + 1, (uint32_t)(body_len + 4));
+	conn_put(c, head, sizeof(head));
+}
+
+void
+conn_put_parameter(struct conn *c, const char *name, const char *value)
+{
+	size_t n = strlen(name) + 1, v = strlen(value) + 1;
+
+	conn_put_header(c, 'S', n + v);
+	conn_put(c, name, n);
+	conn_put(c, value, v);
 }
 
 void

@@ -61,6 +61,8 @@ bool conn_note(struct conn *, uint32_t events);
 /* One recv into `in`. > 0 bytes; 0 = nothing now or no room; -1 = closed by the peer (errno 0) or
  * broken (errno). */
 int conn_recv(struct conn *);
+/* Throws away all that was received and not passed on. */
+void conn_forget_input(struct conn *);
 /* Gives the buffer back if it is empty, moves a rest to its front if there is no room behind it. */
 void conn_trim(struct conn *);
 /* True if a recv would make sense: something may be there and there is room. */
@@ -68,6 +70,11 @@ bool conn_can_recv(const struct conn *);
 
 /* Appends to `out`. */
 void conn_put(struct conn *, const void *bytes, size_t n);
+/* A message of any length from pieces: its header, then conn_put of `body_len` bytes by the caller.
+ */
+void conn_put_header(struct conn *, uint8_t type, size_t body_len);
+/* A whole ParameterStatus; name and value of any length. */
+void conn_put_parameter(struct conn *, const char *name, const char *value);
 /* Moves [head, fwd) of src's buffer to dst's `out`: the reply's rest no longer needs src. */
 void conn_put_rest(struct conn *dst, struct conn *src);
 

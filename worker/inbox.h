@@ -10,6 +10,8 @@
 
 #include "proto/ctlmsg.h"
 
+#define INBOX_FACTS_MAX sizeof(((struct ctlmsg *)NULL)->payload)
+
 void inbox_open(void);
 /* False if it could not be queued (full, or the worker is dead). */
 bool inbox_send(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64);

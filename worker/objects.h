@@ -12,6 +12,7 @@
 
 #include <netinet/in.h>
 #include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
 
 #include "proto/scram.h"
 #include "shm/ledger.h"
@@ -38,7 +39,9 @@ struct client {
 	uint16_t port;	      /* of the peer, 0 = Unix socket */
 	struct in6_addr addr; /* of the peer, IPv4 mapped */
 	bool long_key;	      /* protocol 3.2 */
-	bool negotiate;	      /* owes NegotiateProtocolVersion */
+	bool reject_said;     /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
+	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
+	const struct wire_error *reject;
 	struct pool *pool;
 	struct backend *backend;
 	struct params params;
@@ -60,13 +63,15 @@ enum backend_state {
 };
 
 struct cancel;
+struct login;
 LIST_HEAD(cancel_list, cancel);
 
 struct backend {
 	struct conn conn;
 	enum backend_state state;
-	char status; /* of the last ReadyForQuery: I, T, E */
-	bool dirty;  /* session mode: server_reset_query is owed */
+	char status;	/* of the last ReadyForQuery: I, T, E */
+	bool dirty;	/* session mode: server_reset_query is owed */
+	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
 	struct client *client;
 	uint32_t slot; /* TABLE_NONE: a connection outside the ledger (the steward's) */
@@ -76,15 +81,16 @@ struct backend {
 	int64_t since_us; /* linked since */
 	struct timer timer;
 	struct cancel_list cancels; /* on their way to this backend */
-	struct scram_client *scram;
-	char *welcome; /* ParameterStatus messages while logging in */
-	size_t welcome_len;
-	/* BACKEND_TASK: rows may be NULL; done gets the error's body or NULL */
+	struct login *login;	    /* while connecting and logging in: backend_login.c */
+	/* BACKEND_TASK: rows may be NULL; done gets the error's body or NULL; not called if the
+	 * connection is lost */
 	void (*task_row)(struct backend *, const uint8_t *body, size_t len);
 	void (*task_done)(struct backend *, const uint8_t *error, size_t len);
 	uint8_t *task_error;
 	size_t task_error_len;
-	struct resolve *resolve;
+	/* outside the ledger: after login, and when it ends in whatever way */
+	void (*ready)(struct backend *);
+	void (*gone)(struct backend *);
 	TAILQ_ENTRY(backend) idle;
 	TAILQ_ENTRY(backend) all;
 };
@@ -93,11 +99,13 @@ TAILQ_HEAD(client_queue, client);
 TAILQ_HEAD(backend_queue, backend);
 
 struct pool {
+	RB_ENTRY(pool) by_name;
 	char db[CONF_NAME_SIZE];
 	char user[CONF_NAME_SIZE];
 	const struct conf_database *conf;
 	const char *password; /* may be NULL; the conf's */
 	enum pool_mode mode;
+	uint32_t limit;		/* pool_size */
 	uint32_t index;		/* in the table */
 	struct stats_pool *row; /* ours */
 	struct client_queue waiting;
@@ -108,7 +116,7 @@ struct pool {
 	uint32_t nbackends; /* in any state */
 	uint32_t nopening;
 	struct backend_queue idle; /* newest first */
-	struct timer timer;	   /* retry and query_wait_timeout */
+	struct timer timer;	   /* armed while somebody waits */
 	int64_t retry_us;	   /* no connection attempt before */
 	uint8_t *error; /* the last failed login's ErrorResponse, to show to those who wait */
 	size_t error_len;

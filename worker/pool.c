@@ -1,14 +1,13 @@
 /*
- * pool: see pool.h and design.md 4.3.
+ * pool: which pools this worker has, and what their clients are told at login. Called by client,
+ * backend and the other pool_*.c files.
  *
- * The queue is FIFO. A released backend goes to our own head unless somebody on another worker has
- * waited longer by more than fairness_window; then it is handed over. A waiter without a backend
- * asks workers that show idle ones, and opens a new one under the limit. A retry timer backs every
- * message that could be lost with its sender.
+ * A pool lives while it has a client or a backend here. Its entry in the table outlives it as long
+ * as another worker is attached. On failure: no room in the table refuses the login with the
+ * reason.
  */
 #include "worker/pool.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bsd/string.h>
@@ -19,22 +18,31 @@
 #include "worker/client.h"
 #include "worker/inbox.h"
 
-#define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
-#define RETRY_US      50000 /* look again while somebody waits */
-#define MATCH_DEPTH   16    /* idle backends looked at for matching settings */
+RB_HEAD(pool_names, pool);
 
-static TAILQ_HEAD(, pool) pools = TAILQ_HEAD_INITIALIZER(pools);
+static struct pool_names by_name = RB_INITIALIZER(&by_name);
+static struct pool **by_index; /* as long as the table has pools */
 
-static void pool_pump(struct pool *);
-
-static uint64_t
-gauge(int n)
+static int
+pool_cmp(const struct pool *a, const struct pool *b)
 {
-	return (uint64_t)(int64_t)n;
+	int r = strcmp(a->db, b->db);
+
+	return r != 0 ? r : strcmp(a->user, b->user);
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+RB_PROTOTYPE(pool_names, pool, by_name, pool_cmp)
+RB_GENERATE(pool_names, pool, by_name, pool_cmp)
+
+void
+pools_init(void)
+{
+	by_index = calloc(table_shape(wk->table)->pools, sizeof(struct pool *));
+	if (by_index == NULL)
+		fatal("pools");
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
 
 static const char *
 pool_password(const struct conf_database *d, const char *user)
@@ -47,26 +55,10 @@ pool_password(const struct conf_database *d, const char *user)
 	return u != NULL && u->password != NULL ? u->password : d->password;
 }
 
-static struct pool *
-pool_find(const char *db, const char *user)
-{
-	struct pool *p;
-
-	TAILQ_FOREACH (p, &pools, all)
-		if (strcmp(p->db, db) == 0 && strcmp(p->user, user) == 0)
-			return p;
-	return NULL;
-}
-
 struct pool *
 pool_by_index(uint32_t index)
 {
-	struct pool *p;
-
-	TAILQ_FOREACH (p, &pools, all)
-		if (p->index == index)
-			return p;
-	return NULL;
+	return index < table_shape(wk->table)->pools ? by_index[index] : NULL;
 }
 
 static struct pool *
@@ -82,38 +74,48 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 	p->conf = d;
 	p->password = pool_password(d, user);
 	p->mode = conf_pool_mode(wk->conf, d, u);
+	p->limit = (uint32_t)conf_pool_size(wk->conf, d, u);
 	TAILQ_INIT(&p->waiting);
 	TAILQ_INIT(&p->logins);
 	TAILQ_INIT(&p->idle);
 	return p;
 }
 
-struct pool *
-pool_get(
-    const char *db, const char *client_user, const struct conf_database *d, struct wire_error *why)
+static bool
+pool_attach(struct pool *p, struct wire_error *why)
 {
-	const char *user = d->user != NULL ? d->user : client_user;
-	struct pool *p = pool_find(db, user);
-	int limit;
-
-	if (p != NULL) {
-		p->nclients++;
-		return p;
-	}
-	p = pool_new(db, user, d);
-	limit = conf_pool_size(wk->conf, d, conf_user(wk->conf, user));
-	if (p == NULL ||
-	    ledger_attach(wk->table, wk->self, db, user, (uint32_t)limit, &p->index) != LEDGER_OK) {
-		free(p);
+	if (ledger_attach(wk->table, wk->self, p->db, p->user, p->limit, &p->index) != LEDGER_OK) {
 		*why = (struct wire_error){.severity = "FATAL",
 		    .sqlstate = "53300",
 		    .message = "no room for another pool (max_pools)",
 		    .hint = "Raise max_pools, or connect with fewer database and user names."};
-		return NULL;
+		return false;
 	}
-	stats_pool_name(wk->stats, p->index, db, user);
+	stats_pool_name(wk->stats, p->index, p->db, p->user);
 	p->row = stats_pool(wk->stats, p->index, wk->self.worker);
-	TAILQ_INSERT_TAIL(&pools, p, all);
+	by_index[p->index] = p;
+	(void)RB_INSERT(pool_names, &by_name, p);
+	return true;
+}
+
+struct pool *
+pool_get(
+    const char *db, const char *client_user, const struct conf_database *d, struct wire_error *why)
+{
+	struct pool key, *p;
+
+	strlcpy(key.db, db, sizeof(key.db));
+	strlcpy(key.user, d->user != NULL ? d->user : client_user, sizeof(key.user));
+	p = RB_FIND(pool_names, &by_name, &key);
+	if (p == NULL) {
+		p = pool_new(key.db, key.user, d);
+		if (p == NULL)
+			fatal("pool");
+		if (!pool_attach(p, why)) {
+			free(p);
+			return NULL;
+		}
+	}
 	p->nclients++;
 	return p;
 }
@@ -125,12 +127,13 @@ pool_free_if_unused(struct pool *p)
 		return;
 	if (ledger_detach(wk->table, wk->self, p->index) != LEDGER_OK)
 		return; /* kept: the next client or backend that leaves tries again */
-	TAILQ_REMOVE(&pools, p, all);
+	RB_REMOVE(pool_names, &by_name, p);
+	by_index[p->index] = NULL;
 	timer_stop(&p->timer);
 	params_fini(&p->defaults);
 	explicit_bzero(&p->scram, sizeof(p->scram));
 	free(p->error);
-	free(p);
+	loop_free_later(p);
 }
 
 void
@@ -152,213 +155,10 @@ pool_backend_gone(struct pool *p)
 		if (stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us) != 0)
 			inbox_send(w, CTL_WAKE, p->index, 0);
 	}
-	if (p->nbackends == 0 && p->nclients == 0)
-		pool_free_if_unused(p);
-	else
+	if (p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
-}
-
-/* --- the queue
- * ------------------------------------------------------------------------------------ */
-
-static void
-pool_retry(struct timer *t)
-{
-	pool_pump(LOOP_CONTAINER(t, struct pool, timer));
-}
-
-/* Publishes since when our head waits, and keeps the timer that backs it. */
-static void
-queue_changed(struct pool *p)
-{
-	struct client *head = TAILQ_FIRST(&p->waiting), *login = TAILQ_FIRST(&p->logins);
-	int64_t since = head != NULL ? head->since_us : 0;
-
-	if (login != NULL && !p->welcomed && (since == 0 || login->since_us < since))
-		since = login->since_us;
-	stats_set(&p->row->oldest_wait_us, (uint64_t)since);
-	if (since == 0)
-		timer_stop(&p->timer);
-	else if (!timer_armed(&p->timer))
-		timer_set(&p->timer, loop_now() + RETRY_US, pool_retry);
-}
-
-static void
-link_client(struct pool *p, struct backend *b, struct client *c)
-{
-	if (c->state == CLIENT_WAITING) {
-		TAILQ_REMOVE(&p->waiting, c, queue);
-		p->nwaiting--;
-		stats_add(&p->row->cl_waiting, gauge(-1));
-		stats_add(&wk->row->clients_waiting, gauge(-1));
-		stats_add(&p->row->wait_time_us, (uint64_t)(loop_now() - c->since_us));
-		queue_changed(p);
-	} else {
-		stats_add(&p->row->cl_idle, gauge(-1));
-	}
-	stats_add(&p->row->cl_active, 1);
-	stats_add(&p->row->sv_active, 1);
-	stats_add(&wk->row->clients_active, 1);
-	b->since_us = loop_now();
-	b->client = c;
-	c->backend = b;
-	client_linked(c, b);
-}
-
-static struct backend *
-take_idle(struct pool *p, const struct params *want)
-{
-	struct backend *b, *best = TAILQ_FIRST(&p->idle);
-	int depth = 0;
-
-	TAILQ_FOREACH (b, &p->idle, idle) {
-		if (params_match(want, &b->params)) {
-			best = b;
-			break;
-		}
-		if (++depth == MATCH_DEPTH)
-			break;
-	}
-	if (best == NULL)
-		return NULL;
-	TAILQ_REMOVE(&p->idle, best, idle);
-	stats_add(&p->row->sv_idle, gauge(-1));
-	stats_add(&wk->row->backends_idle, gauge(-1));
-	ledger_busy(wk->table, wk->self, best->slot);
-	return best;
-}
-
-bool
-pool_has_idle(const struct pool *p)
-{
-	return !TAILQ_EMPTY(&p->idle) && TAILQ_EMPTY(&p->waiting);
-}
-
-void
-pool_want(struct pool *p, struct client *c)
-{
-	struct backend *b = NULL;
-
-	if (TAILQ_EMPTY(&p->waiting))
-		b = take_idle(p, &c->params);
-	if (b != NULL) {
-		link_client(p, b, c);
-		return;
-	}
-	c->state = CLIENT_WAITING;
-	c->since_us = loop_now();
-	TAILQ_INSERT_TAIL(&p->waiting, c, queue);
-	p->nwaiting++;
-	stats_add(&p->row->cl_idle, gauge(-1));
-	stats_add(&p->row->cl_waiting, 1);
-	stats_add(&p->row->wait_count, 1);
-	stats_add(&wk->row->clients_waiting, 1);
-	queue_changed(p);
-	pool_pump(p);
-}
-
-void
-pool_unqueue(struct pool *p, struct client *c)
-{
-	if (c->state == CLIENT_WAITING) {
-		TAILQ_REMOVE(&p->waiting, c, queue);
-		p->nwaiting--;
-		stats_add(&p->row->cl_waiting, gauge(-1));
-		stats_add(&p->row->cl_idle, 1);
-		stats_add(&wk->row->clients_waiting, gauge(-1));
-	} else if (c->state == CLIENT_LOGIN) {
-		TAILQ_REMOVE(&p->logins, c, queue);
-		p->nlogins--;
-	}
-	queue_changed(p);
-}
-
-/* --- opening and asking
- * ---------------------------------------------------------------------------- */
-
-/* Pairs with the fence in pool_release: either the giver sees our wait, or we see its idle backend.
- */
-static void
-ask_others(struct pool *p, uint32_t wanted)
-{
-	uint32_t w, idle;
-
-	atomic_thread_fence(memory_order_seq_cst);
-	for (w = 0; w < wk->boot->nworkers && wanted > 0; w++) {
-		if (w == wk->self.worker)
-			continue;
-		idle = (uint32_t)stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle);
-		if (idle == 0)
-			continue;
-		if (idle > wanted)
-			idle = wanted;
-		if (inbox_send(w, CTL_ASK, p->index, idle))
-			wanted -= idle;
-	}
-}
-
-static void
-open_more(struct pool *p, uint32_t wanted)
-{
-	while (p->nopening < wanted && p->nopening < OPEN_PARALLEL && loop_now() >= p->retry_us) {
-		uint32_t slot;
-		enum ledger_result r = ledger_reserve(wk->table, wk->self, p->index, &slot);
-		if (r == LEDGER_TABLE_FULL)
-			log_warnx("pool %s/%s: the table has no free slot (max_backends)", p->db,
-			    p->user);
-		if (r != LEDGER_OK)
-			return;
-		backend_open(p, slot);
-	}
-}
-
-static void
-fail_login(struct pool *p, struct client *c)
-{
-	client_fail_raw(c, p->error, p->error_len);
-}
-
-/* query_wait_timeout: the queue is in order of arrival, so only heads can be late. */
-static void
-expire_waiters(struct pool *p)
-{
-	int64_t limit = wk->conf->query_wait_timeout_us;
-	struct client *c;
-
-	while (limit > 0 && (c = TAILQ_FIRST(&p->waiting)) != NULL &&
-	       loop_now() - c->since_us >= limit) {
-		stats_add(&p->row->wait_timeouts, 1);
-		client_fail(
-		    c, &(struct wire_error){.severity = "FATAL",
-			   .sqlstate = "53300",
-			   .message = "query_wait_timeout",
-			   .detail = "No backend of this pool became free in time.",
-			   .hint = "Raise pool_size, or look for transactions that stay open."});
-	}
-}
-
-static void
-pool_pump(struct pool *p)
-{
-	struct client *c;
-	struct backend *b;
-	uint32_t wanted;
-
-	p->nclients++; /* failing the last waiter must not free the pool under us */
-	while ((c = TAILQ_FIRST(&p->waiting)) != NULL && (b = take_idle(p, &c->params)) != NULL)
-		link_client(p, b, c);
-	expire_waiters(p);
-	wanted = p->nwaiting + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
-	if (wanted > 0 && !wk->draining) {
-		if (p->nwaiting > 0)
-			ask_others(p, p->nwaiting);
-		open_more(p, wanted);
-	}
-	if (p->nlogins > 0 && !p->welcomed)
-		pool_welcome(p, NULL); /* another worker may have logged in meanwhile */
-	timer_stop(&p->timer);
-	queue_changed(p);
-	pool_client_gone(p);
+	else
+		pool_free_if_unused(p);
 }
 
 void
@@ -366,38 +166,26 @@ pool_kick_all(void)
 {
 	struct pool *p, *next;
 
-	TAILQ_FOREACH_SAFE (p, &pools, all, next)
+	RB_FOREACH_SAFE (p, pool_names, &by_name, next)
 		if (p->nwaiting + p->nlogins > 0)
 			pool_pump(p);
 }
 
 void
-pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
+pool_close_idle(void)
 {
-	int64_t patience = wk->conf->server_login_retry_us;
-	struct client *c, *next;
+	struct pool *p, *next;
+	struct backend *b;
 
-	p->retry_us = loop_now() + patience;
-	stats_add(&p->row->sv_failed, 1);
-	free(p->error);
-	p->error = malloc(len);
-	p->error_len = p->error == NULL ? 0 : len;
-	if (p->error != NULL)
-		memcpy(p->error, error, len);
-	if (p->nbackends > 1 || (ledger_pool_used(wk->table, p->index) > p->nbackends))
-		return; /* others work: keep waiting for them */
-	p->nclients++;
-	TAILQ_FOREACH_SAFE (c, &p->logins, queue, next)
-		if (!retry || loop_now() - c->since_us >= patience)
-			fail_login(p, c);
-	TAILQ_FOREACH_SAFE (c, &p->waiting, queue, next)
-		if (!retry || loop_now() - c->since_us >= patience)
-			fail_login(p, c);
-	pool_client_gone(p);
+	RB_FOREACH_SAFE (p, pool_names, &by_name, next) {
+		p->nclients++;
+		while ((b = TAILQ_FIRST(&p->idle)) != NULL)
+			backend_close(b, "worker is leaving");
+		pool_client_gone(p);
+	}
 }
 
-/* --- welcome
- * ------------------------------------------------------------------------------------------ */
+/* --- welcome ---------------------------------------------------------------------------------- */
 
 void
 pool_login(struct pool *p, struct client *c)
@@ -430,16 +218,12 @@ learn_defaults(struct pool *p, const uint8_t *bytes, size_t len)
 }
 
 void
-pool_welcome(struct pool *p, struct backend *b)
+pool_welcome_look(struct pool *p)
 {
 	uint8_t bytes[TABLE_WELCOME_BYTES];
 	struct client *c;
-	size_t len;
+	size_t len = table_welcome_get(wk->table, p->index, bytes);
 
-	if (b != NULL && table_welcome_put(wk->table, p->index, b->welcome, b->welcome_len) == -1)
-		log_warnx(
-		    "pool %s/%s: the server's parameters are too long to keep", p->db, p->user);
-	len = table_welcome_get(wk->table, p->index, bytes);
 	if (len == 0)
 		return;
 	if (!p->welcomed)
@@ -453,134 +237,11 @@ pool_welcome(struct pool *p, struct backend *b)
 	pool_client_gone(p);
 }
 
-/* --- releasing and giving
- * -------------------------------------------------------------------------------- */
-
-/* The worker whose client has waited longest, if longer than `mine` by the window; TABLE_NONE if
- * none. */
-static uint32_t
-longest_wait_elsewhere(struct pool *p, int64_t mine)
-{
-	uint32_t w, best = TABLE_NONE;
-	int64_t oldest = mine == 0 ? INT64_MAX : mine - wk->conf->fairness_window_us;
-
-	for (w = 0; w < wk->boot->nworkers; w++) {
-		int64_t since;
-		if (w == wk->self.worker)
-			continue;
-		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
-		if (since != 0 && since < oldest) {
-			oldest = since;
-			best = w;
-		}
-	}
-	return best;
-}
-
-/* Hands a clean backend to worker `w`. False: it stays ours. */
-static bool
-give(struct backend *b, uint32_t w)
-{
-	struct table_self to = {w, table_worker_live(wk->table, w)};
-	struct pool *p = b->pool;
-	uint8_t facts[1024];
-	size_t len = params_pack(&b->params, facts, sizeof(facts));
-
-	if (to.incarnation == 0 || len == 0 || b->conn.in != NULL || b->conn.out != NULL)
-		return false;
-	ledger_hand(wk->table, wk->self, b->slot, to);
-	if (!inbox_give(w, to.incarnation, b->slot, b->conn.src.fd, facts, len)) {
-		ENSURE(ledger_take_back(wk->table, wk->self, b->slot, to));
-		return false;
-	}
-	stats_add(&p->row->sv_given, 1);
-	backend_given(b);
-	return true;
-}
-
 void
-pool_release(struct backend *b)
+pool_welcome_put(struct pool *p, const uint8_t *bytes, size_t len)
 {
-	struct pool *p = b->pool;
-	struct client *head = TAILQ_FIRST(&p->waiting);
-	uint32_t w;
-
-	if (wk->draining && head == NULL) {
-		backend_close(b, "worker is leaving");
-		return;
-	}
-	w = longest_wait_elsewhere(p, head == NULL ? 0 : head->since_us);
-	if (w != TABLE_NONE && give(b, w))
-		return;
-	if (head != NULL) {
-		link_client(p, b, head);
-		return;
-	}
-	backend_set_idle(b);
-	TAILQ_INSERT_HEAD(&p->idle, b, idle);
-	stats_add(&p->row->sv_idle, 1);
-	stats_add(&wk->row->backends_idle, 1);
-	ledger_idle(wk->table, wk->self, b->slot);
-	atomic_thread_fence(memory_order_seq_cst); /* pairs with ask_others */
-	w = longest_wait_elsewhere(p, 0);
-	if (w != TABLE_NONE)
-		pool_asked(p->index, w, 1);
-}
-
-void
-pool_asked(uint32_t index, uint32_t worker, uint32_t count)
-{
-	struct pool *p = pool_by_index(index);
-	struct backend *b;
-
-	while (p != NULL && count-- > 0 && TAILQ_EMPTY(&p->waiting) &&
-	       (b = take_idle(p, &p->defaults)) != NULL) {
-		if (give(b, worker))
-			continue;
-		backend_set_idle(b);
-		TAILQ_INSERT_HEAD(&p->idle, b, idle);
-		stats_add(&p->row->sv_idle, 1);
-		stats_add(&wk->row->backends_idle, 1);
-		ledger_idle(wk->table, wk->self, b->slot);
-		return;
-	}
-}
-
-void
-pool_woken(uint32_t index)
-{
-	struct pool *p = pool_by_index(index);
-
-	if (p != NULL && p->nwaiting + p->nlogins > 0)
-		pool_pump(p);
-}
-
-void
-pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len)
-{
-	struct ledger_backend lb;
-	struct pool *p;
-	struct backend *b;
-
-	ledger_read(wk->table, slot, &lb);
-	p = pool_by_index(lb.pool);
-	b = backend_adopt(p, slot, fd, &lb, facts, len);
-	if (b == NULL)
-		return;
-	stats_add(&p->row->sv_received, 1);
-	pool_release(b);
-}
-
-void
-pool_close_idle(void)
-{
-	struct pool *p, *next;
-	struct backend *b;
-
-	TAILQ_FOREACH_SAFE (p, &pools, all, next) {
-		p->nclients++;
-		while ((b = take_idle(p, &p->defaults)) != NULL)
-			backend_close(b, "worker is leaving");
-		pool_client_gone(p);
-	}
+	if (table_welcome_put(wk->table, p->index, bytes, len) == -1)
+		log_warnx(
+		    "pool %s/%s: the server's parameters are too long to keep", p->db, p->user);
+	pool_welcome_look(p);
 }

@@ -1,46 +1,84 @@
 /*
- * pool: this worker's share of one (database, user) pool: idle backends, the queue, opening, giving
- * to other workers.
+ * pool: this worker's share of the (database, user) pools.
+ *
+ *   pool.c        which pools there are, their welcome
+ *   pool_queue.c  idle backends and clients that wait for one
+ *   pool_open.c   opening connections, and what happens when that fails
+ *   pool_share.c  handing backends to other workers and taking them
  */
 #ifndef WORKER_POOL_H
 #define WORKER_POOL_H
 
 #include "worker/objects.h"
 
-/* Finds or makes the pool for a login. NULL: *why says what the client gets. */
+/* --- pool.c --- */
+
+void pools_init(void);
+/* Finds or makes the pool for a login and counts the client. NULL: *why says what it gets. */
 struct wire_error;
 struct pool *pool_get(
     const char *db, const char *user, const struct conf_database *, struct wire_error *why);
+/* NULL if this worker has no such pool. */
 struct pool *pool_by_index(uint32_t index);
+/* A client of this pool is gone. */
+void pool_client_gone(struct pool *);
+/* A backend's place is free again. */
+void pool_backend_gone(struct pool *);
 
 /* A logging-in client waits for the welcome. */
 void pool_login(struct pool *, struct client *);
+/* A login is done: the concatenated ParameterStatus messages it brought. */
+void pool_welcome_put(struct pool *, const uint8_t *bytes, size_t len);
+/* Another worker may have put the welcome meanwhile: lets the logins go on. */
+void pool_welcome_look(struct pool *);
+
+/* A worker died or the table has room again: everybody who waits looks anew. */
+void pool_kick_all(void);
+/* Closes every idle backend: the worker leaves. */
+void pool_close_idle(void);
+
+/* --- pool_queue.c --- */
+
 /* True if a backend could be linked at once and nobody waits before. */
 bool pool_has_idle(const struct pool *);
 /* Links the client to a backend now, or queues it. */
 void pool_want(struct pool *, struct client *);
 /* The client leaves the queue it is in. */
 void pool_unqueue(struct pool *, struct client *);
-/* A client of this pool is gone. */
-void pool_client_gone(struct pool *);
+/* Publishes since when our oldest client waits, and keeps the timer that backs it. */
+void pool_queue_changed(struct pool *);
+/* Serves who can be served; asks others and opens for the rest. */
+void pool_pump(struct pool *);
 
 /* A backend is clean (status I, nothing owed): to the next who waits here or elsewhere, or idle. */
 void pool_release(struct backend *);
-/* Its first login is done: takes what it learned (welcome). */
-void pool_welcome(struct pool *, struct backend *);
+/* The idle backend that fits best, taken off the list; NULL = none. */
+struct backend *pool_take_best(struct pool *, const struct params *want);
+/* Takes this one off the list of idle ones. */
+void pool_take(struct pool *, struct backend *);
+/* Puts it there; nobody here waits. */
+void pool_put_idle(struct pool *, struct backend *);
+
+/* --- pool_open.c --- */
+
+/* Opens connections until `wanted` are on their way, within the limits. */
+void pool_open(struct pool *, uint32_t wanted);
 /* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep
  * them waiting. */
 void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retry);
-/* A backend's place is free again. */
-void pool_backend_gone(struct pool *);
 
+/* --- pool_share.c --- */
+
+/* Asks workers that show idle backends for up to `wanted` of them. */
+void pool_ask(struct pool *, uint32_t wanted);
+/* The worker whose client has waited longest, if longer than `mine` (0 = nobody of ours waits) by
+ * fairness_window; TABLE_NONE if there is none. */
+uint32_t pool_longest_wait(const struct pool *, int64_t mine);
+/* Gives a clean backend to that worker. False: it stays ours. */
+bool pool_give(struct backend *, uint32_t worker);
 /* From the inbox. */
 void pool_asked(uint32_t index, uint32_t worker, uint32_t count);
 void pool_woken(uint32_t index);
 void pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len);
-/* A worker died or the table has room again: everybody who waits looks anew. */
-void pool_kick_all(void);
-/* Closes every idle backend: the worker leaves. */
-void pool_close_idle(void);
 
 #endif

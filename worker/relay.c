@@ -19,8 +19,7 @@
 
 #define TURN_READS 8
 
-/* --- client to backend
- * --------------------------------------------------------------------------------- */
+/* --- client to backend ------------------------------------------------------------------------ */
 
 static void
 protocol_error(struct client *c, const char *text)
@@ -99,6 +98,16 @@ parse_client(struct client *c)
 			client_close(c, "client said goodbye");
 			return ENDED;
 		}
+		if (c->reject != NULL) {
+			client_rejected(c, type);
+			conn->left = len;
+			conn->discard = true;
+			if (conn_send(conn, NULL, NULL) == CONN_BROKEN) {
+				client_close(c, strerror(errno));
+				return ENDED;
+			}
+			continue;
+		}
 		if (c->backend == NULL && !needs_no_backend(type)) {
 			if (conn->out != NULL)
 				return STOPPED; /* it has not read its last answer yet */
@@ -167,7 +176,7 @@ relay_client_event(struct client *c, bool writable)
 			return;
 		/* Nobody free: leave the bytes in the kernel and queue, unless this may be a
 		 * goodbye. */
-		if (c->backend == NULL && c->conn.in == NULL && !c->conn.hup &&
+		if (c->backend == NULL && c->conn.in == NULL && !c->conn.hup && c->reject == NULL &&
 		    !pool_has_idle(c->pool) && c->conn.out == NULL && reads == 0) {
 			pool_want(c->pool, c);
 			if (c->backend == NULL || c->backend->state != BACKEND_ACTIVE)
@@ -189,31 +198,7 @@ relay_client_event(struct client *c, bool writable)
 	}
 }
 
-/* --- backend to client
- * ----------------------------------------------------------------------------------- */
-
-/* The server has spoken nonsense or died: the client gets what came whole, then our word. */
-static void
-backend_lost(struct backend *b, const char *why)
-{
-	struct client *c = b->client;
-
-	log_warnx("backend %s/%s pid %d: lost while in use: %s", b->pool->db, b->pool->user,
-	    (int)b->facts.pid, why);
-	if (c != NULL) {
-		bool at_border = b->conn.left == 0;
-		conn_put_rest(&c->conn, &b->conn);
-		(void)client_unlink(c);
-		if (at_border)
-			client_fail(c, &(struct wire_error){.severity = "FATAL",
-					   .sqlstate = "08006",
-					   .message = "server conn crashed?",
-					   .detail = why});
-		else
-			client_close(c, "server connection lost in mid-message");
-	}
-	backend_drop(b, why);
-}
+/* --- backend to client ------------------------------------------------------------------------ */
 
 static void
 client_parameter(struct backend *b, const uint8_t *body, size_t len)
@@ -267,6 +252,8 @@ parse_backend(struct backend *b)
 			return ANSWER_MORE;
 		if (type == 'S' && avail >= len)
 			client_parameter(b, p + WIRE_HEADER, len - WIRE_HEADER);
+		if (type == 'E' && avail >= len)
+			b->said_last = wire_error_fatal(p + WIRE_HEADER, len - WIRE_HEADER);
 		if (!expect_got(&b->expect, type))
 			return ANSWER_BAD;
 		conn->left = len;

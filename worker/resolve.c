@@ -1,9 +1,10 @@
 /*
- * resolve: see resolve.h. A name with several addresses: the first is used (host lists come later).
- * Threads block all signals and never see shared memory.
+ * resolve: see resolve.h. Threads block all signals and never see shared memory. At most one
+ * look-up per connection under way; a name server that hangs costs a thread until its own timeout.
  */
 #include "worker/resolve.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "conf/log.h"
@@ -26,8 +28,8 @@ struct resolve {
 	struct resolve **handle; /* NULL = forgotten */
 	resolve_fn *fn;
 	void *arg;
-	struct sockaddr_storage addr;
-	socklen_t len;
+	struct address addrs[RESOLVE_MAX];
+	size_t n;
 	int rc;
 };
 
@@ -35,8 +37,8 @@ struct resolve {
 
 static struct {
 	char host[256];
-	struct sockaddr_storage addr;
-	socklen_t len;
+	struct address addrs[RESOLVE_MAX];
+	size_t n;
 	int64_t until_us;
 } cache[CACHE];
 static size_t cache_next;
@@ -46,13 +48,15 @@ static struct loop_source answers_source = {.fd = -1};
 static int
 lookup(struct resolve *r, int flags)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags}, *list;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags}, *list, *ai;
 
 	r->rc = getaddrinfo(r->host, r->port, &hints, &list);
 	if (r->rc != 0)
 		return r->rc;
-	memcpy(&r->addr, list->ai_addr, list->ai_addrlen);
-	r->len = list->ai_addrlen;
+	for (ai = list; ai != NULL && r->n < RESOLVE_MAX; ai = ai->ai_next) {
+		memcpy(&r->addrs[r->n].ss, ai->ai_addr, ai->ai_addrlen);
+		r->addrs[r->n++].len = ai->ai_addrlen;
+	}
 	freeaddrinfo(list);
 	return 0;
 }
@@ -87,15 +91,15 @@ answer(struct resolve *r)
 
 	if (r->rc == 0 && wk->conf->dns_max_ttl_us > 0) {
 		snprintf(cache[cache_next].host, sizeof(cache[0].host), "%s", r->host);
-		cache[cache_next].addr = r->addr;
-		cache[cache_next].len = r->len;
+		memcpy(cache[cache_next].addrs, r->addrs, sizeof(r->addrs));
+		cache[cache_next].n = r->n;
 		cache[cache_next].until_us = loop_now() + wk->conf->dns_max_ttl_us;
 		cache_next = (cache_next + 1) % CACHE;
 	}
 	if (r->handle != NULL) {
 		*r->handle = NULL;
 		if (r->rc == 0)
-			fn(arg, (struct sockaddr *)&r->addr, r->len, NULL);
+			fn(arg, r->addrs, r->n, NULL);
 		else
 			fn(arg, NULL, 0, gai_strerror(r->rc));
 	}
@@ -143,7 +147,7 @@ void
 resolve_start(struct resolve **handle, const char *host, uint16_t port, resolve_fn *fn, void *arg)
 {
 	struct resolve *r = calloc(1, sizeof(*r));
-	size_t i;
+	size_t i, k;
 
 	if (r == NULL)
 		fatal("resolver");
@@ -156,9 +160,10 @@ resolve_start(struct resolve **handle, const char *host, uint16_t port, resolve_
 	for (i = 0; i < CACHE; i++) {
 		if (cache[i].until_us <= loop_now() || strcmp(cache[i].host, host) != 0)
 			continue;
-		r->addr = cache[i].addr;
-		r->len = cache[i].len;
-		set_port(&r->addr, r->port);
+		memcpy(r->addrs, cache[i].addrs, sizeof(r->addrs));
+		r->n = cache[i].n;
+		for (k = 0; k < r->n; k++)
+			set_port(&r->addrs[k].ss, r->port);
 		answer(r);
 		return;
 	}
@@ -175,4 +180,29 @@ resolve_cancel(struct resolve **handle)
 		return;
 	(*handle)->handle = NULL;
 	*handle = NULL;
+}
+
+const char *
+address_text(const struct sockaddr_storage *ss, socklen_t len)
+{
+	static char text[sizeof(struct sockaddr_un) + 16];
+	char host[INET6_ADDRSTRLEN];
+	const struct sockaddr_in *in = (const void *)ss;
+	const struct sockaddr_in6 *in6 = (const void *)ss;
+	const struct sockaddr_un *un = (const void *)ss;
+	size_t head = offsetof(struct sockaddr_un, sun_path);
+
+	if (ss->ss_family == AF_INET &&
+	    inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host)) != NULL)
+		snprintf(text, sizeof(text), "%s:%u", host, ntohs(in->sin_port));
+	else if (ss->ss_family == AF_INET6 &&
+		 inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)) != NULL)
+		snprintf(text, sizeof(text), "[%s]:%u", host, ntohs(in6->sin6_port));
+	else if (ss->ss_family == AF_UNIX && len > head + 1)
+		snprintf(text, sizeof(text), "%s%.*s", un->sun_path[0] == '\0' ? "@" : "",
+		    (int)(len - head - (un->sun_path[0] == '\0' ? 1 : 0)),
+		    un->sun_path + (un->sun_path[0] == '\0' ? 1 : 0));
+	else
+		snprintf(text, sizeof(text), "unix");
+	return text;
 }

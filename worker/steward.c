@@ -109,11 +109,13 @@ look_row(struct backend *b, const uint8_t *body, size_t len)
 			o->alive = true;
 }
 
+/* The look's connection has ended: it has seen what there is, or could not. */
 static void
-look_end(void)
+look_gone(struct backend *b)
 {
 	struct pool *p = look_pool;
 
+	ENSURE(p == b->pool);
 	look_pool = NULL;
 	pool_client_gone(p);
 	timer_set(&round_timer, loop_now() + ROUND_US, steward_round);
@@ -134,7 +136,6 @@ look_done(struct backend *b, const uint8_t *error, size_t len)
 			orphan_cancel(o);
 	}
 	backend_close(b, "the steward has seen enough");
-	look_end();
 }
 
 static void
@@ -145,10 +146,6 @@ look_ready(struct backend *b)
 	struct orphan *o;
 	int count = 0;
 
-	if (b == NULL) {
-		look_end();
-		return;
-	}
 	n = (size_t)snprintf(sql, sizeof(sql), "SELECT pid FROM pg_stat_activity WHERE pid IN (0");
 	TAILQ_FOREACH (o, &orphans, entry) {
 		o->asked =
@@ -176,7 +173,7 @@ look_start(struct orphan *o)
 	look_pool = pool_get(db, user, d, &why);
 	if (look_pool == NULL)
 		return false;
-	backend_open_task(look_pool, look_ready);
+	backend_open_outside(look_pool, look_ready, look_gone);
 	return true;
 }
 

@@ -192,6 +192,7 @@ set_up(const struct worker_boot *boot)
 	loop_init(before_wait);
 	buf_init((size_t)boot->conf->pkt_buf_bytes);
 	client_tables_init();
+	pools_init();
 	stats_set(&me.row->pid, (uint64_t)getpid());
 	stats_set(&me.row->incarnation, boot->self.incarnation);
 	stats_set(&me.row->started_us, (uint64_t)loop_now());

@@ -1,0 +1,266 @@
+/*
+ * client_login: a client's first packets, up to the welcome. Called by client.c for clients in
+ * state CLIENT_STARTUP, and by the pool when the welcome is known.
+ *
+ * On failure the client is told why in PostgreSQL's terms and closed; nothing of it is kept.
+ */
+#include "worker/client_login.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bsd/string.h>
+
+#include "conf/log.h"
+#include "proto/startup.h"
+#include "worker/cancel.h"
+#include "worker/pool.h"
+#include "worker/relay.h"
+
+/* --- what it asks for ------------------------------------------------------------------------- */
+
+static void
+refuse(
+    struct client *c, const char *sqlstate, const char *hint, const char *text_is, const char *what)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s%s", text_is, what);
+	client_fail(
+	    c, &(struct wire_error){
+		   .severity = "FATAL", .sqlstate = sqlstate, .message = text, .hint = hint});
+}
+
+static bool
+ignored_parameter(const char *name)
+{
+	const char *list = wk->conf->ignore_startup_parameters;
+	size_t n = strlen(name);
+
+	while (*list != '\0') {
+		size_t len = strcspn(list, ", ");
+		if (len == n && strncasecmp(list, name, n) == 0)
+			return true;
+		list += len;
+		list += strspn(list, ", ");
+	}
+	return false;
+}
+
+static int
+take_parameter(void *arg, const char *name, const char *value)
+{
+	struct client *c = arg;
+	int i = params_index(name);
+
+	if (i != -1)
+		return params_set(&c->params, i, value) ? 0 : -1;
+	if (ignored_parameter(name))
+		return 0;
+	refuse(c, "0A000", "Add its name to ignore_startup_parameters to have it ignored.",
+	    "unsupported startup parameter: ", name);
+	return -1;
+}
+
+static bool
+take_parameters(struct client *c, const struct startup *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nparams; i++)
+		if (take_parameter(c, s->params[i].name, s->params[i].value) == -1)
+			return false;
+	if (s->options == NULL || startup_options(s->options, take_parameter, c) == 0)
+		return true;
+	if (c->state == CLIENT_STARTUP)
+		refuse(c, "0A000", NULL, "unsupported startup parameter in options: ", s->options);
+	return false;
+}
+
+static bool
+user_known(const struct conf_database *d, const char *user)
+{
+	return (wk->conf->auth_type == AUTH_ANY && d->user != NULL) ||
+	       conf_user(wk->conf, user) != NULL;
+}
+
+/* Which version we speak, and which extensions we do not; it goes before all other answers. */
+static void
+negotiate(struct client *c, const struct startup *s)
+{
+	uint8_t *msg = malloc(WIRE_STARTUP_MAX + 32);
+	struct wire_out w;
+
+	if (msg == NULL)
+		fatal("login");
+	wire_init(&w, msg, WIRE_STARTUP_MAX + 32);
+	startup_negotiate(&w, s);
+	conn_put(&c->conn, msg, w.len);
+	free(msg);
+}
+
+static void
+begin_session(struct client *c, const struct startup *s)
+{
+	uint8_t key[TABLE_CLIENT_KEY], welcome[TABLE_WELCOME_BYTES];
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	const struct conf_database *d;
+	struct wire_error why;
+	size_t len;
+
+	strlcpy(db, s->database, sizeof(db));
+	strlcpy(user, s->user, sizeof(user));
+	c->long_key = s->protocol >= WIRE_PROTO_3_2;
+	if (s->negotiate)
+		negotiate(c, s);
+	d = conf_database(wk->conf, db);
+	if (s->replication != NULL && strcmp(s->replication, "false") != 0) {
+		refuse(c, "0A000", "Connect to PostgreSQL directly.",
+		    "replication connections are not supported", "");
+	} else if (d == NULL) {
+		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
+		    "no such database: ", db);
+	} else if (!user_known(d, user)) {
+		refuse(c, "28000", "Add it to users.", "no such user: ", user);
+	} else if (!take_parameters(c, s)) {
+		return;
+	} else if ((c->row = table_client_take(wk->table, wk->self, &c->pid, key)) == TABLE_NONE) {
+		refuse(c, "53300", NULL, "no more connections allowed (max_client_conn)", "");
+	} else if ((c->pool = pool_get(db, user, d, &why)) == NULL) {
+		table_client_give(wk->table, wk->self, c->row);
+		c->row = TABLE_NONE;
+		client_fail(c, &why);
+	} else {
+		client_row_taken(c);
+		len = c->pool->welcomed ? table_welcome_get(wk->table, c->pool->index, welcome) : 0;
+		if (len > 0)
+			client_welcome(c, welcome, len);
+		else
+			pool_login(c->pool, c);
+	}
+}
+
+/* --- first packets ---------------------------------------------------------------------------- */
+
+/* Takes the first packets out of the buffer. False: nothing more to do for now. */
+static bool
+startup_step(struct client *c)
+{
+	struct buf *in = c->conn.in;
+	struct startup s;
+	enum startup_kind kind;
+
+	if (in == NULL || c->state != CLIENT_STARTUP)
+		return false;
+	kind = startup_parse(in->data + in->head, in->tail - in->head, &s);
+	switch (kind) {
+	case STARTUP_MORE:
+		return false;
+	case STARTUP_BAD:
+		stats_add(&wk->row->protocol_errors, 1);
+		refuse(c, s.sqlstate, NULL, "", s.error);
+		return false;
+	case STARTUP_SSL:
+	case STARTUP_GSSENC:
+		conn_put(&c->conn, "N", 1);
+		break;
+	case STARTUP_CANCEL:
+		cancel_request(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);
+		return false;
+	case STARTUP_SESSION:
+		begin_session(c, &s);
+		if (c->state == CLIENT_CLOSING)
+			return false;
+		break;
+	}
+	in->head += s.len;
+	in->fwd = in->head;
+	conn_trim(&c->conn);
+	return true;
+}
+
+void
+client_login_event(struct client *c)
+{
+	int n;
+
+	while (c->state == CLIENT_STARTUP && conn_can_recv(&c->conn)) {
+		n = conn_recv(&c->conn);
+		if (n == -1) {
+			client_close(c, errno == 0 ? "closed before login" : strerror(errno));
+			return;
+		}
+		while (startup_step(c))
+			;
+		if (c->conn.src.fd == -1)
+			return;
+		if (n == 0)
+			break;
+	}
+	if (c->conn.out != NULL && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
+		client_close(c, strerror(errno));
+	else if (c->state == CLIENT_IDLE && c->conn.in != NULL)
+		relay_client_event(c, false);
+}
+
+/* --- welcome ---------------------------------------------------------------------------------- */
+
+/* The server's ParameterStatus messages with the client's own values in their places. */
+static void
+put_parameters(struct client *c, const uint8_t *params, size_t len)
+{
+	size_t at = 0;
+
+	while (len - at >= WIRE_HEADER) {
+		uint32_t n = wire_get32(params + at + 1) + 1;
+		struct wire_in in;
+		const char *name;
+		int i;
+		wire_read(&in, params + at + WIRE_HEADER, n - WIRE_HEADER);
+		name = wire_get_string(&in);
+		i = name == NULL ? -1 : params_index(name);
+		if (i != -1 && c->params.v[i] != NULL)
+			conn_put_parameter(&c->conn, name, c->params.v[i]);
+		else
+			conn_put(&c->conn, params + at, n);
+		at += n;
+	}
+}
+
+static void
+put_key(struct client *c, struct wire_out *w)
+{
+	uint8_t key[TABLE_CLIENT_KEY];
+
+	table_client_key(wk->table, c->row, key);
+	wire_begin(w, 'K');
+	wire_int32(w, (uint32_t)c->pid);
+	wire_bytes(w, key, c->long_key ? sizeof(key) : 4);
+	wire_end(w);
+	explicit_bzero(key, sizeof(key));
+}
+
+void
+client_welcome(struct client *c, const uint8_t *params, size_t len)
+{
+	static const uint8_t authentication_ok[] = {'R', 0, 0, 0, 8, 0, 0, 0, 0};
+	uint8_t msg[128];
+	struct wire_out w;
+
+	params_default(&c->params, &c->pool->defaults);
+	conn_put(&c->conn, authentication_ok, sizeof(authentication_ok));
+	put_parameters(c, params, len);
+	wire_init(&w, msg, sizeof(msg));
+	put_key(c, &w);
+	wire_ready(&w, 'I');
+	ENSURE(!w.failed);
+	conn_put(&c->conn, msg, w.len);
+	explicit_bzero(msg, sizeof(msg));
+	timer_stop(&c->timer);
+	c->state = CLIENT_IDLE;
+	stats_add(&wk->row->logins, 1);
+	if (wk->conf->log_connections)
+		log_info("%s: logged in", client_name(c));
+	loop_again(&c->conn.src);
+}

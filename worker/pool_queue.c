@@ -1,0 +1,253 @@
+/*
+ * pool_queue: the clients that wait for a backend, the backends that wait for a client.
+ *
+ * A released backend goes to this worker's head unless somebody on another worker has waited longer
+ * by more than fairness_window. Idle ones are a stack: the warmest serves next, and what is not
+ * needed grows old at the bottom. A waiter asks workers that show idle backends, and opens new ones
+ * within the limits; a timer backs every message that could be lost with its sender.
+ */
+#include "worker/pool.h"
+
+#include <stdatomic.h>
+
+#include "proto/wire.h"
+#include "worker/backend.h"
+#include "worker/client.h"
+
+#define RETRY_US    50000 /* look again while somebody waits */
+#define MATCH_DEPTH 16	  /* idle backends looked at for matching settings */
+
+/* --- idle backends ---------------------------------------------------------------------------- */
+
+void
+pool_take(struct pool *p, struct backend *b)
+{
+	TAILQ_REMOVE(&p->idle, b, idle);
+	stats_sub(&p->row->sv_idle, 1);
+	stats_sub(&wk->row->backends_idle, 1);
+	ledger_busy(wk->table, wk->self, b->slot);
+	backend_set_state(b, BACKEND_ACTIVE);
+}
+
+struct backend *
+pool_take_best(struct pool *p, const struct params *want)
+{
+	struct backend *b, *best = TAILQ_FIRST(&p->idle);
+	int depth = 0;
+
+	TAILQ_FOREACH (b, &p->idle, idle) {
+		if (params_match(want, &b->params)) {
+			best = b;
+			break;
+		}
+		if (++depth == MATCH_DEPTH)
+			break;
+	}
+	if (best != NULL)
+		pool_take(p, best);
+	return best;
+}
+
+void
+pool_put_idle(struct pool *p, struct backend *b)
+{
+	backend_set_state(b, BACKEND_IDLE);
+	TAILQ_INSERT_HEAD(&p->idle, b, idle);
+	stats_add(&p->row->sv_idle, 1);
+	stats_add(&wk->row->backends_idle, 1);
+	ledger_idle(wk->table, wk->self, b->slot);
+}
+
+bool
+pool_has_idle(const struct pool *p)
+{
+	return !TAILQ_EMPTY(&p->idle) && TAILQ_EMPTY(&p->waiting);
+}
+
+/* --- the queue -------------------------------------------------------------------------------- */
+
+static void
+pool_tick(struct timer *t)
+{
+	struct pool *p = LOOP_CONTAINER(t, struct pool, timer);
+
+	if (p->nwaiting + p->nlogins > 0)
+		pool_pump(p);
+}
+
+/* When the timer must ring at the latest; it is only ever moved forward, so that a busy queue costs
+ * no work on the heap. */
+static void
+set_timer(struct pool *p)
+{
+	int64_t at = loop_now() + RETRY_US;
+	const struct client *head = TAILQ_FIRST(&p->waiting);
+
+	if (head != NULL && wk->conf->query_wait_timeout_us > 0 &&
+	    head->since_us + wk->conf->query_wait_timeout_us < at)
+		at = head->since_us + wk->conf->query_wait_timeout_us;
+	if (!timer_armed(&p->timer) || p->timer.at_us > at)
+		timer_set(&p->timer, at, pool_tick);
+}
+
+void
+pool_queue_changed(struct pool *p)
+{
+	const struct client *head = TAILQ_FIRST(&p->waiting), *login = TAILQ_FIRST(&p->logins);
+	int64_t since = head != NULL ? head->since_us : 0;
+
+	if (login != NULL && !p->welcomed && (since == 0 || login->since_us < since))
+		since = login->since_us;
+	stats_set(&p->row->oldest_wait_us, (uint64_t)since);
+	if (since != 0)
+		set_timer(p);
+}
+
+static void
+enqueue(struct pool *p, struct client *c)
+{
+	c->state = CLIENT_WAITING;
+	c->since_us = loop_now();
+	TAILQ_INSERT_TAIL(&p->waiting, c, queue);
+	p->nwaiting++;
+	stats_sub(&p->row->cl_idle, 1);
+	stats_add(&p->row->cl_waiting, 1);
+	stats_add(&p->row->wait_count, 1);
+	stats_add(&wk->row->clients_waiting, 1);
+}
+
+/* Out of the queue and of the counts; the caller says what it is from now on. */
+static void
+dequeue(struct pool *p, struct client *c)
+{
+	TAILQ_REMOVE(&p->waiting, c, queue);
+	p->nwaiting--;
+	stats_sub(&p->row->cl_waiting, 1);
+	stats_add(&p->row->cl_idle, 1);
+	stats_sub(&wk->row->clients_waiting, 1);
+	stats_add(&p->row->wait_time_us, (uint64_t)(loop_now() - c->since_us));
+	c->state = CLIENT_IDLE;
+	pool_queue_changed(p);
+}
+
+void
+pool_unqueue(struct pool *p, struct client *c)
+{
+	if (c->state == CLIENT_WAITING) {
+		dequeue(p, c);
+	} else if (c->state == CLIENT_LOGIN) {
+		TAILQ_REMOVE(&p->logins, c, queue);
+		p->nlogins--;
+		pool_queue_changed(p);
+	}
+}
+
+static void
+link_client(struct pool *p, struct backend *b, struct client *c)
+{
+	stats_sub(&p->row->cl_idle, 1);
+	stats_add(&p->row->cl_active, 1);
+	stats_add(&p->row->sv_active, 1);
+	stats_add(&wk->row->clients_active, 1);
+	b->since_us = loop_now();
+	b->client = c;
+	c->backend = b;
+	client_linked(c, b);
+}
+
+/* The head of the queue gets this backend and goes on in this turn of the loop. */
+static void
+serve_head(struct pool *p, struct backend *b)
+{
+	struct client *c = TAILQ_FIRST(&p->waiting);
+
+	dequeue(p, c);
+	link_client(p, b, c);
+	if (b->state == BACKEND_ACTIVE)
+		loop_again(&c->conn.src);
+}
+
+void
+pool_want(struct pool *p, struct client *c)
+{
+	struct backend *b = TAILQ_EMPTY(&p->waiting) ? pool_take_best(p, &c->params) : NULL;
+
+	if (b != NULL) {
+		link_client(p, b, c);
+		return;
+	}
+	enqueue(p, c);
+	pool_queue_changed(p);
+	pool_pump(p);
+}
+
+/* query_wait_timeout: the queue is in order of arrival, so only heads can be late. */
+static void
+expire_waiters(struct pool *p)
+{
+	int64_t limit = wk->conf->query_wait_timeout_us;
+	struct client *c;
+
+	while (limit > 0 && (c = TAILQ_FIRST(&p->waiting)) != NULL &&
+	       loop_now() - c->since_us >= limit) {
+		stats_add(&p->row->wait_timeouts, 1);
+		client_fail(
+		    c, &(struct wire_error){.severity = "FATAL",
+			   .sqlstate = "53300",
+			   .message = "query_wait_timeout",
+			   .detail = "No backend of this pool became free in time.",
+			   .hint = "Raise pool_size, or look for transactions that stay open."});
+	}
+}
+
+void
+pool_pump(struct pool *p)
+{
+	const struct client *c;
+	struct backend *b;
+	uint32_t wanted;
+
+	p->nclients++; /* failing the last waiter must not free the pool under us */
+	while (
+	    (c = TAILQ_FIRST(&p->waiting)) != NULL && (b = pool_take_best(p, &c->params)) != NULL)
+		serve_head(p, b);
+	expire_waiters(p);
+	wanted = p->nwaiting + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
+	if (p->nwaiting > 0)
+		pool_ask(p, p->nwaiting);
+	if (wanted > 0 && !wk->draining)
+		pool_open(p, wanted);
+	if (p->nlogins > 0)
+		pool_welcome_look(p); /* another worker may have logged in meanwhile */
+	pool_queue_changed(p);
+	pool_client_gone(p);
+}
+
+/* --- release ---------------------------------------------------------------------------------- */
+
+void
+pool_release(struct backend *b)
+{
+	struct pool *p = b->pool;
+	const struct client *head = TAILQ_FIRST(&p->waiting);
+	uint32_t w;
+
+	if (wk->draining && head == NULL) {
+		backend_close(b, "worker is leaving");
+		return;
+	}
+	w = pool_longest_wait(p, head == NULL ? 0 : head->since_us);
+	if (w != TABLE_NONE && pool_give(b, w))
+		return;
+	if (head != NULL) {
+		serve_head(p, b);
+		return;
+	}
+	pool_put_idle(p, b);
+	/* Pairs with the fence in pool_ask: either we see a wait elsewhere, or it sees our idle
+	 * backend. */
+	atomic_thread_fence(memory_order_seq_cst);
+	w = pool_longest_wait(p, 0);
+	if (w != TABLE_NONE)
+		pool_asked(p->index, w, 1);
+}
