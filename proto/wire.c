@@ -9,6 +9,10 @@
 
 #include <string.h>
 
+/* PostgreSQL's PQ_SMALL_MESSAGE_LIMIT and PQ_LARGE_MESSAGE_LIMIT. */
+#define SMALL_MESSAGE 10000U
+#define LARGE_MESSAGE 0x3ffffffeU
+
 /* Continuation bytes a UTF-8 character may have: more in a row is some other encoding. */
 #define UTF8_TAIL_MAX 3
 
@@ -64,6 +68,12 @@ wire_frontend_type(uint8_t type)
 	default:
 		return false;
 	}
+}
+
+uint32_t
+wire_frontend_max(uint8_t type)
+{
+	return memchr("QPBFd", type, 5) != NULL ? LARGE_MESSAGE : SMALL_MESSAGE;
 }
 
 bool

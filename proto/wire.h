@@ -35,6 +35,9 @@ enum wire_result wire_header(
 bool wire_frontend_type(uint8_t type);
 bool wire_backend_type(uint8_t type);
 
+/* The largest length word PostgreSQL takes from a frontend with this type of message. */
+uint32_t wire_frontend_max(uint8_t type);
+
 uint32_t wire_get32(const uint8_t *p);
 void wire_put32(uint8_t *p, uint32_t v);
 

@@ -126,7 +126,7 @@ client_unlink(struct client *c)
 static void
 leave_backend(struct client *c, struct pool *p)
 {
-	bool cut = c->conn.left > 0; /* in the middle of a message */
+	bool cut = c->conn.left > 0 && !c->conn.discard; /* in the middle of a message */
 	struct backend *b = client_unlink(c);
 
 	b->dirty = p->mode == POOL_SESSION;

@@ -143,6 +143,26 @@ begin_session(struct client *c, const struct startup *s)
 
 /* --- first packets ---------------------------------------------------------------------------- */
 
+/* Once each, and nothing may follow before our answer: it could be a man in the middle's. */
+static bool
+decline_encryption(struct client *c, bool ssl, bool more)
+{
+	bool *asked = ssl ? &c->asked_ssl : &c->asked_gss;
+
+	if (*asked) {
+		refuse(c, "0A000", NULL, "unsupported frontend protocol ",
+		    ssl ? "1234.5679: server supports 3.0 to 3.2"
+			: "1234.5680: server supports 3.0 to 3.2");
+		return false;
+	}
+	*asked = true;
+	conn_put(&c->conn, "N", 1);
+	if (more)
+		refuse(c, "08P01", NULL, "received unencrypted data after ",
+		    ssl ? "SSL request" : "GSSAPI encryption request");
+	return !more;
+}
+
 /* Takes the first packets out of the buffer. False: nothing more to do for now. */
 static bool
 startup_step(struct client *c)
@@ -163,7 +183,8 @@ startup_step(struct client *c)
 		return false;
 	case STARTUP_SSL:
 	case STARTUP_GSSENC:
-		conn_put(&c->conn, "N", 1);
+		if (!decline_encryption(c, kind == STARTUP_SSL, in->tail - in->head > s.len))
+			return false;
 		break;
 	case STARTUP_CANCEL:
 		cancel_request(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);

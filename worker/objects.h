@@ -39,7 +39,9 @@ struct client {
 	uint16_t port;	      /* of the peer, 0 = Unix socket */
 	struct in6_addr addr; /* of the peer, IPv4 mapped */
 	bool long_key;	      /* protocol 3.2 */
-	bool reject_said;     /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
+	bool asked_ssl;	      /* and was told no */
+	bool asked_gss;
+	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
 	const struct wire_error *reject;
 	struct pool *pool;

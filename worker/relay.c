@@ -9,6 +9,7 @@
 #include "worker/relay.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "conf/log.h"
@@ -27,6 +28,25 @@ protocol_error(struct client *c, const char *text)
 	stats_add(&wk->row->protocol_errors, 1);
 	client_fail(
 	    c, &(struct wire_error){.severity = "FATAL", .sqlstate = "08P01", .message = text});
+}
+
+static void
+unknown_type(struct client *c, uint8_t type)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "invalid frontend message type %u", type);
+	protocol_error(c, text);
+}
+
+/* One more than the length word may be: what the server would hang up on never reaches it. */
+static uint32_t
+longest(uint8_t type)
+{
+	uint32_t server = wire_frontend_max(type) + 1;
+
+	return wk->conf->max_packet_size_bytes < server ? (uint32_t)wk->conf->max_packet_size_bytes
+							: server;
 }
 
 /* Moves over up to `left` bytes of a message that was looked at before. */
@@ -48,9 +68,9 @@ pass_rest(struct conn *c, struct buf *in)
 /* COPY data after the server has given up on it, and Flush with nothing to flush: no backend is
  * needed for them. */
 static bool
-needs_no_backend(uint8_t type)
+needs_no_backend(uint8_t type, uint32_t len)
 {
-	return type == 'd' || type == 'c' || type == 'f' || type == 'H';
+	return type == 'd' || type == 'c' || type == 'f' || (type == 'H' && len == WIRE_HEADER);
 }
 
 enum parsed {
@@ -80,12 +100,12 @@ parse_client(struct client *c)
 			pass_rest(conn, in);
 			continue;
 		}
-		r = wire_header(in->data + in->fwd, in->tail - in->fwd,
-		    (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
-		if (in->fwd < in->tail && !wire_frontend_type(in->data[in->fwd])) {
-			protocol_error(c, "invalid frontend message type");
+		type = in->data[in->fwd];
+		if (!wire_frontend_type(type)) {
+			unknown_type(c, type);
 			return ENDED;
 		}
+		r = wire_header(in->data + in->fwd, in->tail - in->fwd, longest(type), &type, &len);
 		if (r == WIRE_MORE)
 			break;
 		if (r == WIRE_BAD) {
@@ -108,12 +128,12 @@ parse_client(struct client *c)
 			}
 			continue;
 		}
-		if (c->backend == NULL && !needs_no_backend(type)) {
+		if (c->backend == NULL && !needs_no_backend(type, len)) {
 			if (conn->out != NULL)
 				return STOPPED; /* it has not read its last answer yet */
 			pool_want(c->pool, c);
 		}
-		if (c->backend == NULL && !needs_no_backend(type))
+		if (c->backend == NULL && !needs_no_backend(type, len))
 			return STOPPED;
 		if (c->backend != NULL && c->backend->state != BACKEND_ACTIVE)
 			return STOPPED; /* its settings are on their way */
