@@ -6,6 +6,8 @@ CC        ?= cc
 PREFIX    ?= /usr/local
 SBINDIR   ?= $(PREFIX)/sbin
 MANDIR    ?= $(PREFIX)/share/man
+DOCDIR    ?= $(PREFIX)/share/doc/pgdrove
+UNITDIR   ?= $(PREFIX)/lib/systemd/system
 SYSCONFDIR ?= /etc
 WERROR    ?=
 FUZZ_SECONDS ?= 60
@@ -179,16 +181,24 @@ fmt-check: ## fail if a C source is not formatted
 lint: ## shellcheck, man page and static checks
 	tests/lint
 
-install: $(BIN) ## install under $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(SYSCONFDIR)/pgdrove
+CONFDIR := $(SYSCONFDIR)/pgdrove
+
+install: $(BIN) ## install under $(DESTDIR)$(PREFIX); a configuration that exists is kept
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(UNITDIR) $(DOCDIR) $(CONFDIR))
 	install -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/pgdrove
 	install -m 0644 master/pgdrove.8 $(DESTDIR)$(MANDIR)/man8/pgdrove.8
 	install -m 0644 conf/pgdrove.conf.5 $(DESTDIR)$(MANDIR)/man5/pgdrove.conf.5
-	test -e $(DESTDIR)$(SYSCONFDIR)/pgdrove/pgdrove.conf || \
-		install -m 0640 conf/pgdrove.conf $(DESTDIR)$(SYSCONFDIR)/pgdrove/pgdrove.conf
+	install -m 0644 README.md LICENSE conf/pgdrove.conf $(DESTDIR)$(DOCDIR)
+	sed -e 's,/usr/local/sbin/,$(SBINDIR)/,' -e 's,/etc/pgdrove,$(CONFDIR),' scripts/pgdrove.service \
+		>$(DESTDIR)$(UNITDIR)/pgdrove.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/pgdrove.service
+	test -e $(DESTDIR)$(CONFDIR)/pgdrove.conf || \
+		install -m 0640 conf/pgdrove.conf $(DESTDIR)$(CONFDIR)/pgdrove.conf
 
-uninstall: ## remove what install put there (not the configuration)
-	rm -f $(DESTDIR)$(SBINDIR)/pgdrove $(DESTDIR)$(MANDIR)/man8/pgdrove.8 $(DESTDIR)$(MANDIR)/man5/pgdrove.conf.5
+uninstall: ## remove what install put there, but not the configuration
+	rm -f $(addprefix $(DESTDIR),$(SBINDIR)/pgdrove $(MANDIR)/man8/pgdrove.8 $(MANDIR)/man5/pgdrove.conf.5 \
+		$(UNITDIR)/pgdrove.service $(DOCDIR)/README.md $(DOCDIR)/LICENSE $(DOCDIR)/pgdrove.conf)
+	! test -d $(DESTDIR)$(DOCDIR) || rmdir $(DESTDIR)$(DOCDIR)
 
 clean: ## remove this MODE's objects and programs
 	rm -rf $(OUT)/obj $(OUT)/tests $(LIB) $(BIN)
