@@ -84,7 +84,10 @@ BIN  := $(OUT)/pgdrove
 UNIT_SRCS  := $(wildcard tests/unit/test_*.c)
 CRASH_SRCS := $(wildcard tests/crash/test_*.c)
 E2E_SRCS   := $(wildcard tests/e2e/test_*.c)
-E2E_LIB    := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out $(E2E_SRCS),$(wildcard tests/e2e/*.c)))
+E2E_TOOLS  := $(patsubst %.c,$(OUT)/%,$(wildcard tests/e2e/tool_*.c))
+E2E_SHELL  := $(filter-out %/lib.sh,$(wildcard tests/e2e/*.sh))
+E2E_LIB    := $(patsubst %.c,$(OUT)/obj/%.o,\
+	$(filter-out $(E2E_SRCS) tests/e2e/tool_%,$(wildcard tests/e2e/*.c)))
 FUZZ_SRCS  := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SRCS := $(wildcard tests/bench/*.c)
 UNIT_BINS  := $(UNIT_SRCS:%.c=$(OUT)/%)
@@ -127,6 +130,10 @@ $(OUT)/tests/e2e/%: $(OUT)/obj/tests/e2e/%.o $(E2E_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS)
 
+$(OUT)/tests/e2e/tool_%: $(OUT)/obj/tests/e2e/tool_%.o
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS)
+
 $(OUT)/tests/bench/%: $(OUT)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS)
@@ -135,7 +142,7 @@ $(OUT)/tests/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
-tests: $(BIN) $(UNIT_BINS) $(CRASH_BINS) $(E2E_BINS) ## build the tests of this MODE
+tests: $(BIN) $(UNIT_BINS) $(CRASH_BINS) $(E2E_BINS) $(E2E_TOOLS) ## build the tests of this MODE
 
 unit: $(UNIT_BINS) ## run the unit tests of this MODE
 	@tests/run-all $(UNIT_BINS)
@@ -143,8 +150,8 @@ unit: $(UNIT_BINS) ## run the unit tests of this MODE
 crash: $(CRASH_BINS) ## run the kill sweeps of this MODE
 	@tests/run-all $(CRASH_BINS)
 
-e2e: $(BIN) $(E2E_BINS) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
-	@PGDROVE_BIN=$(BIN) tests/run-all $(E2E_BINS) $(wildcard tests/e2e/*.sh)
+e2e: $(BIN) $(E2E_BINS) $(E2E_TOOLS) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
+	@PGDROVE_BIN=$(BIN) tests/run-all $(E2E_BINS) $(E2E_SHELL)
 
 check: ## everything scripts/check runs, without installing packages
 	scripts/check --no-install

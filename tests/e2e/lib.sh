@@ -1,0 +1,244 @@
+# shellcheck shell=bash disable=SC2034
+#
+# lib.sh: what the end-to-end tests share: a throwaway PostgreSQL and a pgdrove in front of it in a
+# directory and on ports of their own, checks that print a line each, crowds of clients, and the end.
+# Sourced, never run:
+#
+#   e2e_begin NAME [AUTH]       PostgreSQL with the database `app`
+#   pooler_conf <<CONF          what is not as always: databases, modes, limits
+#   pooler_start                ... is, has, check, within ...; leaving the script ends all
+#
+# Every process is started through here and stopped by its pid. PGDROVE_BIN names the binary; the
+# tools of the same build are found beside it.
+
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+BIN=$(realpath "${PGDROVE_BIN:-build/pgdrove}")
+TOOLS=${BIN%/*}/tests/e2e
+ASAN=
+! grep -qc __asan_init "$BIN" || ASAN=yes
+
+# --- checks -------------------------------------------------------------------------------------------
+
+passed=0 failed=0
+
+ok() {
+	echo "ok $1"
+	passed=$((passed + 1))
+}
+
+not_ok() {
+	echo "FAIL $1${2:+: $2}"
+	failed=$((failed + 1))
+}
+
+# is NAME WANTED GOT
+is() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "wanted [$2], got [$3]"; fi; }
+
+# has NAME PART GOT
+has() { case $3 in *"$2"*) ok "$1" ;; *) not_ok "$1" "wanted [*$2*], got [${3:0:500}]" ;; esac }
+
+# check NAME COMMAND...: it must succeed.
+check() {
+	local name=$1
+	shift
+	if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi
+}
+
+# until_true SECONDS COMMAND...: polls.
+until_true() {
+	local end=$(($(now_ms) + $1 * 1000))
+	shift
+	until "$@"; do
+		[ "$(now_ms)" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+# within NAME SECONDS COMMAND...: it must come to succeed; says after how long.
+within() {
+	local name=$1 start
+	shift
+	start=$(now_ms)
+	if until_true "$@"; then
+		ok "$name ($(($(now_ms) - start)) ms)"
+	else
+		not_ok "$name" "not within $1 s: ${*:2}"
+	fi
+}
+
+# --- PostgreSQL -----------------------------------------------------------------------------------------
+
+e2e_begin() {
+	trap e2e_end EXIT
+	trap 'exit 130' INT TERM
+	ulimit -n "$(ulimit -Hn)"
+	POOLER='' CHILDREN=()
+	service_user_find
+	pg_bin_find
+	work_dir_make "$1"
+	cluster_start "${2:-trust}"
+	export PGPASSWORD=$PG_PASSWORD
+	admin_sql 'create database app'
+}
+
+# The cluster that cluster_start made, once more: after a stop, or a crash.
+cluster_again() {
+	(cd "$WORK_DIR" && exec setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/data" \
+		>>"$WORK_DIR/postgres.log" 2>&1) &
+	PG_PID=$!
+	until_true 60 "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$PG_PORT"
+}
+
+# admin COUNTED SQL, short: select count(*) from ...
+admin_count() { admin_sql "select count(*) from $1" app; }
+
+# The backends that work for pgdrove, seen by PostgreSQL. (Ours come through the Unix socket.)
+backends() { admin_count "pg_stat_activity where datname = 'app' and client_addr is not null${1:+ and $1}"; }
+backends_are() { [ "$(backends "${2:-}")" = "$1" ]; }
+
+# --- pgdrove ----------------------------------------------------------------------------------------------
+
+pooler_conf() {
+	PORT=$(port_free)
+	{
+		cat <<-CONF
+			listen = ( { host = "127.0.0.1"; port = $PORT; } );
+			run_dir = "$WORK_DIR/run";
+			users = ( { name = "postgres"; password = "$PG_PASSWORD"; } );
+			log_connections = false;
+			log_disconnections = false;
+		CONF
+		[ -z "$SERVICE_USER" ] || echo "user = \"$SERVICE_USER\";"
+		cat
+	} >"$WORK_DIR/pgdrove.conf"
+	own_file "$WORK_DIR/pgdrove.conf"
+}
+
+# pooler_run: just the process.
+pooler_run() {
+	(
+		cd "$WORK_DIR" || exit 2
+		export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8${POOLER_ASAN:+:$POOLER_ASAN}
+		[ -z "${POOLER_PRELOAD:-}" ] || export LD_PRELOAD=$POOLER_PRELOAD
+		exec "$BIN" -c "$WORK_DIR/pgdrove.conf" >>"$WORK_DIR/pgdrove.log" 2>&1
+	) &
+	POOLER=$!
+}
+
+pooler_start() {
+	pooler_run
+	until_true 30 get_is state ready || {
+		not_ok 'pgdrove starts' "$(tail -n 5 "$WORK_DIR/pgdrove.log")"
+		exit 1
+	}
+}
+
+# pooler_stop NAME: with SIGTERM, and it must end well.
+pooler_stop() {
+	kill -TERM "$POOLER"
+	pid_gone "$POOLER" 30000 || kill -KILL "$POOLER"
+	wait "$POOLER"
+	is "$1" 0 $?
+	POOLER=
+}
+
+ASAN_OPTIONS=detect_leaks=0
+export ASAN_OPTIONS
+
+# sql DB SQL: through pgdrove, everything it says.
+sql() {
+	"$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d "$1" -c "$2" 2>&1
+}
+sql_is() { [ "$(sql "$2" "$3")" = "$1" ]; }
+serves() { sql_is 1 app 'select 1'; }
+
+# get NAME: a number of the statistics.
+get() { "$BIN" stat --run-dir "$WORK_DIR/run" --get "$1" 2>/dev/null; }
+get_is() { [ "$(get "$1")" = "$2" ]; }
+log_has() { grep -qE "$1" "$WORK_DIR/pgdrove.log"; }
+
+# worker_replaced N PID: worker N lives, serves and is not PID any more.
+worker_replaced() {
+	local pid
+	pid=$(get "worker.$1.pid")
+	[ "${pid:-0}" != 0 ] && [ "$pid" != "$2" ] && get_is "worker.$1.state" 2
+}
+
+# --- helpers that run beside the test -----------------------------------------------------------------------
+
+# beside COMMAND...: in the background, its pid in BESIDE; stopped at the end at the latest.
+beside() {
+	"$@" &
+	BESIDE=$!
+	CHILDREN+=("$BESIDE")
+}
+
+# psql_beside DB SQL OUTPUT
+psql_beside() {
+	beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d "$1" -c "$2" >"$3" 2>&1
+}
+
+declare -A CROWD_IN CROWD_OUT
+
+# crowd_start NAME DB: a tool_crowd. Its complaints are in $WORK_DIR/NAME.err.
+crowd_start() {
+	local in out fifo=$WORK_DIR/$1.fifo
+	mkfifo "$fifo.in" "$fifo.out"
+	"$TOOLS/tool_crowd" "host=127.0.0.1 port=$PORT user=postgres dbname=$2" \
+		<"$fifo.in" >"$fifo.out" 2>"$WORK_DIR/$1.err" &
+	CHILDREN+=($!)
+	exec {in}>"$fifo.in" {out}<"$fifo.out"
+	CROWD_IN[$1]=$in CROWD_OUT[$1]=$out
+	rm -f "$fifo.in" "$fifo.out"
+}
+
+# crowd_tell NAME COMMAND; crowd_hear NAME: the answer's numbers, into A, B and C.
+crowd_tell() { echo "$2" >&"${CROWD_IN[$1]}"; }
+crowd_hear() { read -r -t 120 -u "${CROWD_OUT[$1]}" _ A B C || A='' B='' C=''; }
+crowd() {
+	crowd_tell "$1" "$2"
+	crowd_hear "$1"
+}
+
+# --- raw protocol, for clients that misbehave ---------------------------------------------------------------
+
+# u32 N: four bytes, big end first, as printf's escapes.
+u32() { printf '\\x%02x\\x%02x\\x%02x\\x%02x' $(($1 >> 24 & 255)) $(($1 >> 16 & 255)) $(($1 >> 8 & 255)) $(($1 & 255)); }
+
+# raw_open DB: a connection in RAW, the startup packet sent, no answer read.
+raw_open() {
+	local body
+	body="user\\0postgres\\0database\\0$1\\0\\0"
+	exec {RAW}<>"/dev/tcp/127.0.0.1/$PORT" || return
+	# shellcheck disable=SC2059
+	printf "$(u32 $((8 + 5 + 9 + 9 + ${#1} + 1 + 1)))$(u32 196608)$body" >&"$RAW"
+}
+# raw_query SQL
+raw_query() {
+	# shellcheck disable=SC2059
+	printf "Q$(u32 $((4 + ${#1} + 1)))" >&"$RAW"
+	printf '%s\0' "$1" >&"$RAW"
+}
+raw_close() { exec {RAW}>&-; }
+
+# --- the end --------------------------------------------------------------------------------------------------
+
+e2e_end() {
+	local rc=$? pid
+	trap - EXIT INT TERM
+	[ "$rc" = 0 ] || [ "$failed" != 0 ] || not_ok "the test ended early" "status $rc"
+	for pid in "${CHILDREN[@]}"; do kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+	[ -z "$POOLER" ] || pid_stop "$POOLER" INT 20000
+	cluster_stop
+	is 'no sanitizer report' 0 "$(grep -cs 'Sanitizer\|runtime error\|ENSURE\|panic' "$WORK_DIR/pgdrove.log")"
+	if [ "$failed" != 0 ]; then
+		echo "--- the end of pgdrove's log:"
+		tail -n 40 "$WORK_DIR/pgdrove.log" 2>/dev/null
+	fi
+	[ -n "${KEEP:-}" ] || rm -rf "$WORK_DIR"
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+	exit $?
+}
