@@ -1,35 +1,22 @@
 /*
- * ledger: see ledger.h. Order of writes is what makes a kill at any instruction harmless: a slot's
- * pool is written before its word leaves FREE, counts change after the word; whoever finds the
- * mutex orphaned rebuilds the counts.
+ * ledger: see ledger.h; slots are here, pools in ledger_pool.c.
+ *
+ * What makes a kill at any instruction harmless is the order of writes. Everything a word speaks of
+ * is written before the word says so, and cleared after the word has ceased to; a slot's word
+ * leaves FREE before its pool's count goes up and returns to FREE before it goes down; lists and
+ * chains are touched only together with such a word, under the mutex. Whoever finds the mutex
+ * orphaned rebuilds lists, chains and counts from the words (repair.c).
+ *
+ * On failure: LEDGER_BUSY and nothing changed. A caller that works with what is not its own has
+ * lost its way, and panics.
  */
 #include "shm/ledger.h"
 
 #include <string.h>
-#include <bsd/string.h>
 #include <time.h>
 
 #include "conf/log.h"
 #include "shm/layout.h"
-#include "shm/repair.h"
-
-static bool
-enter(struct table *t)
-{
-	switch (lock_take(&t->lock, LEDGER_WAIT_US)) {
-	case LOCK_OK:
-		return true;
-	case LOCK_REPAIR:
-		repair_rebuild(t);
-		atomic_fetch_add_explicit(&t->repairs, 1, memory_order_relaxed);
-		lock_repaired(&t->lock);
-		return true;
-	case LOCK_BUSY:
-		atomic_fetch_add_explicit(&t->stalls, 1, memory_order_relaxed);
-		return false;
-	}
-	return false;
-}
 
 static uint64_t
 word_get(const struct table *t, uint32_t slot)
@@ -41,17 +28,27 @@ word_get(const struct table *t, uint32_t slot)
 static void
 word_set(struct table *t, uint32_t slot, enum slot_state state, struct table_self who)
 {
+	/* pairs with word_get */
 	atomic_store_explicit(&layout_slot(t, slot)->word,
 	    slot_pack(state, who.worker, who.incarnation), memory_order_release);
 }
 
 static bool
-owned(const struct table *t, uint32_t slot, struct table_self self)
+word_swap(struct table *t, uint32_t slot, uint64_t from, uint64_t to)
 {
-	uint64_t w = word_get(t, slot);
+	/* pairs with word_get and word_set */
+	return atomic_compare_exchange_strong_explicit(
+	    &layout_slot(t, slot)->word, &from, to, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* Our word, with a state that is in the set `states`, a bit each. */
+static bool
+owned(const struct table *t, uint32_t slot, struct table_self self, unsigned int states)
+{
+	uint64_t w = slot < t->shape.slots ? word_get(t, slot) : 0;
 
 	return slot_owner(w) == self.worker && slot_incarnation(w) == self.incarnation &&
-	       slot_state(w) != SLOT_HANDED;
+	       (states >> slot_state(w) & 1) != 0;
 }
 
 const char *
@@ -63,128 +60,56 @@ slot_state_name(enum slot_state s)
 	return s < SLOT_STATES ? names[s] : "?";
 }
 
-/* --- pools
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- slots --- */
 
-static bool
-pool_attached(const struct table *t, uint32_t p)
-{
-	uint32_t w;
-
-	for (w = 0; w < t->shape.workers; w++) {
-		uint32_t inc = atomic_load_explicit(layout_attach(t, p, w), memory_order_relaxed);
-		if (inc != 0 && inc == table_worker_live(t, w))
-			return true;
-	}
-	return false;
-}
-
+/* A free slot, under the mutex, taken off the list; TABLE_NONE if there is none. */
 static uint32_t
-pool_find(struct table *t, const char *db, const char *user)
+slot_unused(struct table *t)
 {
-	uint32_t i, spare = TABLE_NONE;
+	uint32_t s = t->free_slots, high;
 
-	for (i = 0; i < t->shape.pools; i++) {
-		struct layout_pool *p = layout_pool(t, i);
-		if (atomic_load_explicit(&p->in_use, memory_order_acquire) == 0) {
-			if (spare == TABLE_NONE)
-				spare = i;
-			break; /* entries are used from the front and never emptied, only renamed */
-		}
-		if (strcmp(p->db, db) == 0 && strcmp(p->user, user) == 0)
-			return i;
+	if (s != 0) {
+		t->free_slots = layout_slot(t, s - 1)->next;
+		return s - 1;
 	}
-	for (i = 0; spare == TABLE_NONE && i < t->shape.pools; i++)
-		if (atomic_load_explicit(&layout_pool(t, i)->used, memory_order_relaxed) == 0 &&
-		    !pool_attached(t, i))
-			spare = i;
-	if (spare == TABLE_NONE)
-		return spare;
-	/* half-written names are harmless: in_use is published last, and a reused entry belongs to
-	 * nobody */
-	atomic_store_explicit(&layout_pool(t, spare)->in_use, 0, memory_order_release);
-	strlcpy(layout_pool(t, spare)->db, db, CONF_NAME_SIZE);
-	strlcpy(layout_pool(t, spare)->user, user, CONF_NAME_SIZE);
-	table_welcome_drop(t, spare);
-	atomic_store_explicit(&layout_pool(t, spare)->in_use, 1, memory_order_release);
-	return spare;
+	high = atomic_load_explicit(&t->slots_high, memory_order_relaxed);
+	if (high == t->shape.slots)
+		return TABLE_NONE;
+	/* pairs with slots_high in repair.c and in ledger_claim_orphan */
+	atomic_store_explicit(&t->slots_high, high + 1, memory_order_release);
+	return high;
 }
 
-enum ledger_result
-ledger_attach(struct table *t, struct table_self self, const char *db, const char *user,
-    uint32_t limit, uint32_t *pool)
+/* Under the mutex: the pool's limit counts here. */
+static enum ledger_result
+slot_reserve(struct table *t, struct table_self self, uint32_t pool, uint32_t *slot)
 {
-	uint32_t p;
+	struct layout_pool *p = layout_pool(t, pool);
+	uint32_t used = atomic_load_explicit(&p->used, memory_order_relaxed), s;
 
-	if (!enter(t))
-		return LEDGER_BUSY;
-	p = pool_find(t, db, user);
-	if (p != TABLE_NONE) {
-		atomic_store_explicit(&layout_pool(t, p)->limit, limit, memory_order_relaxed);
-		atomic_store_explicit(
-		    layout_attach(t, p, self.worker), self.incarnation, memory_order_relaxed);
-	}
-	lock_drop(&t->lock);
-	*pool = p;
-	return p == TABLE_NONE ? LEDGER_TABLE_FULL : LEDGER_OK;
-}
-
-enum ledger_result
-ledger_detach(struct table *t, struct table_self self, uint32_t pool)
-{
-	if (!enter(t))
-		return LEDGER_BUSY;
-	atomic_store_explicit(layout_attach(t, pool, self.worker), 0, memory_order_relaxed);
-	lock_drop(&t->lock);
+	if (used >= atomic_load_explicit(&p->limit, memory_order_relaxed))
+		return LEDGER_POOL_FULL;
+	s = slot_unused(t);
+	if (s == TABLE_NONE)
+		return LEDGER_TABLE_FULL;
+	version_break(&layout_slot(t, s)->known); /* a new tenancy, also for who reads the pool */
+	atomic_store_explicit(&layout_slot(t, s)->pool, pool, memory_order_relaxed);
+	word_set(t, s, SLOT_RESERVED, self);
+	atomic_store_explicit(&p->used, used + 1, memory_order_relaxed);
+	*slot = s;
 	return LEDGER_OK;
 }
-
-bool
-ledger_pool_name(const struct table *t, uint32_t pool, char *db, char *user)
-{
-	const struct layout_pool *p = layout_pool(t, pool);
-
-	if (atomic_load_explicit(&p->in_use, memory_order_acquire) == 0)
-		return false;
-	strlcpy(db, p->db, CONF_NAME_SIZE);
-	strlcpy(user, p->user, CONF_NAME_SIZE);
-	return true;
-}
-
-uint32_t
-ledger_pool_used(const struct table *t, uint32_t pool)
-{
-	return atomic_load_explicit(&layout_pool(t, pool)->used, memory_order_relaxed);
-}
-
-/* --- slots
- * ------------------------------------------------------------------------------------------------------
- */
 
 enum ledger_result
 ledger_reserve(struct table *t, struct table_self self, uint32_t pool, uint32_t *slot)
 {
-	struct layout_pool *p = layout_pool(t, pool);
-	enum ledger_result r = LEDGER_OK;
-	uint32_t s;
+	enum ledger_result r;
 
-	if (!enter(t))
+	ENSURE(layout_attach_count(t, self, pool) > 0);
+	if (!layout_lock(t))
 		return LEDGER_BUSY;
-	s = t->free_head;
-	if (atomic_load_explicit(&p->used, memory_order_relaxed) >=
-	    atomic_load_explicit(&p->limit, memory_order_relaxed))
-		r = LEDGER_POOL_FULL;
-	else if (s == TABLE_NONE)
-		r = LEDGER_TABLE_FULL;
-	if (r == LEDGER_OK) {
-		t->free_head = layout_slot(t, s)->next;
-		layout_slot(t, s)->pool = pool;
-		word_set(t, s, SLOT_RESERVED, self);
-		atomic_fetch_add_explicit(&p->used, 1, memory_order_relaxed);
-		*slot = s;
-	}
-	lock_drop(&t->lock);
+	r = slot_reserve(t, self, pool, slot);
+	layout_unlock(t);
 	return r;
 }
 
@@ -192,67 +117,82 @@ void
 ledger_opened(
     struct table *t, struct table_self self, uint32_t slot, const struct ledger_backend *b)
 {
-	ENSURE(owned(t, slot, self) && slot_state(word_get(t, slot)) == SLOT_RESERVED);
-	*layout_facts(t, slot) = *b;
-	layout_facts(t, slot)->pool = layout_slot(t, slot)->pool;
+	struct layout_slot *s = layout_slot(t, slot);
+
+	ENSURE(owned(t, slot, self, 1 << SLOT_RESERVED));
+	version_break(&s->known);
+	layout_put(layout_facts(t, slot)->words, b, sizeof(*b));
+	version_whole(&s->known);
 	word_set(t, slot, SLOT_BUSY, self);
 }
 
 void
 ledger_idle(struct table *t, struct table_self self, uint32_t slot)
 {
-	ENSURE(owned(t, slot, self));
+	ENSURE(owned(t, slot, self, 1 << SLOT_BUSY));
 	word_set(t, slot, SLOT_IDLE, self);
 }
 
 void
 ledger_busy(struct table *t, struct table_self self, uint32_t slot)
 {
-	ENSURE(owned(t, slot, self));
+	ENSURE(owned(t, slot, self, 1 << SLOT_IDLE));
 	word_set(t, slot, SLOT_BUSY, self);
+}
+
+/* The slot is free: what it knew of its backend, the cancel key above all, goes. */
+static void
+slot_forget(struct table *t, uint32_t slot)
+{
+	static const struct ledger_backend nothing;
+
+	version_break(&layout_slot(t, slot)->known);
+	layout_put(layout_facts(t, slot)->words, &nothing, sizeof(nothing));
 }
 
 enum ledger_result
 ledger_free(struct table *t, struct table_self self, uint32_t slot)
 {
 	struct layout_slot *s = layout_slot(t, slot);
+	_Atomic uint32_t *used;
 
-	if (!enter(t))
+	ENSURE(owned(t, slot, self,
+	    1 << SLOT_RESERVED | 1 << SLOT_IDLE | 1 << SLOT_BUSY | 1 << SLOT_COOLING));
+	if (!layout_lock(t))
 		return LEDGER_BUSY;
-	ENSURE(owned(t, slot, self));
-	memset(layout_facts(t, slot), 0, sizeof(struct ledger_backend));
+	used = &layout_pool(t, atomic_load_explicit(&s->pool, memory_order_relaxed))->used;
 	word_set(t, slot, SLOT_FREE, (struct table_self){0, 0});
-	atomic_fetch_sub_explicit(&layout_pool(t, s->pool)->used, 1, memory_order_relaxed);
-	s->next = t->free_head;
-	t->free_head = slot;
-	lock_drop(&t->lock);
+	slot_forget(t, slot);
+	atomic_store_explicit(
+	    used, atomic_load_explicit(used, memory_order_relaxed) - 1, memory_order_relaxed);
+	s->next = t->free_slots;
+	t->free_slots = slot + 1;
+	layout_unlock(t);
 	return LEDGER_OK;
 }
 
-/* --- hand-over
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- hand-over --- */
+
+static int64_t
+now_us(void)
+{
+	struct timespec ts;
+
+	ENSURE(clock_gettime(CLOCK_MONOTONIC, &ts) == 0);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
 
 void
 ledger_hand(struct table *t, struct table_self self, uint32_t slot, struct table_self to)
 {
 	struct layout_slot *s = layout_slot(t, slot);
-	struct timespec ts;
 
-	ENSURE(owned(t, slot, self));
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ENSURE(owned(t, slot, self, 1 << SLOT_IDLE | 1 << SLOT_BUSY));
+	ENSURE(to.worker < t->shape.workers && to.incarnation != 0);
 	atomic_store_explicit(
 	    &s->giver, slot_pack(SLOT_FREE, self.worker, self.incarnation), memory_order_relaxed);
-	atomic_store_explicit(
-	    &s->handed_us, (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000, memory_order_relaxed);
+	atomic_store_explicit(&s->handed_us, now_us(), memory_order_relaxed);
 	word_set(t, slot, SLOT_HANDED, to);
-}
-
-static bool
-swap(struct table *t, uint32_t slot, uint64_t from, uint64_t to)
-{
-	return atomic_compare_exchange_strong_explicit(
-	    &layout_slot(t, slot)->word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
 bool
@@ -260,38 +200,60 @@ ledger_adopt(struct table *t, struct table_self self, uint32_t slot)
 {
 	if (slot >= t->shape.slots)
 		return false;
-	return swap(t, slot, slot_pack(SLOT_HANDED, self.worker, self.incarnation),
+	return word_swap(t, slot, slot_pack(SLOT_HANDED, self.worker, self.incarnation),
 	    slot_pack(SLOT_BUSY, self.worker, self.incarnation));
 }
 
 bool
 ledger_take_back(struct table *t, struct table_self self, uint32_t slot, struct table_self to)
 {
-	return swap(t, slot, slot_pack(SLOT_HANDED, to.worker, to.incarnation),
+	return word_swap(t, slot, slot_pack(SLOT_HANDED, to.worker, to.incarnation),
 	    slot_pack(SLOT_BUSY, self.worker, self.incarnation));
 }
+
+/* --- reading --- */
 
 uint64_t
 ledger_word(const struct table *t, uint32_t slot)
 {
-	return word_get(t, slot);
+	return slot < t->shape.slots ? word_get(t, slot) : 0;
+}
+
+/* One look at word, pool and facts. False: the slot changed hands meanwhile. The version of the
+ * facts changes with every tenancy, in ledger_reserve already. */
+static bool
+slot_read(const struct table *t, uint32_t slot, uint64_t *word, struct ledger_backend *b)
+{
+	const struct layout_slot *s = layout_slot(t, slot);
+	uint64_t seen = version_seen(&s->known);
+
+	*word = word_get(t, slot);
+	memset(b, 0, sizeof(*b));
+	if (version_is_whole(seen) && slot_state(*word) != SLOT_FREE)
+		layout_get(b, layout_facts(t, slot)->words, sizeof(*b));
+	b->pool = slot_state(*word) == SLOT_FREE
+		      ? TABLE_NONE
+		      : atomic_load_explicit(&s->pool, memory_order_relaxed);
+	return version_same(&s->known, seen);
 }
 
 uint64_t
 ledger_read(const struct table *t, uint32_t slot, struct ledger_backend *b)
 {
-	uint64_t w = word_get(t, slot);
+	uint64_t word;
+	int i;
 
-	if (b != NULL) {
-		*b = *layout_facts(t, slot);
-		b->pool = layout_slot(t, slot)->pool;
-	}
-	return w;
+	if (b == NULL)
+		return ledger_word(t, slot);
+	for (i = 0; i < LAYOUT_RETRIES && slot < t->shape.slots; i++)
+		if (slot_read(t, slot, &word, b))
+			return word;
+	memset(b, 0, sizeof(*b));
+	b->pool = TABLE_NONE;
+	return 0;
 }
 
-/* --- orphans
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- orphans --- */
 
 static bool
 dead(const struct table *t, uint64_t word)
@@ -299,36 +261,44 @@ dead(const struct table *t, uint64_t word)
 	return table_worker_live(t, slot_owner(word)) != slot_incarnation(word);
 }
 
+/*
+ * A slot in flight has two who may still finish it: the receiver by adopting, the giver by taking
+ * back. With both dead it is an orphan at once; with one alive that one gets LEDGER_HANDED_US.
+ */
 static bool
-orphaned(const struct table *t, const struct layout_slot *s, uint64_t word, int64_t now_us)
+orphaned(const struct table *t, const struct layout_slot *s, uint64_t word, int64_t now)
 {
+	int64_t since;
+	bool giver_dead;
+
 	if (slot_state(word) == SLOT_FREE)
 		return false;
-	if (dead(t, word))
+	if (slot_state(word) != SLOT_HANDED)
+		return dead(t, word);
+	giver_dead = dead(t, atomic_load_explicit(&s->giver, memory_order_relaxed));
+	since = atomic_load_explicit(&s->handed_us, memory_order_relaxed);
+	if (giver_dead && dead(t, word))
 		return true;
-	return slot_state(word) == SLOT_HANDED &&
-	       dead(t, atomic_load_explicit(&s->giver, memory_order_relaxed)) &&
-	       now_us - atomic_load_explicit(&s->handed_us, memory_order_relaxed) >
-		   LEDGER_HANDED_US;
+	return (giver_dead || dead(t, word)) && now - since > LEDGER_HANDED_US;
 }
 
 uint32_t
 ledger_claim_orphan(
-    struct table *t, struct table_self self, int64_t now_us, uint32_t *from, enum slot_state *was)
+    struct table *t, struct table_self self, int64_t now, uint32_t *from, enum slot_state *was)
 {
-	uint32_t i;
+	/* pairs with slot_unused */
+	uint32_t high = atomic_load_explicit(&t->slots_high, memory_order_acquire), i;
 
-	for (i = *from; i < t->shape.slots; i++) {
+	for (i = *from; i < high; i++) {
 		uint64_t word = word_get(t, i);
-		if (!orphaned(t, layout_slot(t, i), word, now_us))
-			continue;
-		if (!swap(t, i, word, slot_pack(SLOT_COOLING, self.worker, self.incarnation)))
+		if (!orphaned(t, layout_slot(t, i), word, now) ||
+		    !word_swap(t, i, word, slot_pack(SLOT_COOLING, self.worker, self.incarnation)))
 			continue;
 		*was = slot_state(word);
 		*from = i + 1;
 		return i;
 	}
-	*from = t->shape.slots;
+	*from = high;
 	return TABLE_NONE;
 }
 

@@ -1,16 +1,18 @@
 /*
  * ledger: who owns which backend, and the limits. The only code that changes a slot's word.
  *
- * Under the table's mutex: attach, detach, reserve, free, claim's counting. Without it: everything
- * on the transaction path (idle, busy, hand, adopt). LEDGER_BUSY means that the mutex could not be
- * had within LEDGER_WAIT_US (its holder is dumping core, say): nothing was changed, try again from
- * a timer.
+ * Under the table's mutex: attach, reserve, free. Without it: everything else, above all what is on
+ * the transaction path (idle, busy, hand, adopt) and every reading. LEDGER_BUSY means that the
+ * mutex could not be had within LEDGER_WAIT_US (its holder is dumping core, say): nothing was
+ * changed, try again from a timer.
  */
 #ifndef SHM_LEDGER_H
 #define SHM_LEDGER_H
 
 #include "shm/table.h"
 #include "shm/slot.h"
+
+struct stats;
 
 #define LEDGER_WAIT_US 10000
 
@@ -34,44 +36,49 @@ struct ledger_backend {
 
 /*
  * Finds or makes the pool entry for (db, user) and marks it as used by this worker; *pool is its
- * index. The limit is stored. Each attach is undone by one detach; an entry nobody is attached to
- * and that has no slot may be reused.
+ * index. The limit is stored. An entry made anew is named in `stats` too (NULL: not), while nobody
+ * else can be attached to it. Each attach is undone by one detach, and the last one leaves pool and
+ * statistics rows to others: an entry nobody living is attached to and that has no slot may be
+ * reused under other names.
  */
-enum ledger_result ledger_attach(struct table *, struct table_self, const char *db,
-    const char *user, uint32_t limit, uint32_t *pool);
-enum ledger_result ledger_detach(struct table *, struct table_self, uint32_t pool);
+enum ledger_result ledger_attach(struct table *, struct stats *stats, struct table_self,
+    const char *db, const char *user, uint32_t limit, uint32_t *pool);
+void ledger_detach(struct table *, struct table_self, uint32_t pool);
 /* Names of a pool entry; false if it is not in use. Buffers of CONF_NAME_SIZE. */
 bool ledger_pool_name(const struct table *, uint32_t pool, char *db, char *user);
 /* Slots of the pool in any state but FREE. A relaxed read. */
 uint32_t ledger_pool_used(const struct table *, uint32_t pool);
 
-/* FREE -> RESERVED under the pool's limit. */
+/* FREE -> RESERVED under the pool's limit. The caller is attached. */
 enum ledger_result ledger_reserve(struct table *, struct table_self, uint32_t pool, uint32_t *slot);
 /* RESERVED -> BUSY: records what is known after login, then publishes. Owner only. */
 void ledger_opened(struct table *, struct table_self, uint32_t slot, const struct ledger_backend *);
 /* BUSY -> IDLE and IDLE -> BUSY: one release store each. Owner only. */
 void ledger_idle(struct table *, struct table_self, uint32_t slot);
 void ledger_busy(struct table *, struct table_self, uint32_t slot);
-/* any -> FREE. Owner only. Clears the slot before the pool's count goes down. */
+/* any -> FREE. Owner only, not HANDED. Clears the slot before the pool's count goes down. */
 enum ledger_result ledger_free(struct table *, struct table_self, uint32_t slot);
 
 /* IDLE|BUSY -> HANDED(to). Owner only, before the fd is sent; remembers the giver. */
 void ledger_hand(struct table *, struct table_self, uint32_t slot, struct table_self to);
-/* HANDED(me) -> BUSY(me). False if the word no longer says so: then close the fd that came with it.
- */
+/* HANDED(me) -> BUSY(me). False if the word no longer says so: then close the fd that came with
+ * it. */
 bool ledger_adopt(struct table *, struct table_self, uint32_t slot);
-/* HANDED -> BUSY(me) by the giver, when the send failed. False if it was claimed meanwhile. */
+/* HANDED -> BUSY(me) by the giver, when the send failed. False if it was claimed meanwhile, since
+ * the receiver died and LEDGER_HANDED_US went by: then the slot is the steward's, close the fd. */
 bool ledger_take_back(struct table *, struct table_self, uint32_t slot, struct table_self to);
 
-/* A copy of the slot's word and, if `b` is given, of what it says about its backend. */
+/* A copy of the slot's word and, if `b` is given, of what is known about its backend at that time:
+ * zeroes where nothing is known yet, and pool TABLE_NONE if the slot is free. A word of 0 also if
+ * the slot changed hands faster than it could be read. */
 uint64_t ledger_word(const struct table *, uint32_t slot);
 uint64_t ledger_read(const struct table *, uint32_t slot, struct ledger_backend *b);
 
 /*
- * Steward only: the next slot at or after *from whose owner is dead (also HANDED to a dead worker,
- * HANDED by a dead giver for longer than LEDGER_HANDED_US, or COOLING of a dead steward) becomes
- * COOLING(self). Returns the slot or TABLE_NONE at the end; *was receives the state it had, *from
- * the place to go on. `now_us` is monotonic time.
+ * Steward only: the next slot at or after *from whose owner is dead (also COOLING of a dead
+ * steward, HANDED with both giver and receiver dead, or with one of them dead for longer than
+ * LEDGER_HANDED_US) becomes COOLING(self). Returns the slot or TABLE_NONE at the end; *was receives
+ * the state it had, *from the place to go on. `now_us` is monotonic time.
  */
 #define LEDGER_HANDED_US 1000000
 uint32_t ledger_claim_orphan(

@@ -1,6 +1,14 @@
 /*
- * lock: see lock.h. Robust, process-shared, error-checking; never remapped (glibc keeps addresses
- * of held ones).
+ * lock: see lock.h. Called by shm/ only.
+ *
+ * The kernel knows who holds a robust mutex by a list that glibc keeps inside the mutexes
+ * themselves; hence it is made before the first fork and never unmapped or remapped while somebody
+ * may hold it, and the workers come from a plain fork. trylock may answer EOWNERDEAD too, and then
+ * it holds the mutex: taking that for "busy" would lock everybody out for ever.
+ *
+ * On failure: misuse (taken twice, dropped by another) is our bug and panics. ENOTRECOVERABLE
+ * cannot come from this code, since it always repairs before it drops; should it come, nobody can
+ * ever take the mutex again, and BUSY lets the sessions that need it not go on living.
  */
 #include "shm/lock.h"
 
@@ -13,14 +21,19 @@
 
 #include "conf/log.h"
 
+#define SELFTEST_WAIT_US 1000000
+
 int
 lock_init(struct lock *l)
 {
 	pthread_mutexattr_t attr;
 	int rc = pthread_mutexattr_init(&attr);
 
-	if (rc == 0)
-		rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	if (rc != 0) {
+		errno = rc;
+		return -1;
+	}
+	rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	if (rc == 0)
 		rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
 	if (rc == 0)
@@ -28,8 +41,10 @@ lock_init(struct lock *l)
 	if (rc == 0)
 		rc = pthread_mutex_init(&l->mutex, &attr);
 	(void)pthread_mutexattr_destroy(&attr);
+	if (rc == 0)
+		return 0;
 	errno = rc;
-	return rc == 0 ? 0 : -1;
+	return -1;
 }
 
 static enum lock_result
@@ -42,8 +57,9 @@ lock_answer(int rc)
 		return LOCK_REPAIR;
 	case EBUSY:
 	case ETIMEDOUT:
+	case ENOTRECOVERABLE:
 		return LOCK_BUSY;
-	default:
+	default: /* EDEADLK: taken twice */
 		panic("table mutex: error %d", rc);
 	}
 }
@@ -56,7 +72,7 @@ lock_take(struct lock *l, uint32_t wait_us)
 
 	if (rc != EBUSY || wait_us == 0)
 		return lock_answer(rc);
-	clock_gettime(CLOCK_MONOTONIC, &until);
+	ENSURE(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
 	until.tv_nsec += (long)(wait_us % 1000000) * 1000;
 	until.tv_sec += wait_us / 1000000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
@@ -81,30 +97,48 @@ lock_drop(struct lock *l)
 		panic("table mutex: unlock: error %d", rc);
 }
 
+_Noreturn static void
+die_holding(struct lock *l)
+{
+	(void)lock_take(l, 0);
+	(void)kill(getpid(), SIGKILL);
+	_exit(1);
+}
+
+/* A child has died holding it: do we learn of it, and is the mutex good afterwards? */
+static int
+selftest_check(struct lock *l)
+{
+	enum lock_result r = lock_take(l, SELFTEST_WAIT_US);
+
+	if (r == LOCK_BUSY)
+		return -1;
+	if (r == LOCK_REPAIR)
+		lock_repaired(l);
+	lock_drop(l);
+	if (r != LOCK_REPAIR || lock_take(l, 0) != LOCK_OK)
+		return -1;
+	lock_drop(l);
+	return 0;
+}
+
 int
 lock_selftest(void)
 {
 	struct lock *l =
 	    mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	enum lock_result r = LOCK_BUSY;
+	int rc = -1;
 	pid_t pid;
 
 	if (l == MAP_FAILED)
 		return -1;
 	if (lock_init(l) == 0 && (pid = fork()) != -1) {
-		if (pid == 0) {
-			(void)lock_take(l, 0);
-			(void)kill(getpid(), SIGKILL);
-			_exit(1);
-		}
+		if (pid == 0)
+			die_holding(l);
 		while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
 			;
-		r = lock_take(l, 1000000);
-		if (r == LOCK_REPAIR)
-			lock_repaired(l);
-		if (r != LOCK_BUSY)
-			lock_drop(l);
+		rc = selftest_check(l);
 	}
 	(void)munmap(l, sizeof(*l));
-	return r == LOCK_REPAIR ? 0 : -1;
+	return rc;
 }

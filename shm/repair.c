@@ -1,6 +1,12 @@
 /*
- * repair: see repair.h. Works from the words only; a second run, or a run over a sound table,
- * changes nothing.
+ * repair: see repair.h. Called by whoever finds the mutex's holder dead (layout_lock), and by
+ * tests.
+ *
+ * It reads only the truth (layout.h) and writes what is derived, from nothing, in the order slots,
+ * pools, chains; besides, it finishes what a dead ledger_free had left to do: a free slot knows no
+ * backend. A second run, or a run over a sound table, ends with the same numbers, and a reader of
+ * pool.used never sees a count on its way up from zero: counts are made in `recount` and stored
+ * once. Cost: entries below the high-water marks, plus the buckets.
  */
 #include "shm/repair.h"
 
@@ -10,88 +16,276 @@
 static uint64_t
 word_of(const struct table *t, uint32_t s)
 {
+	/* pairs with the releases of the word in ledger.c: the slot's pool is the word's */
 	return atomic_load_explicit(&layout_slot(t, s)->word, memory_order_acquire);
+}
+
+static uint32_t
+pool_of(const struct table *t, uint32_t s)
+{
+	return atomic_load_explicit(&layout_slot(t, s)->pool, memory_order_relaxed);
+}
+
+static bool
+pool_in_use(const struct table *t, uint32_t p)
+{
+	return version_is_whole(version_seen(&layout_pool(t, p)->names_version));
+}
+
+static uint32_t
+slots_high(const struct table *t)
+{
+	/* pairs with the release in slot_unused (ledger.c) */
+	return atomic_load_explicit(&t->slots_high, memory_order_acquire);
+}
+
+static uint32_t
+pools_high(const struct table *t)
+{
+	/* pairs with the release in pool_unused (ledger_pool.c) */
+	return atomic_load_explicit(&t->pools_high, memory_order_acquire);
+}
+
+uint32_t
+layout_bucket_of(const struct table *t, const struct layout_names *names)
+{
+	uint64_t h = t->hash_seed, word;
+	size_t i;
+
+	for (i = 0; i < sizeof(*names); i += sizeof(word)) {
+		memcpy(&word, (const char *)names + i, sizeof(word));
+		h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
+		h ^= h >> 29;
+	}
+	return (uint32_t)(h >> 32) & (t->buckets - 1);
+}
+
+/* --- rebuilding --- */
+
+static void
+recount_pools(struct table *t)
+{
+	uint32_t np = pools_high(t), ns = slots_high(t), i, p;
+
+	for (p = 0; p < np; p++)
+		layout_pool(t, p)->recount = 0;
+	for (i = 0; i < ns; i++)
+		if (slot_state(word_of(t, i)) != SLOT_FREE && (p = pool_of(t, i)) < np)
+			layout_pool(t, p)->recount++;
+}
+
+/* The slot is free and we hold the mutex: nobody else may write its version. */
+static void
+forget(struct layout_slot *s)
+{
+	if (version_is_whole(version_seen(&s->known)))
+		version_break(&s->known);
+}
+
+/* Lowest index first, so that the used slots stay together. */
+static void
+rebuild_free_slots(struct table *t)
+{
+	uint32_t i;
+
+	t->free_slots = 0;
+	for (i = slots_high(t); i-- > 0;) {
+		if (slot_state(word_of(t, i)) != SLOT_FREE)
+			continue;
+		forget(layout_slot(t, i));
+		layout_slot(t, i)->next = t->free_slots;
+		t->free_slots = i + 1;
+	}
+}
+
+static void
+rebuild_pools(struct table *t)
+{
+	struct layout_names names;
+	struct layout_pool *p;
+	uint32_t i, *head;
+
+	t->free_pools = 0;
+	for (i = 0; i < t->buckets; i++)
+		if (*layout_bucket(t, i) != 0)
+			*layout_bucket(t, i) = 0;
+	for (i = pools_high(t); i-- > 0;) {
+		p = layout_pool(t, i);
+		atomic_store_explicit(&p->used, p->recount, memory_order_relaxed);
+		head = &t->free_pools;
+		if (pool_in_use(t, i)) {
+			layout_get(&names, p->names, sizeof(names));
+			head = layout_bucket(t, layout_bucket_of(t, &names));
+		}
+		p->next = *head;
+		*head = i + 1;
+	}
 }
 
 void
 repair_rebuild(struct table *t)
 {
-	uint32_t i;
+	recount_pools(t);
+	rebuild_free_slots(t);
+	rebuild_pools(t);
+}
 
-	for (i = 0; i < t->shape.pools; i++)
-		atomic_store_explicit(&layout_pool(t, i)->used, 0, memory_order_relaxed);
-	t->free_head = TABLE_NONE;
-	for (i = t->shape.slots; i-- > 0;) {
-		struct layout_slot *s = layout_slot(t, i);
-		if (slot_state(word_of(t, i)) == SLOT_FREE) {
-			s->next = t->free_head;
-			t->free_head = i;
-		} else if (s->pool < t->shape.pools) {
-			atomic_fetch_add_explicit(
-			    &layout_pool(t, s->pool)->used, 1, memory_order_relaxed);
-		}
+/* --- the mutex --- */
+
+bool
+layout_lock(struct table *t)
+{
+	switch (lock_take(&t->lock, LEDGER_WAIT_US)) {
+	case LOCK_REPAIR:
+		repair_rebuild(t);
+		atomic_fetch_add_explicit(&t->repairs, 1, memory_order_relaxed);
+		lock_repaired(&t->lock);
+		return true;
+	case LOCK_OK:
+		return true;
+	case LOCK_BUSY:
+		break;
+	}
+	atomic_fetch_add_explicit(&t->stalls, 1, memory_order_relaxed);
+	return false;
+}
+
+void
+layout_unlock(struct table *t)
+{
+	lock_drop(&t->lock);
+}
+
+/* --- checking: nothing is printed under the mutex, hence the notes --- */
+
+#define NOTES 32
+
+struct note {
+	const char *what;
+	uint32_t index, have, want;
+};
+
+struct notes {
+	struct note n[NOTES];
+	int count; /* all of them, also those that found no room */
+};
+
+static void
+note(struct notes *ns, const char *what, uint32_t index, uint32_t have, uint32_t want)
+{
+	if (ns->count < NOTES)
+		ns->n[ns->count] = (struct note){what, index, have, want};
+	ns->count++;
+}
+
+static void
+check_slots(const struct table *t, struct notes *ns)
+{
+	uint32_t i, p;
+
+	for (i = 0; i < slots_high(t); i++) {
+		enum slot_state state = slot_state(word_of(t, i));
+		uint64_t known = version_seen(&layout_slot(t, i)->known);
+		p = pool_of(t, i);
+		if (state >= SLOT_STATES)
+			note(ns, "slot: its state is none", i, state, SLOT_STATES);
+		if (state == SLOT_FREE && version_is_whole(known))
+			note(ns, "slot: free, yet a backend is known", i, 1, 0);
+		if (state != SLOT_FREE && (p >= pools_high(t) || !pool_in_use(t, p)))
+			note(ns, "slot: its pool is not in use", i, p, pools_high(t));
 	}
 }
 
-static int
-check_free_list(struct table *t, FILE *err)
+/* A list that ends has no entry twice; so right members and the right length are enough. */
+static void
+check_free_slots(const struct table *t, struct notes *ns)
 {
-	uint32_t i = t->free_head, seen = 0, nfree = 0, s;
-	int bad = 0;
+	uint32_t nfree = 0, seen = 0, i;
 
-	for (s = 0; s < t->shape.slots; s++)
-		nfree += slot_state(word_of(t, s)) == SLOT_FREE;
-	while (i != TABLE_NONE && seen <= t->shape.slots) {
-		if (i >= t->shape.slots || slot_state(word_of(t, i)) != SLOT_FREE) {
-			bad++;
-			if (err != NULL)
-				fprintf(err, "free list: slot %u is not free\n", i);
-			break;
-		}
+	for (i = 0; i < slots_high(t); i++)
+		nfree += slot_state(word_of(t, i)) == SLOT_FREE;
+	for (i = t->free_slots; i != 0 && seen <= nfree; i = layout_slot(t, i - 1)->next) {
 		seen++;
-		i = layout_slot(t, i)->next;
+		if (i > slots_high(t) || slot_state(word_of(t, i - 1)) != SLOT_FREE) {
+			note(ns, "free slots: one is not free", i - 1, seen, nfree);
+			return;
+		}
 	}
-	if (bad == 0 && seen != nfree) {
-		bad++;
-		if (err != NULL)
-			fprintf(err, "free list: %u slots, %u are free\n", seen, nfree);
-	}
-	return bad;
+	if (seen != nfree)
+		note(ns, "free slots: wrong number", 0, seen, nfree);
 }
 
-static int
-check_pools(struct table *t, FILE *err)
+static void
+check_free_pools(const struct table *t, struct notes *ns)
 {
-	uint32_t p, s;
-	int bad = 0;
+	uint32_t nfree = 0, seen = 0, i;
 
-	for (p = 0; p < t->shape.pools; p++) {
-		uint32_t n = 0, used = atomic_load_explicit(
-				    &layout_pool(t, p)->used, memory_order_relaxed);
-		for (s = 0; s < t->shape.slots; s++)
-			n += slot_state(word_of(t, s)) != SLOT_FREE && layout_slot(t, s)->pool == p;
-		if (n == used)
-			continue;
-		bad++;
-		if (err != NULL)
-			fprintf(err, "pool %u: counted %u, has %u\n", p, used, n);
+	for (i = 0; i < pools_high(t); i++)
+		nfree += !pool_in_use(t, i);
+	for (i = t->free_pools; i != 0 && seen <= nfree; i = layout_pool(t, i - 1)->next) {
+		seen++;
+		if (i > pools_high(t) || pool_in_use(t, i - 1)) {
+			note(ns, "free pools: one is in use", i - 1, seen, nfree);
+			return;
+		}
 	}
-	return bad;
+	if (seen != nfree)
+		note(ns, "free pools: wrong number", 0, seen, nfree);
+}
+
+/* Every pool in use stands in the chain of its names, and the chains hold nothing else. */
+static void
+check_chains(const struct table *t, struct notes *ns)
+{
+	uint32_t in_use = 0, seen = 0, b, i;
+	struct layout_names names;
+
+	for (i = 0; i < pools_high(t); i++)
+		in_use += pool_in_use(t, i);
+	for (b = 0; b < t->buckets; b++) {
+		for (i = *layout_bucket(t, b); i != 0; i = layout_pool(t, i - 1)->next) {
+			if (i > pools_high(t) || !pool_in_use(t, i - 1) || ++seen > in_use) {
+				note(ns, "chains: one entry does not belong", i - 1, seen, in_use);
+				return;
+			}
+			layout_get(&names, layout_pool(t, i - 1)->names, sizeof(names));
+			if (layout_bucket_of(t, &names) != b)
+				note(ns, "chains: an entry stands in the wrong one", i - 1, b, 0);
+		}
+	}
+	if (seen != in_use)
+		note(ns, "chains: wrong number", 0, seen, in_use);
+}
+
+static void
+check_counts(struct table *t, struct notes *ns)
+{
+	uint32_t p, used;
+
+	recount_pools(t);
+	for (p = 0; p < pools_high(t); p++) {
+		used = atomic_load_explicit(&layout_pool(t, p)->used, memory_order_relaxed);
+		if (used != layout_pool(t, p)->recount)
+			note(ns, "pool: wrong count", p, used, layout_pool(t, p)->recount);
+	}
 }
 
 int
 repair_check(struct table *t, FILE *err)
 {
-	enum lock_result r = lock_take(&t->lock, LEDGER_WAIT_US);
-	int bad;
+	struct notes ns = {.count = 0};
+	int i;
 
-	if (r == LOCK_BUSY)
+	if (!layout_lock(t))
 		return -1;
-	if (r == LOCK_REPAIR) {
-		repair_rebuild(t);
-		lock_repaired(&t->lock);
-	}
-	bad = check_free_list(t, err) + check_pools(t, err);
-	lock_drop(&t->lock);
-	return bad;
+	check_slots(t, &ns);
+	check_free_slots(t, &ns);
+	check_free_pools(t, &ns);
+	check_chains(t, &ns);
+	check_counts(t, &ns);
+	layout_unlock(t);
+	for (i = 0; err != NULL && i < ns.count && i < NOTES; i++)
+		(void)fprintf(err, "%s: index %u, have %u, want %u\n", ns.n[i].what, ns.n[i].index,
+		    ns.n[i].have, ns.n[i].want);
+	return ns.count;
 }

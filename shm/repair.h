@@ -1,6 +1,6 @@
 /*
- * repair: rebuilds everything derived from the words (free list, counts per pool, pool use), and
- * checks it.
+ * repair: rebuilds everything derived from the words (free lists, hash chains, counts per pool),
+ * and checks it.
  *
  * repair_rebuild runs under the mutex after LOCK_REPAIR; it is idempotent, harmless when nothing is
  * broken, and may itself be killed at any instruction: the next holder starts it again.

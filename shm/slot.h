@@ -1,11 +1,11 @@
 /*
- * slot: the one 64-bit word that is the truth about a backend connection: state:8 | owner:24 |
- * incarnation:32.
+ * slot: the one 64-bit word that is the truth about a backend connection:
+ * state:8 | owner:24 | incarnation:32.
  *
- *   FREE -> RESERVED -> IDLE <-> BUSY              the owner works with it
- *   IDLE|BUSY -> HANDED(to) -> IDLE|BUSY           hand-over; the receiver publishes itself as
- * owner any  -> COOLING -> FREE                        owner died; the janitor cancels and confirms
- * the end any  -> FREE                                   closed by its owner
+ *   FREE -> RESERVED -> BUSY <-> IDLE     the owner works with it
+ *   IDLE|BUSY -> HANDED(to) -> BUSY       hand-over: the receiver, or the giver again
+ *   any but FREE -> COOLING               its owner died: the steward cancels and looks
+ *   any but HANDED -> FREE                closed by its owner
  *
  * owner = worker index, incarnation = that worker's incarnation when it wrote the word. A word
  * whose incarnation is not the live one of its owner belongs to a dead process.
@@ -21,8 +21,7 @@ enum slot_state {
 	SLOT_IDLE,
 	SLOT_BUSY,
 	SLOT_HANDED,  /* in flight to worker `owner`, incarnation `incarnation` */
-	SLOT_COOLING, /* an orphan; the janitor (owner) waits until PostgreSQL has really ended it
-		       */
+	SLOT_COOLING, /* an orphan; the steward (owner) waits until PostgreSQL has ended it */
 	SLOT_STATES
 };
 

@@ -1,19 +1,38 @@
 /*
- * stats: see stats.h. The file, all numbers little-endian as the machine writes them:
+ * stats: see stats.h. The master makes the file, its children inherit the mapping, readers map it
+ * read-only. A file that is not ours, or not whole, is refused with a reason.
  *
- *   header   192 bytes: u64 magic, u32 version, u32 header_size, u32 workers, u32 pools, u32
- * section_count, u32 field_count, u64 section_table_offset, u64 field_table_offset, u64 file_size,
- * u64 start_time (unix us), u64 heartbeat (monotonic us), u32 master_pid, u32 state (1 boot, 2
- * ready, 3 stopping, 4 stopped), char program_version[32] section  64 bytes each: char name[24],
- * u64 offset of row 0, u64 row_size, u64 row_count, u32 first_field, u32 field_count field    160
- * bytes each: char name[32], u32 offset in the row, u32 kind (1 counter, 2 gauge, 3 text), u32 size
- * in bytes, u32 section, char unit[16], char help[96] rows     as the sections say; 64-bit numbers,
- * texts NUL-terminated
+ * The file; numbers as the machine writes them (little-endian), all offsets from its start:
+ *
+ *   header, 192 bytes
+ *     0 u64 magic "PGDROVS1"      48 u64 size of the file
+ *     8 u32 version               56 u64 start time (unix us)
+ *    12 u32 size of the header    64 u64 heartbeat of the master (monotonic us)
+ *    16 u32 workers               72 u32 pid of the master
+ *    20 u32 pools                 76 u32 state: 1 boot, 2 ready, 3 stopping, 4 stopped
+ *    24 u32 sections              80 char[32] version of the program
+ *    28 u32 fields
+ *    32 u64 section table
+ *    40 u64 field table
+ *   section table, 64 bytes each
+ *     0 char[24] name             40 u64 rows
+ *    24 u64 first row             48 u32 its first field in the field table
+ *    32 u64 size of a row         52 u32 how many fields
+ *   field table, 160 bytes each
+ *     0 char[32] name             40 u32 size in bytes
+ *    32 u32 offset in the row     44 u32 section
+ *    36 u32 kind: 1 counter,      48 char[16] unit
+ *           2 gauge, 3 text       64 char[96] help
+ *   rows, as sections and fields say: 64-bit numbers, texts padded with zeroes
+ *
+ * A row of the section pool_name counts only if its `version` is odd and is the same before and
+ * after its texts were read; even: the pool has no names, and its rows in `pool` say nothing.
  */
 #include "shm/stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +43,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "shm/layout.h"
 
 struct header {
 	uint64_t magic;
@@ -51,17 +71,21 @@ struct field {
 };
 
 struct pool_name {
-	_Atomic uint32_t named;
-	char db[CONF_NAME_SIZE];
-	char user[CONF_NAME_SIZE];
+	_Atomic uint64_t version; /* as in layout.h; written under the table's mutex */
+	_Atomic uint64_t names[LAYOUT_WORDS(sizeof(struct layout_names))];
 };
 
 _Static_assert(sizeof(struct header) == 192, "the format says 192");
 _Static_assert(sizeof(struct section) == 64, "the format says 64");
 _Static_assert(sizeof(struct field) == 160, "the format says 160");
+_Static_assert(offsetof(struct header, heartbeat) == 64, "the format says 64");
+_Static_assert(offsetof(struct header, program) == 80, "the format says 80");
+_Static_assert(offsetof(struct pool_name, names) == 8, "no hole in a name's row");
 
 enum { KIND_COUNTER = 1, KIND_GAUGE, KIND_TEXT };
 enum { SECTION_WORKER, SECTION_POOL, SECTION_POOL_NAME, SECTIONS };
+
+#define NAME_FIELDS 3 /* version, database, user */
 
 #define COUNTER			  true
 #define GAUGE			  false
@@ -102,14 +126,18 @@ fill_fields(struct field *f, uint32_t section, const struct stats_field *from, s
 }
 
 static void
-fill_text(struct field *f, const char *name, size_t offset)
+fill_name_fields(struct field *f)
 {
-	strlcpy(f->name, name, sizeof(f->name));
-	strlcpy(f->help, "name", sizeof(f->help));
-	f->offset = (uint32_t)offset;
-	f->kind = KIND_TEXT;
-	f->size = CONF_NAME_SIZE;
-	f->section = SECTION_POOL_NAME;
+	static const struct field names[NAME_FIELDS] = {
+	    {"version", offsetof(struct pool_name, version), KIND_GAUGE, sizeof(uint64_t),
+		SECTION_POOL_NAME, "count", "odd: the names are whole; other names, other version"},
+	    {"database", offsetof(struct pool_name, names) + offsetof(struct layout_names, db),
+		KIND_TEXT, CONF_NAME_SIZE, SECTION_POOL_NAME, "", "database the clients ask for"},
+	    {"user", offsetof(struct pool_name, names) + offsetof(struct layout_names, user),
+		KIND_TEXT, CONF_NAME_SIZE, SECTION_POOL_NAME, "", "user at the server"},
+	};
+
+	memcpy(f, names, sizeof(names));
 }
 
 static void
@@ -119,7 +147,7 @@ plan_sections(struct section *s, uint32_t workers, uint32_t pools, size_t at, si
 	const size_t sizes[SECTIONS] = {line(sizeof(struct stats_worker)),
 	    line(sizeof(struct stats_pool)), line(sizeof(struct pool_name))};
 	const size_t counts[SECTIONS] = {workers, (size_t)workers * pools, pools};
-	const size_t fields[SECTIONS] = {stats_nworker_fields, stats_npool_fields, 2};
+	const size_t fields[SECTIONS] = {stats_nworker_fields, stats_npool_fields, NAME_FIELDS};
 	uint32_t first = 0;
 	int i;
 
@@ -171,59 +199,79 @@ fill_header(struct header *h, uint32_t workers, uint32_t pools, size_t nfields, 
 	strlcpy(h->program, PGDROVE_VERSION, sizeof(h->program));
 }
 
-static int
-create_file(const char *path, size_t size, void **map)
+/* The file under its temporary name, mapped. NULL with errno, and no file. */
+static void *
+create_file(const char *tmp, size_t size)
 {
-	char tmp[4096];
-	int fd;
+	void *map = MAP_FAILED;
+	int fd, saved;
 
-	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.new", path) >= sizeof(tmp)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
 	(void)unlink(tmp);
 	fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (fd == -1)
-		return -1;
-	*map = MAP_FAILED;
+		return NULL;
 	if (ftruncate(fd, (off_t)size) == 0)
-		*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	return *map == MAP_FAILED ? -1 : 0;
+		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	saved = errno;
+	(void)close(fd);
+	if (map != MAP_FAILED)
+		return map;
+	(void)unlink(tmp);
+	errno = saved;
+	return NULL;
+}
+
+static void
+fill_tables(struct stats *st, const struct section *plan)
+{
+	struct field *f = (struct field *)(void *)((char *)st->h + st->h->field_off);
+
+	memcpy((char *)st->h + st->h->section_off, plan, SECTIONS * sizeof(*plan));
+	fill_fields(f, SECTION_WORKER, stats_worker_fields, stats_nworker_fields);
+	f += stats_nworker_fields;
+	fill_fields(f, SECTION_POOL, stats_pool_fields, stats_npool_fields);
+	fill_name_fields(f + stats_npool_fields);
+}
+
+static size_t
+head_size(size_t *nfields)
+{
+	*nfields = stats_nworker_fields + stats_npool_fields + NAME_FIELDS;
+	return sizeof(struct header) + SECTIONS * sizeof(struct section) +
+	       *nfields * sizeof(struct field);
 }
 
 struct stats *
 stats_create(const char *path, uint32_t workers, uint32_t pools)
 {
-	size_t nfields = stats_nworker_fields + stats_npool_fields + 2, size;
 	struct section plan[SECTIONS] = {0};
-	struct stats *st = calloc(1, sizeof(*st));
-	char tmp[4096];
-	struct field *f;
-	void *map;
+	struct stats *st;
+	char tmp[PATH_MAX];
+	size_t nfields;
+	int saved;
 
-	plan_sections(plan, workers, pools,
-	    sizeof(struct header) + SECTIONS * sizeof(struct section) +
-		nfields * sizeof(struct field),
-	    &size);
-	if (st == NULL || create_file(path, size, &map) == -1) {
+	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.new", path) >= sizeof(tmp)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	st = calloc(1, sizeof(*st));
+	if (st == NULL)
+		return NULL;
+	plan_sections(plan, workers, pools, head_size(&nfields), &st->size);
+	st->h = create_file(tmp, st->size);
+	if (st->h == NULL) {
 		free(st);
 		return NULL;
 	}
-	st->h = map;
-	st->size = size;
-	fill_header(st->h, workers, pools, nfields, size);
-	memcpy((char *)map + st->h->section_off, plan, sizeof(plan));
-	f = (struct field *)(void *)((char *)map + st->h->field_off);
-	fill_fields(f, SECTION_WORKER, stats_worker_fields, stats_nworker_fields);
-	fill_fields(f + stats_nworker_fields, SECTION_POOL, stats_pool_fields, stats_npool_fields);
-	fill_text(f + nfields - 2, "database", offsetof(struct pool_name, db));
-	fill_text(f + nfields - 1, "user", offsetof(struct pool_name, user));
+	fill_header(st->h, workers, pools, nfields, st->size);
+	fill_tables(st, plan);
 	attach_rows(st);
-	(void)snprintf(tmp, sizeof(tmp), "%s.new", path);
 	if (rename(tmp, path) == 0)
 		return st;
+	saved = errno;
+	(void)unlink(tmp);
 	stats_close(st);
+	errno = saved;
 	return NULL;
 }
 
@@ -232,53 +280,67 @@ static bool
 sound(const struct header *h, size_t size)
 {
 	struct section plan[SECTIONS] = {0};
-	size_t nfields = stats_nworker_fields + stats_npool_fields + 2, end;
+	size_t nfields, head = head_size(&nfields), end;
 
-	if (h->header_size != sizeof(*h) || h->section_count != SECTIONS ||
-	    h->field_count != nfields || h->section_off != sizeof(*h) || h->workers > 1024 ||
-	    h->pools > 65535)
+	if (h->magic != STATS_MAGIC || h->version != STATS_VERSION)
 		return false;
-	plan_sections(plan, h->workers, h->pools,
-	    sizeof(*h) + sizeof(plan) + nfields * sizeof(struct field), &end);
+	if (h->header_size != sizeof(*h) || h->section_count != SECTIONS ||
+	    h->field_count != nfields || h->section_off != sizeof(*h) ||
+	    h->field_off != sizeof(*h) + sizeof(plan) || h->workers == 0 || h->workers > 1024 ||
+	    h->pools > 65535 || size < head)
+		return false;
+	plan_sections(plan, h->workers, h->pools, head, &end);
 	return end == size && h->file_size == size &&
 	       memcmp((const char *)h + h->section_off, plan, sizeof(plan)) == 0;
+}
+
+/* 0, or -1 with a message in `why`. */
+static int
+map_file(struct stats *st, const char *path, int fd, char *why, size_t why_size)
+{
+	struct stat sb;
+
+	if (fd == -1 || fstat(fd, &sb) == -1) {
+		(void)snprintf(why, why_size, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	st->size = (size_t)sb.st_size;
+	if (!S_ISREG(sb.st_mode) || st->size < sizeof(struct header)) {
+		(void)snprintf(why, why_size, "%s: not a statistics segment", path);
+		return -1;
+	}
+	st->h = mmap(NULL, st->size, PROT_READ, MAP_SHARED, fd, 0);
+	if (st->h == MAP_FAILED) {
+		(void)snprintf(why, why_size, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	if (sound(st->h, st->size))
+		return 0;
+	(void)snprintf(why, why_size, "%s: not a statistics segment of this version", path);
+	(void)munmap(st->h, st->size);
+	return -1;
 }
 
 struct stats *
 stats_open(const char *path, char *why, size_t why_size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stats *st = calloc(1, sizeof(*st));
-	struct stat sb;
+	int fd, rc;
 
-	if (fd == -1 || st == NULL || fstat(fd, &sb) == -1) {
-		snprintf(why, why_size, "%s: %s", path, strerror(errno));
-		goto fail;
+	if (st == NULL) {
+		(void)snprintf(why, why_size, "%s: %s", path, strerror(errno));
+		return NULL;
 	}
-	st->size = (size_t)sb.st_size;
-	if (!S_ISREG(sb.st_mode) || st->size < sizeof(struct header)) {
-		snprintf(why, why_size, "%s: not a statistics segment", path);
-		goto fail;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	rc = map_file(st, path, fd, why, why_size);
+	if (fd != -1)
+		(void)close(fd);
+	if (rc == -1) {
+		free(st);
+		return NULL;
 	}
-	st->h = mmap(NULL, st->size, PROT_READ, MAP_SHARED, fd, 0);
-	if (st->h == MAP_FAILED) {
-		snprintf(why, why_size, "%s: %s", path, strerror(errno));
-		goto fail;
-	}
-	if (st->h->magic != STATS_MAGIC || st->h->version != STATS_VERSION ||
-	    !sound(st->h, st->size)) {
-		snprintf(why, why_size, "%s: not a statistics segment of this version", path);
-		(void)munmap(st->h, st->size);
-		goto fail;
-	}
-	close(fd);
 	attach_rows(st);
 	return st;
-fail:
-	if (fd != -1)
-		close(fd);
-	free(st);
-	return NULL;
 }
 
 void
@@ -359,6 +421,8 @@ stats_start_time(const struct stats *st)
 	return (int64_t)st->h->start_time;
 }
 
+/* A row is as many 64-bit numbers as it has fields; of a dead worker the incarnation stays, so that
+ * readers can tell that there was one. */
 static void
 zero_gauges(_Atomic uint64_t *row, const struct stats_field *f, size_t n)
 {
@@ -369,42 +433,78 @@ zero_gauges(_Atomic uint64_t *row, const struct stats_field *f, size_t n)
 			stats_set(&row[i], 0);
 }
 
+static _Atomic uint64_t *
+pool_row(struct stats *st, uint32_t pool, uint32_t w)
+{
+	return (_Atomic uint64_t *)(void *)stats_pool(st, pool, w);
+}
+
+static bool
+pool_named(const struct stats *st, uint32_t pool)
+{
+	return version_is_whole(version_seen(&pool_name(st, pool)->version));
+}
+
 void
 stats_worker_gone(struct stats *st, uint32_t w)
 {
 	uint32_t p;
 
-	zero_gauges(&stats_worker(st, w)->pid, stats_worker_fields, stats_nworker_fields);
+	zero_gauges((_Atomic uint64_t *)(void *)stats_worker(st, w), stats_worker_fields,
+	    stats_nworker_fields);
 	for (p = 0; p < st->h->pools; p++)
-		if (atomic_load_explicit(&pool_name(st, p)->named, memory_order_acquire) != 0)
-			zero_gauges(&stats_pool(st, p, w)->cl_active, stats_pool_fields,
-			    stats_npool_fields);
+		if (pool_named(st, p))
+			zero_gauges(pool_row(st, p, w), stats_pool_fields, stats_npool_fields);
+}
+
+static void
+zero_pool(struct stats *st, uint32_t pool)
+{
+	uint32_t w;
+	size_t i;
+
+	for (w = 0; w < st->h->workers; w++)
+		for (i = 0; i < stats_npool_fields; i++)
+			stats_set(&pool_row(st, pool, w)[i], 0);
 }
 
 void
 stats_pool_name(struct stats *st, uint32_t pool, const char *db, const char *user)
 {
 	struct pool_name *n = pool_name(st, pool);
+	struct layout_names names = {0}, have;
 
-	if (atomic_load_explicit(&n->named, memory_order_acquire) != 0) {
-		if (strcmp(n->db, db) == 0 && strcmp(n->user, user) == 0)
-			return;
-		atomic_store_explicit(&n->named, 0, memory_order_release);
-		memset(stats_pool(st, pool, 0), 0, st->row_size[SECTION_POOL] * st->h->workers);
-	}
-	strlcpy(n->db, db, sizeof(n->db));
-	strlcpy(n->user, user, sizeof(n->user));
-	atomic_store_explicit(&n->named, 1, memory_order_release);
+	ENSURE(pool < st->h->pools);
+	strlcpy(names.db, db, sizeof(names.db));
+	strlcpy(names.user, user, sizeof(names.user));
+	layout_get(&have, n->names, sizeof(have));
+	if (pool_named(st, pool) && memcmp(&have, &names, sizeof(names)) == 0)
+		return;
+	version_break(&n->version);
+	if (have.db[0] != '\0') /* never named: never written, and not worth its pages */
+		zero_pool(st, pool);
+	layout_put(n->names, &names, sizeof(names));
+	version_whole(&n->version);
 }
 
 bool
 stats_pool_names(const struct stats *st, uint32_t pool, char *db, char *user)
 {
 	const struct pool_name *n = pool_name(st, pool);
+	struct layout_names names;
+	uint64_t seen;
+	int i;
 
-	if (atomic_load_explicit(&n->named, memory_order_acquire) == 0)
-		return false;
-	strlcpy(db, n->db, CONF_NAME_SIZE);
-	strlcpy(user, n->user, CONF_NAME_SIZE);
-	return true;
+	for (i = 0; i < LAYOUT_RETRIES; i++) {
+		seen = version_seen(&n->version);
+		if (!version_is_whole(seen))
+			return false;
+		layout_get(&names, n->names, sizeof(names));
+		if (!version_same(&n->version, seen))
+			continue;
+		memcpy(db, names.db, sizeof(names.db));
+		memcpy(user, names.user, sizeof(names.user));
+		return true;
+	}
+	return false;
 }

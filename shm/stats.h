@@ -8,8 +8,8 @@
  * readers sum; there is no lock and no retry.
  *
  * Sections: "worker" (one row per worker, the steward last), "pool" (pools x workers rows, row =
- * pool * workers + w), "pool_name" (one row per pool: in use, database, user; written by
- * ledger_attach's caller through stats_pool_name).
+ * pool * workers + w), "pool_name" (one row per pool: version, database, user; written by
+ * ledger_attach under the table's mutex).
  */
 #ifndef SHM_STATS_H
 #define SHM_STATS_H
@@ -22,7 +22,7 @@
 #include "shm/fields.h"
 
 #define STATS_MAGIC   0x3153564f52444750ULL /* "PGDROVS1", little-endian */
-#define STATS_VERSION 1
+#define STATS_VERSION 2
 
 struct stats_worker {
 #define X(name, kind, unit, help) _Atomic uint64_t name;
@@ -65,9 +65,11 @@ int64_t stats_start_time(const struct stats *);	      /* unix time, us */
 void stats_worker_gone(struct stats *, uint32_t w);
 
 /* Names a pool for readers; idempotent for the same names. Other names than before: the pool's rows
- * start from zero (nobody is attached to the entry then). */
+ * start from zero. ledger_attach calls it under the table's mutex and while nobody is attached to
+ * the entry; so there is one writer, and no worker counts in these rows. A writer that dies leaves
+ * the pool without names. */
 void stats_pool_name(struct stats *, uint32_t pool, const char *db, const char *user);
-/* False if the pool was never named. Buffers of CONF_NAME_SIZE. */
+/* False if the pool has no names. Buffers of CONF_NAME_SIZE. */
 bool stats_pool_names(const struct stats *, uint32_t pool, char *db, char *user);
 
 /* The single writer's verbs, and the reader's. */

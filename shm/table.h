@@ -18,8 +18,8 @@
 
 #define TABLE_NONE	UINT32_MAX /* "no such index" */
 #define TABLE_KEY_BYTES 256	   /* longest cancel key of protocol 3.2 */
-#define TABLE_CLIENT_KEY                                                                           \
-	32 /* bytes of the secret we give to 3.2 clients; 3.0 clients get the first 4 */
+/* Bytes of the secret we give to 3.2 clients; 3.0 clients get the first 4. */
+#define TABLE_CLIENT_KEY    32
 #define TABLE_WELCOME_BYTES 4096 /* cached ParameterStatus messages of a pool */
 
 struct table;
@@ -38,15 +38,13 @@ struct table_self {
 };
 
 /* Maps and initialises; runs lock_selftest(). NULL with errno (ENOTRECOVERABLE if the self-test
- * failed). */
+ * failed, EINVAL if the shape is none). */
 struct table *table_create(const struct table_shape *);
 /* Unmaps: tests only; a running instance keeps its table to the end. */
 void table_destroy(struct table *);
 const struct table_shape *table_shape(const struct table *);
 
-/* --- workers
- * ------------------------------------------------------------------------------------------------
- */
+/* --- workers --- */
 
 /* Master only, before forking worker `w`: the next incarnation (never 0), live from now on. */
 uint32_t table_worker_start(struct table *, uint32_t w);
@@ -55,14 +53,14 @@ void table_worker_gone(struct table *, uint32_t w);
 /* The live incarnation of worker `w`, 0 if it is dead. */
 uint32_t table_worker_live(const struct table *, uint32_t w);
 
-/* --- clients: one row per logged-in client, written by the worker that serves it
- * ------------------------------- */
+/* --- clients: one row per logged-in client, written by the worker that serves it --- */
 
 /*
- * Takes a free row (compare-and-swap, no lock): the exact limit max_client_conn. Returns its index
- * or TABLE_NONE. `key` receives TABLE_CLIENT_KEY random bytes, the secret of this session; *pid
- * receives the number to show the client in BackendKeyData: positive, it encodes the row and extra
- * random bits.
+ * Takes a free row, without the mutex: the rows are the exact limit max_client_conn over all
+ * workers. Returns its index or TABLE_NONE. A look at one word finds a row as long as the worker's
+ * present chunk of 64 has any; a full table costs a look at one word per 64 rows. `key` receives
+ * TABLE_CLIENT_KEY random bytes, the secret of this session; *pid receives the number to show the
+ * client in BackendKeyData: positive, it encodes the row and extra random bits.
  */
 uint32_t table_client_take(struct table *, struct table_self, int32_t *pid, uint8_t *key);
 /* The secret of our own row. */
@@ -75,20 +73,21 @@ void table_client_give(struct table *, struct table_self, uint32_t row);
  */
 bool table_client_find(const struct table *, int32_t pid, const uint8_t *key, size_t len,
     struct table_self *owner, uint32_t *row);
-/* Frees rows whose worker is dead. Called by the steward after a death and at its start. Returns
- * how many. */
+/* Frees rows whose worker is dead, and puts right what a death has left of the hints. Called by the
+ * steward after a death and every second; anybody may. Returns how many it freed. */
 uint32_t table_client_sweep(struct table *);
 
-/* --- pools
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- pools --- */
 
 /* Stores the concatenated ParameterStatus messages every client of this pool gets at login; last
- * writer wins, readers never see a mixture (sequence counter with bounded retries, even again after
- * repair). Too long = not stored, -1. */
+ * writer wins, readers never see a mixture, also not after a writer's death. The caller is attached
+ * to the pool. 0, or -1 with errno and nothing stored: EMSGSIZE (empty or too long), EBUSY (the
+ * mutex could not be had). */
 int table_welcome_put(struct table *, uint32_t pool, const void *bytes, size_t len);
-/* Copies it into buf (TABLE_WELCOME_BYTES). Returns the length, 0 if there is none. */
+/* Copies it into buf (TABLE_WELCOME_BYTES). Returns the length, 0 if there is none. Without the
+ * mutex. */
 size_t table_welcome_get(const struct table *, uint32_t pool, void *buf);
+/* There is none any more. Without the mutex. */
 void table_welcome_drop(struct table *, uint32_t pool);
 
 #endif

@@ -84,14 +84,14 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 static bool
 pool_attach(struct pool *p, struct wire_error *why)
 {
-	if (ledger_attach(wk->table, wk->self, p->db, p->user, p->limit, &p->index) != LEDGER_OK) {
+	if (ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, p->limit, &p->index) !=
+	    LEDGER_OK) {
 		*why = (struct wire_error){.severity = "FATAL",
 		    .sqlstate = "53300",
 		    .message = "no room for another pool (max_pools)",
 		    .hint = "Raise max_pools, or connect with fewer database and user names."};
 		return false;
 	}
-	stats_pool_name(wk->stats, p->index, p->db, p->user);
 	p->row = stats_pool(wk->stats, p->index, wk->self.worker);
 	by_index[p->index] = p;
 	(void)RB_INSERT(pool_names, &by_name, p);
@@ -125,8 +125,7 @@ pool_free_if_unused(struct pool *p)
 {
 	if (p->nclients > 0 || p->nbackends > 0)
 		return;
-	if (ledger_detach(wk->table, wk->self, p->index) != LEDGER_OK)
-		return; /* kept: the next client or backend that leaves tries again */
+	ledger_detach(wk->table, wk->self, p->index);
 	RB_REMOVE(pool_names, &by_name, p);
 	by_index[p->index] = NULL;
 	timer_stop(&p->timer);
@@ -217,15 +216,11 @@ learn_defaults(struct pool *p, const uint8_t *bytes, size_t len)
 	}
 }
 
-void
-pool_welcome_look(struct pool *p)
+static void
+welcome_logins(struct pool *p, const uint8_t *bytes, size_t len)
 {
-	uint8_t bytes[TABLE_WELCOME_BYTES];
 	struct client *c;
-	size_t len = table_welcome_get(wk->table, p->index, bytes);
 
-	if (len == 0)
-		return;
 	if (!p->welcomed)
 		learn_defaults(p, bytes, len);
 	p->welcomed = true;
@@ -238,10 +233,19 @@ pool_welcome_look(struct pool *p)
 }
 
 void
+pool_welcome_look(struct pool *p)
+{
+	uint8_t bytes[TABLE_WELCOME_BYTES];
+	size_t len = table_welcome_get(wk->table, p->index, bytes);
+
+	if (len > 0)
+		welcome_logins(p, bytes, len);
+}
+
+void
 pool_welcome_put(struct pool *p, const uint8_t *bytes, size_t len)
 {
 	if (table_welcome_put(wk->table, p->index, bytes, len) == -1)
-		log_warnx(
-		    "pool %s/%s: the server's parameters are too long to keep", p->db, p->user);
-	pool_welcome_look(p);
+		log_warn("pool %s/%s: the server's parameters are not kept", p->db, p->user);
+	welcome_logins(p, bytes, len); /* kept or not: those who wait here need not wait longer */
 }

@@ -1,15 +1,24 @@
 /*
- * sweep: kill -9 after every instruction of the ledger's operations, and of the repair, by
- * single-stepping a child. The survivor must find a table without violations. The negative control
- * skips the rebuild and must find some.
+ * sweep: kill -9 after every instruction of every operation of the ledger and the table, and of the
+ * repair, by single-stepping a child. The survivor must then find a table without violations, and
+ * after the steward's clearing up everything must be there again.
+ *
+ * An operation is split in what comes before (done by the parent under the same identity) and the
+ * part that is swept, so that each is short and can be swept at every instruction. The negative
+ * control skips the rebuild and must find violations: the sweep has teeth.
+ *
+ * SWEEP_STRIDE=1 kills at every instruction, n at every n-th; without it about POINTS of each
+ * operation, evenly spread, which keeps scripts/check short.
  */
 #include <setjmp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,280 +26,444 @@
 #include "shm/layout.h"
 #include "shm/repair.h"
 
-static const struct table_shape shape = {.workers = 3, .slots = 6, .pools = 3, .clients = 4};
+#define LIMIT  4
+#define POINTS 80
+
+static const struct table_shape shape = {.workers = 3, .slots = 6, .pools = 3, .clients = 66};
 static struct table *table;
-static struct table_self self;
-static uint32_t pool;
+static struct table_self self, other, steward;
+static uint32_t pool, slot, row;
+static long stride; /* 0: as fits POINTS */
+
+struct op {
+	const char *name;
+	void (*before)(void); /* may be NULL */
+	void (*run)(void);
+};
+
+/* --- what comes before ------------------------------------------------------------------------ */
 
 static void
-op_reserve_free(void)
+reserved(void)
 {
-	struct ledger_backend b = {.pid = 1};
-	uint32_t s;
-
-	(void)ledger_reserve(table, self, pool, &s);
-	ledger_opened(table, self, s, &b);
-	ledger_idle(table, self, s);
-	ledger_busy(table, self, s);
-	(void)ledger_free(table, self, s);
+	assert_int_equal(ledger_reserve(table, self, pool, &slot), LEDGER_OK);
 }
 
 static void
-op_hand(void)
+busy(void)
 {
-	struct table_self to = {1, table_worker_live(table, 1)};
-	uint32_t s;
+	struct ledger_backend b = {.pid = 1, .pool = pool, .key_len = 4, .key = {1, 2, 3, 4}};
 
-	(void)ledger_reserve(table, self, pool, &s);
-	ledger_hand(table, self, s, to);
-	(void)ledger_take_back(table, self, s, to);
-	ledger_hand(table, self, s, self);
-	(void)ledger_adopt(table, self, s);
-	(void)ledger_free(table, self, s);
+	reserved();
+	ledger_opened(table, self, slot, &b);
 }
 
 static void
-op_attach(void)
+idle(void)
+{
+	busy();
+	ledger_idle(table, self, slot);
+}
+
+static void
+handed_to_other(void)
+{
+	idle();
+	ledger_hand(table, self, slot, other);
+}
+
+static void
+handed_to_self(void)
+{
+	idle();
+	ledger_hand(table, self, slot, self);
+}
+
+/* Two orphans of a worker that has died, and the sweeping process is the steward. */
+static void
+orphaned(void)
+{
+	struct table_self was = other;
+
+	assert_int_equal(
+	    ledger_attach(table, NULL, other, "app", "alice", LIMIT, &pool), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, was, pool, &slot), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, was, pool, &slot), LEDGER_OK);
+	table_worker_gone(table, was.worker);
+}
+
+static void
+all_pools_named(void)
 {
 	uint32_t p;
 
-	(void)ledger_attach(table, self, "other", "user", 4, &p);
-	(void)ledger_detach(table, self, p);
+	assert_int_equal(ledger_attach(table, NULL, self, "b", "u", LIMIT, &p), LEDGER_OK);
+	ledger_detach(table, self, p);
+	assert_int_equal(ledger_attach(table, NULL, self, "c", "u", LIMIT, &p), LEDGER_OK);
+	ledger_detach(table, self, p);
 }
 
+static const struct layout_secret secret = {.number = 12345, .key = {1, 2, 3, 4, 5, 6, 7, 8}};
+
 static void
-op_client(void)
+take_row(void)
 {
-	uint8_t key[TABLE_CLIENT_KEY];
 	int32_t pid;
-	uint32_t row = table_client_take(table, self, &pid, key);
 
-	table_client_give(table, self, row);
-	(void)table_welcome_put(table, pool, "Sxxxx", 5);
+	row = layout_client_take(table, self, &secret, &pid);
 }
 
 static void
-op_repair(void)
+dead_rows(void)
 {
-	repair_rebuild(table);
+	int32_t pid;
+	int i;
+
+	for (i = 0; i < 3; i++)
+		assert_true(layout_client_take(table, other, &secret, &pid) != TABLE_NONE);
+	table_worker_gone(table, other.worker);
 }
 
 static void
-child(void (*op)(void))
+welcomed(void)
+{
+	assert_int_equal(table_welcome_put(table, pool, "Sxxxx", 5), 0);
+}
+
+/* The last holder died with everything derived in ruins. */
+static void
+ruined(void)
+{
+	pid_t pid;
+
+	busy();
+	if ((pid = fork()) == 0) {
+		(void)lock_take(&table->lock, 1000);
+		table->free_slots = 5;
+		table->free_pools = 2;
+		atomic_store(&layout_pool(table, pool)->used, 77);
+		kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* --- what is swept ---------------------------------------------------------------------------- */
+
+static void
+run_opened(void)
+{
+	struct ledger_backend b = {.pid = 1, .pool = pool, .key_len = 4, .key = {1, 2, 3, 4}};
+
+	ledger_opened(table, self, slot, &b);
+}
+
+static void
+run_reserve(void)
+{
+	(void)ledger_reserve(table, self, pool, &slot);
+}
+
+static void
+run_idle(void)
+{
+	ledger_idle(table, self, slot);
+}
+
+static void
+run_busy(void)
+{
+	ledger_busy(table, self, slot);
+}
+
+static void
+run_free(void)
+{
+	(void)ledger_free(table, self, slot);
+}
+
+static void
+run_hand(void)
+{
+	ledger_hand(table, self, slot, other);
+}
+
+static void
+run_adopt(void)
+{
+	(void)ledger_adopt(table, self, slot);
+}
+
+static void
+run_take_back(void)
+{
+	(void)ledger_take_back(table, self, slot, other);
+}
+
+static void
+run_claim(void)
+{
+	uint32_t from = 0, s;
+	enum slot_state was;
+
+	while ((s = ledger_claim_orphan(table, self, INT64_MAX, &from, &was)) != TABLE_NONE)
+		(void)ledger_free(table, self, s);
+}
+
+static void
+run_attach_new(void)
+{
+	uint32_t p;
+
+	(void)ledger_attach(table, NULL, self, "other", "user", LIMIT, &p);
+}
+
+static void
+run_attach_again(void)
+{
+	uint32_t p;
+
+	(void)ledger_attach(table, NULL, self, "app", "alice", LIMIT, &p);
+}
+
+static void
+run_detach(void)
+{
+	ledger_detach(table, self, pool);
+}
+
+static void
+run_client_give(void)
+{
+	table_client_give(table, self, row);
+}
+
+static void
+run_client_sweep(void)
+{
+	(void)table_client_sweep(table);
+}
+
+static void
+run_welcome_put(void)
+{
+	(void)table_welcome_put(table, pool, "Syyyyyy", 7);
+}
+
+static void
+run_welcome_drop(void)
+{
+	table_welcome_drop(table, pool);
+}
+
+static void
+run_repair(void)
+{
+	if (layout_lock(table))
+		layout_unlock(table);
+}
+
+/* --- the machine ------------------------------------------------------------------------------ */
+
+static void
+child(void (*run)(void))
 {
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	raise(SIGSTOP);
-	op();
+	run();
 	raise(SIGSTOP);
 	_exit(0);
 }
 
-/* Runs op for `steps` instructions and kills. False when it had ended before. */
-static bool
-kill_at(void (*op)(void), long steps)
+/* Runs for at most `steps` instructions and kills; how many there were. */
+static long
+run_steps(void (*run)(void), long steps)
 {
-	bool ended = false;
 	int status;
 	long i;
 	pid_t pid = fork();
 
 	assert_int_not_equal(pid, -1);
 	if (pid == 0)
-		child(op);
+		child(run);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	for (i = 0; i < steps && !ended; i++) {
+	for (i = 0; i < steps; i++) {
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSTOPPED(status));
-		ended = WSTOPSIG(status) == SIGSTOP;
+		if (WSTOPSIG(status) == SIGSTOP)
+			break;
 	}
 	kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) == pid && !WIFSIGNALED(status) && !WIFEXITED(status))
 		;
-	return !ended;
+	return i;
+}
+
+/* False when it had ended before. */
+static bool
+kill_at(void (*run)(void), long steps)
+{
+	return run_steps(run, steps) == steps;
+}
+
+static long
+count(void (*run)(void))
+{
+	return run_steps(run, LONG_MAX);
 }
 
 static void
-fresh(void)
+fresh(const struct op *op)
 {
 	table = table_create(&shape);
 	assert_non_null(table);
 	self = (struct table_self){0, table_worker_start(table, 0)};
-	(void)table_worker_start(table, 1);
-	(void)table_worker_start(table, 2);
-	assert_int_equal(ledger_attach(table, self, "app", "alice", 4, &pool), LEDGER_OK);
+	other = (struct table_self){1, table_worker_start(table, 1)};
+	steward = (struct table_self){2, table_worker_start(table, 2)};
+	assert_int_equal(ledger_attach(table, NULL, self, "app", "alice", LIMIT, &pool), LEDGER_OK);
+	if (op->before != NULL)
+		op->before();
+}
+
+/* All rows can be had again, each once. */
+static void
+all_rows_there(void)
+{
+	int32_t pid;
+	uint32_t i;
+
+	for (i = 0; i < shape.clients; i++)
+		assert_true(layout_client_take(table, steward, &secret, &pid) != TABLE_NONE);
+	assert_true(layout_client_take(table, steward, &secret, &pid) == TABLE_NONE);
+}
+
+/* The welcome is an old one, the new one, or none: never a mixture. */
+static void
+welcome_whole(void)
+{
+	char buf[TABLE_WELCOME_BYTES];
+	size_t len = table_welcome_get(table, pool, buf);
+
+	assert_true(len == 0 || (len == 5 && memcmp(buf, "Sxxxx", 5) == 0) ||
+		    (len == 7 && memcmp(buf, "Syyyyyy", 7) == 0));
 }
 
 /* The survivor: check, clear up after the dead, and everything is there again. */
 static void
 recover(void)
 {
-	struct table_self steward = {2, table_worker_live(table, 2)};
-	uint32_t from = 0, slot, i;
+	uint32_t from = 0, s, i, p;
 	enum slot_state was;
 
+	welcome_whole();
 	assert_int_equal(repair_check(table, stderr), 0);
 	table_worker_gone(table, 0);
 	table_worker_gone(table, 1);
-	while ((slot = ledger_claim_orphan(table, steward, INT64_MAX, &from, &was)) != TABLE_NONE)
-		assert_int_equal(ledger_free(table, steward, slot), LEDGER_OK);
+	while ((s = ledger_claim_orphan(table, steward, INT64_MAX, &from, &was)) != TABLE_NONE)
+		assert_int_equal(ledger_free(table, steward, s), LEDGER_OK);
 	(void)table_client_sweep(table);
-	assert_int_equal(ledger_pool_used(table, pool), 0);
-	assert_int_equal(ledger_attach(table, steward, "app", "alice", 4, &pool), LEDGER_OK);
-	for (i = 0; i < 4; i++)
-		assert_int_equal(ledger_reserve(table, steward, pool, &slot), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, steward, pool, &slot), LEDGER_POOL_FULL);
+	all_rows_there();
+	assert_int_equal(ledger_attach(table, NULL, steward, "app", "alice", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_pool_used(table, p), 0);
+	for (i = 0; i < LIMIT; i++)
+		assert_int_equal(ledger_reserve(table, steward, p, &s), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, steward, p, &s), LEDGER_POOL_FULL);
+	assert_int_equal(ledger_attach(table, NULL, steward, "x", "y", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, steward, "x", "z", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(
+	    ledger_attach(table, NULL, steward, "x", "v", LIMIT, &p), LEDGER_TABLE_FULL);
 	assert_int_equal(repair_check(table, stderr), 0);
 }
 
-/* Every n-th instruction is a kill point: SWEEP_STRIDE=1 for all of them (minutes), more for a
- * quick run. */
-#define STRIDE stride
+static const struct op ops[] = {
+    {"reserve", NULL, run_reserve},
+    {"opened", reserved, run_opened},
+    {"idle", busy, run_idle},
+    {"busy", idle, run_busy},
+    {"hand", idle, run_hand},
+    {"adopt", handed_to_self, run_adopt},
+    {"take_back", handed_to_other, run_take_back},
+    {"free", idle, run_free},
+    {"claim_orphan, free", orphaned, run_claim},
+    {"attach, a new pool", NULL, run_attach_new},
+    {"attach, a pool that is there", NULL, run_attach_again},
+    {"attach, reusing a pool", all_pools_named, run_attach_new},
+    {"detach", NULL, run_detach},
+    {"client_take", NULL, take_row},
+    {"client_give", take_row, run_client_give},
+    {"client_sweep", dead_rows, run_client_sweep},
+    {"welcome_put, the first", NULL, run_welcome_put},
+    {"welcome_put, another", welcomed, run_welcome_put},
+    {"welcome_drop", welcomed, run_welcome_drop},
+    {"repair", ruined, run_repair},
+};
 
-static long stride = 10;
-
-/* The stride for an operation: a long one (random numbers are made inside) gets no more than POINTS
- * kill points. */
-#define POINTS 100
-
+/* Instructions from kill point to kill point. */
 static long
-stride_of(void (*op)(void))
+step_of(const struct op *op)
 {
 	long n = 0;
-	int status;
-	pid_t pid;
 
-	fresh();
-	if ((pid = fork()) == 0)
-		child(op);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	do {
-		n++;
-		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-	} while (WSTOPSIG(status) != SIGSTOP);
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (stride > 0)
+		return stride;
+	fresh(op);
+	n = count(op->run);
 	table_destroy(table);
-	return n / POINTS > stride && stride > 1 ? n / POINTS : stride;
+	return n / POINTS + 1;
 }
 
 static void
-sweep(const char *name, void (*op)(void))
+test_op(void **state)
 {
-	long k, step = stride_of(op);
-
-	for (k = 0;; k += step) {
-		bool killed;
-		fresh();
-		killed = kill_at(op, k);
-		recover();
-		table_destroy(table);
-		if (!killed)
-			break;
-	}
-	printf("%s: %ld instructions, one kill each %ld, 0 violations\n", name, k, step);
-}
-
-static void
-test_reserve(void **state)
-{
-	(void)state;
-	sweep("reserve..free", op_reserve_free);
-}
-
-static void
-test_hand(void **state)
-{
-	(void)state;
-	sweep("hand, adopt", op_hand);
-}
-
-static void
-test_attach(void **state)
-{
-	(void)state;
-	sweep("attach, detach", op_attach);
-}
-
-static void
-test_client(void **state)
-{
-	(void)state;
-	sweep("client row, welcome", op_client);
-}
-
-/* The repairer dies too: the next one holds the mutex again and repairs. */
-static void
-op_repair_locked(void)
-{
-	(void)lock_take(&table->lock, 1000);
-	op_repair();
-	lock_repaired(&table->lock);
-	lock_drop(&table->lock);
-}
-
-static void
-op_die_inside(void)
-{
-	uint32_t s;
-
-	(void)ledger_reserve(table, self, pool, &s);
-	(void)lock_take(&table->lock, 1000);
-	table->free_head = 5;
-	atomic_store(&layout_pool(table, pool)->used, 77);
-	raise(SIGKILL);
-}
-
-static void
-test_repair(void **state)
-{
-	long k;
+	const struct op *op = *state;
+	long k, step = step_of(op);
 	bool killed = true;
 
-	(void)state;
-	for (k = 0; killed; k += STRIDE) {
-		pid_t pid;
-		fresh();
-		if ((pid = fork()) == 0)
-			op_die_inside();
-		assert_int_equal(waitpid(pid, NULL, 0), pid);
-		killed = kill_at(op_repair_locked, k);
+	for (k = 0; killed; k += step) {
+		fresh(op);
+		killed = kill_at(op->run, k);
 		recover();
 		table_destroy(table);
 	}
-	printf("repair: %ld instructions, 0 violations\n", k);
+	printf("%s: %ld instructions, a kill each %ld, 0 violations\n", op->name, k - step, step);
 }
 
 static void
 test_negative_control(void **state)
 {
-	long k, found = 0;
+	const struct op *op = &ops[0];
+	long k, found = 0, step = step_of(op);
 	bool killed = true;
 
 	(void)state;
-	for (k = 0; killed; k += STRIDE) {
-		fresh();
-		killed = kill_at(op_reserve_free, k);
+	for (k = 0; killed; k += step) {
+		fresh(op);
+		killed = kill_at(op->run, k);
 		if (lock_take(&table->lock, 1000) == LOCK_REPAIR)
 			lock_repaired(&table->lock); /* and no rebuild */
 		lock_drop(&table->lock);
 		found += repair_check(table, NULL) > 0;
 		table_destroy(table);
 	}
-	printf("without the rebuild: %ld violations\n", found);
+	printf("without the rebuild: violations at %ld points\n", found);
 	assert_true(found > 0);
 }
+
+#define NOPS (sizeof(ops) / sizeof(ops[0]))
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reserve),
-	    cmocka_unit_test(test_hand), cmocka_unit_test(test_attach),
-	    cmocka_unit_test(test_client), cmocka_unit_test(test_repair),
-	    cmocka_unit_test(test_negative_control)};
+	struct CMUnitTest tests[NOPS + 1];
+	size_t i;
 
 	if (getenv("SWEEP_STRIDE") != NULL && atol(getenv("SWEEP_STRIDE")) > 0)
 		stride = atol(getenv("SWEEP_STRIDE"));
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (i = 0; i < NOPS; i++)
+		tests[i] = (struct CMUnitTest){.name = ops[i].name,
+		    .test_func = test_op,
+		    .initial_state = (void *)(uintptr_t)&ops[i]};
+	tests[NOPS] = (struct CMUnitTest)cmocka_unit_test(test_negative_control);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
