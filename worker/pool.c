@@ -40,6 +40,7 @@ pools_init(void)
 	by_index = calloc(table_shape(wk->table)->pools, sizeof(struct pool *));
 	if (by_index == NULL)
 		fatal("pools");
+	pool_share_init();
 }
 
 /* --- life ------------------------------------------------------------------------------------- */

@@ -69,6 +69,7 @@ void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retr
 
 /* --- pool_share.c --- */
 
+void pool_share_init(void);
 /* Asks workers that show idle backends for up to `wanted` of them. */
 void pool_ask(struct pool *, uint32_t wanted);
 /* The worker whose client has waited longest, if longer than `mine` (0 = nobody of ours waits) by

@@ -6,6 +6,7 @@
  * RETRY_US, and a slot in flight is taken back by its giver or claimed by the steward.
  */
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "conf/log.h"
 #include "worker/backend.h"
@@ -32,6 +33,39 @@ pool_ask(struct pool *p, uint32_t wanted)
 	}
 }
 
+/*
+ * What is given to a worker that hangs, hangs with it until it is replaced. So at most GIFTS
+ * backends go to a worker before its loop has turned again, and none to one that has been silent
+ * for longer than anybody with a queue is (RETRY_US).
+ */
+#define GIFTS	  2
+#define SILENT_US 200000
+
+static struct gifts {
+	uint64_t turns; /* of the receiver's loop when we last looked */
+	uint32_t given; /* since then */
+} * gifts;		/* per worker */
+
+static bool
+gift_allowed(uint32_t w)
+{
+	const struct stats_worker *row = stats_worker(wk->stats, w);
+	uint64_t turns = stats_get(&row->loop_turns);
+
+	if (gifts[w].turns != turns)
+		gifts[w] = (struct gifts){.turns = turns};
+	return gifts[w].given < GIFTS &&
+	       loop_now() - (int64_t)stats_get(&row->heartbeat_us) <= SILENT_US;
+}
+
+void
+pool_share_init(void)
+{
+	gifts = calloc(wk->boot->nworkers, sizeof(*gifts));
+	if (gifts == NULL)
+		fatal("gifts");
+}
+
 uint32_t
 pool_longest_wait(const struct pool *p, int64_t mine)
 {
@@ -43,7 +77,7 @@ pool_longest_wait(const struct pool *p, int64_t mine)
 		if (w == wk->self.worker)
 			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
-		if (since != 0 && since < oldest) {
+		if (since != 0 && since < oldest && gift_allowed(w)) {
 			oldest = since;
 			best = w;
 		}
@@ -67,6 +101,7 @@ pool_give(struct backend *b, uint32_t w)
 		/* The receiver has died and the steward was quicker: the slot is its to clear up.
 		 */
 	}
+	gifts[w].given++;
 	stats_add(&b->pool->row->sv_given, 1);
 	backend_given(b);
 	return true;

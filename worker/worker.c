@@ -53,11 +53,34 @@ before_wait(void)
 	stats_set(&wk->row->buffers, buf_used());
 }
 
+/* Is there a worker that serves by its own account, and gives no sign of life? */
+static bool
+peer_hangs(void)
+{
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		struct stats_worker *row = stats_worker(wk->stats, w);
+		if (stats_get(&row->state) == STATS_SERVING &&
+		    loop_now() - (int64_t)stats_get(&row->heartbeat_us) > 2 * BEAT_US)
+			return true;
+	}
+	return false;
+}
+
+/* The exclusive wake-up for a new connection may have gone to one that hangs: until the master has
+ * replaced it, everybody looks for connections by the clock. */
 static void
 beat(struct timer *t)
 {
+	int64_t next = BEAT_US;
+
 	worker_title();
-	timer_set(t, loop_now() + BEAT_US, beat);
+	if (!wk->boot->steward && !wk->draining && peer_hangs()) {
+		accept_poke();
+		next = BEAT_US / 20;
+	}
+	timer_set(t, loop_now() + next, beat);
 }
 
 /* --- leaving
