@@ -29,6 +29,7 @@
 	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")       \
 	X(cancel_requests, COUNTER, "count", "cancel requests received")                           \
 	X(cancels_sent, COUNTER, "count", "cancel requests passed on to PostgreSQL")               \
+	X(orphans, GAUGE, "count", "backends of dead workers not yet confirmed gone")              \
 	X(orphans_claimed, COUNTER, "count", "backends of dead workers taken over by the janitor") \
 	X(orphans_freed, COUNTER, "count", "of these, confirmed gone and freed")                   \
 	X(ledger_stalls, COUNTER, "count", "times the table's mutex could not be had in time")     \

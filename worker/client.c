@@ -130,6 +130,10 @@ leave_backend(struct client *c, struct pool *p)
 	struct backend *b = client_unlink(c);
 
 	b->dirty = p->mode == POOL_SESSION;
+	if (b->conn.in != NULL) { /* what was to go to this client */
+		b->conn.in->head = b->conn.in->fwd;
+		conn_trim(&b->conn);
+	}
 	if (b->state != BACKEND_ACTIVE)
 		return; /* its task ends first, and finds that the client is gone */
 	if (cut) {

@@ -48,6 +48,7 @@ orphan_free(struct orphan *o)
 		return; /* the next round tries again */
 	log_info("orphaned backend pid %d is gone, its slot is free", (int)o->facts.pid);
 	stats_add(&wk->row->orphans_freed, 1);
+	stats_sub(&wk->row->orphans, 1);
 	TAILQ_REMOVE(&orphans, o, entry);
 	free(o);
 }
@@ -76,6 +77,7 @@ claim_all(void)
 		(void)ledger_read(wk->table, slot, &o->facts);
 		TAILQ_INSERT_TAIL(&orphans, o, entry);
 		stats_add(&wk->row->orphans_claimed, 1);
+		stats_add(&wk->row->orphans, 1);
 		if (was == SLOT_BUSY || was == SLOT_HANDED || was == SLOT_COOLING)
 			orphan_cancel(o);
 	}
