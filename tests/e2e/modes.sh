@@ -20,8 +20,8 @@ export PGPASSWORD=$PG_PASSWORD
 run() {
 	local name=$1 clients=$2 out
 	shift 2
-	out=$("$PG_BIN/pgbench" -n -c "$clients" -j 2 "$@" -h 127.0.0.1 -p "$PORT" -U postgres app 2>&1)
-	if [ $? = 0 ] && grep -q 'number of failed transactions: 0 ' <<<"$out" && ! grep -qi 'aborted\|error' <<<"$out"; then
+	if out=$("$PG_BIN/pgbench" -n -c "$clients" -j 2 "$@" -h 127.0.0.1 -p "$PORT" -U postgres app 2>&1) &&
+		grep -q 'number of failed transactions: 0 ' <<<"$out" && ! grep -qi 'aborted\|error' <<<"$out"; then
 		ok "$name, $clients clients"
 	else
 		not_ok "$name, $clients clients" "$(tail -n 3 <<<"$out")"
