@@ -35,11 +35,12 @@ struct conf_listen {
 };
 
 struct conf_database {
-	char *name;	/* what clients ask for; "*" is the fallback */
-	char *host;	/* name, numeric address, or directory starting with '/' or '@' */
-	char *dbname;	/* name at the server; NULL = what the client asked for */
-	char *user;	/* forced user; NULL = the client's */
-	char *password; /* for the forced user; NULL = from users */
+	char *name;	     /* what clients ask for; "*" is the fallback */
+	char *host;	     /* name, numeric address, or directory starting with '/' or '@' */
+	char *dbname;	     /* name at the server; NULL = what the client asked for */
+	char *user;	     /* forced user; NULL = the client's */
+	char *password;	     /* for the forced user; NULL = from users */
+	char *connect_query; /* run on a new backend before its first use; NULL = nothing */
 	uint16_t port;
 	int pool_mode; /* enum pool_mode, or -1 = inherit */
 	int pool_size; /* or -1 = inherit */

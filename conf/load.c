@@ -80,6 +80,9 @@ static const struct option database_members[] = {
     {.name = "dbname", .kind = STRING, .offset = offsetof(struct conf_database, dbname)},
     {.name = "user", .kind = STRING, .offset = offsetof(struct conf_database, user)},
     {.name = "password", .kind = STRING, .offset = offsetof(struct conf_database, password)},
+    {.name = "connect_query",
+	.kind = STRING,
+	.offset = offsetof(struct conf_database, connect_query)},
     {.name = "port",
 	.kind = PORT,
 	.offset = offsetof(struct conf_database, port),
@@ -583,6 +586,7 @@ conf_free(struct conf *c)
 		free(c->databases[i].name);
 		free(c->databases[i].host);
 		free(c->databases[i].dbname);
+		free(c->databases[i].connect_query);
 		free(c->databases[i].user);
 		free_secret(c->databases[i].password);
 	}

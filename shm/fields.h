@@ -56,6 +56,10 @@
 	X(wait_time_us, COUNTER, "us", "time clients waited for a backend")                        \
 	X(wait_count, COUNTER, "count", "times a client had to wait for a backend")                \
 	X(wait_timeouts, COUNTER, "count", "waits ended by query_wait_timeout")                    \
+	X(query_timeouts, COUNTER, "count", "queries ended by query_timeout")                      \
+	X(xact_timeouts, COUNTER, "count", "transactions ended by transaction_timeout")            \
+	X(idle_xact_timeouts, COUNTER, "count", "transactions ended by idle_transaction_timeout")  \
+	X(cl_idle_timeouts, COUNTER, "count", "clients ended by client_idle_timeout")              \
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \

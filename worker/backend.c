@@ -100,6 +100,7 @@ backend_free(struct backend *b)
 
 	cancel_forget(b);
 	timer_stop(&b->timer);
+	timer_stop(&b->deadline);
 	conn_close(&b->conn);
 	params_fini(&b->params);
 	expect_fini(&b->expect);

@@ -417,6 +417,19 @@ keep_key(struct backend *b, const uint8_t *body, size_t len)
 	memcpy(b->facts.key, body + 4, len - 4);
 }
 
+/* An error is for the log only: who needs the query to have worked would find out anyway, and the
+ * others need not suffer. */
+static void
+connect_query_done(struct backend *b, const uint8_t *error, size_t len)
+{
+	const char *text = error == NULL ? NULL : wire_error_field(error, len, 'M');
+
+	if (error != NULL)
+		log_warnx("pool %s/%s: connect_query failed: %s", b->pool->db, b->pool->user,
+		    text == NULL ? "?" : text);
+	backend_clean(b);
+}
+
 static void
 login_ready(struct backend *b)
 {
@@ -437,7 +450,10 @@ login_ready(struct backend *b)
 	ledger_opened(wk->table, wk->self, b->slot, &b->facts);
 	pool_welcome_put(p, b->login->welcome, b->login->welcome_len);
 	backend_login_fini(b);
-	pool_release(b);
+	if (p->conf->connect_query != NULL)
+		backend_task(b, p->conf->connect_query, NULL, connect_query_done);
+	else
+		pool_release(b);
 }
 
 /* False: the backend is gone or has left the login. */

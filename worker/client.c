@@ -119,6 +119,7 @@ client_unlink(struct client *c)
 	b->client = NULL;
 	c->backend = NULL;
 	c->state = CLIENT_IDLE;
+	c->active_us = loop_now();
 	return b;
 }
 
@@ -292,6 +293,49 @@ client_server_lost(struct client *c, bool whole, bool told, const char *why)
 	client_end(c, whole, msg, w.len, "server connection lost");
 }
 
+/* --- client_idle_timeout ---------------------------------------------------------------------- */
+
+/* Since when it has done nothing; 0 = it is at work or waits for us. */
+static int64_t
+idle_since(const struct client *c)
+{
+	const struct backend *b = c->backend;
+
+	if (c->state == CLIENT_IDLE)
+		return c->active_us;
+	if (b != NULL && b->state == BACKEND_ACTIVE && b->query_us == 0 && b->xact_us == 0)
+		return b->quiet_us > b->since_us ? b->quiet_us : b->since_us;
+	return 0;
+}
+
+/* Lazy as in deadline.h: it rings when the limit could be reached, and looks again. */
+static void
+idle_ring(struct timer *t)
+{
+	struct client *c = LOOP_CONTAINER(t, struct client, timer);
+	int64_t limit = wk->conf->client_idle_timeout_us, since = idle_since(c);
+
+	if (since == 0 || loop_now() - since < limit) {
+		timer_set(t, (since == 0 ? loop_now() : since) + limit, idle_ring);
+		return;
+	}
+	stats_add(&c->pool->row->cl_idle_timeouts, 1);
+	client_fail(c, &(struct wire_error){.severity = "FATAL",
+			   .sqlstate = "57P05",
+			   .message = "client_idle_timeout",
+			   .hint = "Raise client_idle_timeout, or keep fewer idle connections."});
+}
+
+void
+client_watch_idle(struct client *c)
+{
+	c->active_us = loop_now();
+	if (wk->conf->client_idle_timeout_us > 0)
+		timer_set(&c->timer, loop_now() + wk->conf->client_idle_timeout_us, idle_ring);
+	else
+		timer_stop(&c->timer);
+}
+
 /* --- rejecting a request ---------------------------------------------------------------------- */
 
 bool
@@ -392,7 +436,7 @@ client_event(struct loop_source *s, uint32_t events)
 	case CLIENT_LOGIN:
 	case CLIENT_WAITING:
 	case CLIENT_CANCEL:
-		if (c->conn.hup)
+		if (c->conn.hup || conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
 			client_close(c, "client closed the connection");
 		break;
 	case CLIENT_IDLE:

@@ -38,6 +38,8 @@ void client_rejected(struct client *, uint8_t type);
 
 /* "client db/user@address:port", a static buffer. */
 const char *client_name(const struct client *);
+/* It is logged in: from now on client_idle_timeout counts. */
+void client_watch_idle(struct client *);
 /* It has its row in the client table and its pool. */
 void client_row_taken(struct client *);
 /* Our client in this row of the client table, or NULL. */

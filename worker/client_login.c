@@ -278,8 +278,8 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	ENSURE(!w.failed);
 	conn_put(&c->conn, msg, w.len);
 	explicit_bzero(msg, sizeof(msg));
-	timer_stop(&c->timer);
 	c->state = CLIENT_IDLE;
+	client_watch_idle(c);
 	stats_add(&wk->row->logins, 1);
 	if (wk->conf->log_connections)
 		log_info("%s: logged in", client_name(c));

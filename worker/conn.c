@@ -75,14 +75,29 @@ buf_put(struct buf *b)
 	pool.nfree++;
 }
 
+/* 0 leaves the system's value. */
+static void
+tune(int fd, int level, int option, int64_t value)
+{
+	int v = (int)value;
+
+	if (v > 0 && setsockopt(fd, level, option, &v, sizeof(v)) == -1)
+		log_debug("setsockopt %d: %s", option, strerror(errno));
+}
+
 static void
 conn_tune(int fd)
 {
-	int on = 1;
+	const struct conf *c = wk->conf;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (wk->conf->tcp_keepalive)
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	tune(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	tune(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, c->tcp_user_timeout_us / 1000);
+	if (!c->tcp_keepalive)
+		return;
+	tune(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	tune(fd, IPPROTO_TCP, TCP_KEEPIDLE, c->tcp_keepidle_us / 1000000);
+	tune(fd, IPPROTO_TCP, TCP_KEEPINTVL, c->tcp_keepintvl_us / 1000000);
+	tune(fd, IPPROTO_TCP, TCP_KEEPCNT, c->tcp_keepcnt);
 }
 
 int

@@ -47,7 +47,9 @@ struct client {
 	struct pool *pool;
 	struct backend *backend;
 	struct params params;
-	int64_t since_us; /* start of the present wait or of the connection */
+	int64_t since_us;  /* start of the present wait or of the connection */
+	int64_t active_us; /* last time it logged in or left a backend */
+	bool notified;	   /* of its present wait, by a NOTICE */
 	struct timer timer;
 	TAILQ_ENTRY(client) all;
 	TAILQ_ENTRY(client) queue;
@@ -80,8 +82,12 @@ struct backend {
 	struct ledger_backend facts;
 	struct expect expect;
 	struct params params;
-	int64_t since_us; /* linked since */
-	struct timer timer;
+	int64_t since_us;	    /* linked, or idle, since */
+	int64_t xact_us;	    /* the transaction began; 0 = none */
+	int64_t query_us;	    /* it has been answering since; 0 = nothing is owed */
+	int64_t quiet_us;	    /* the last answer was complete */
+	struct timer timer;	    /* of our own doings: logging in, tasks, closing */
+	struct timer deadline;	    /* deadline.c */
 	struct cancel_list cancels; /* on their way to this backend */
 	struct login *login;	    /* while connecting and logging in: backend_login.c */
 	/* BACKEND_TASK: rows may be NULL; done gets the error's body or NULL; not called if the

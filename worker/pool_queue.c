@@ -9,10 +9,12 @@
 #include "worker/pool.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/deadline.h"
 
 #define RETRY_US    50000 /* look again while somebody waits */
 #define MATCH_DEPTH 16	  /* idle backends looked at for matching settings */
@@ -52,7 +54,12 @@ void
 pool_put_idle(struct pool *p, struct backend *b)
 {
 	backend_set_state(b, BACKEND_IDLE);
-	TAILQ_INSERT_HEAD(&p->idle, b, idle);
+	b->since_us = loop_now();
+	if (wk->conf->server_round_robin)
+		TAILQ_INSERT_TAIL(&p->idle, b, idle);
+	else
+		TAILQ_INSERT_HEAD(&p->idle, b, idle);
+	deadline_touch(b);
 	stats_add(&p->row->sv_idle, 1);
 	stats_add(&wk->row->backends_idle, 1);
 	ledger_idle(wk->table, wk->self, b->slot);
@@ -75,17 +82,24 @@ pool_tick(struct timer *t)
 		pool_pump(p);
 }
 
-/* When the timer must ring at the latest; it is only ever moved forward, so that a busy queue costs
- * no work on the heap. */
+static void
+not_later(int64_t *at, int64_t since, int64_t limit)
+{
+	if (limit > 0 && since + limit > loop_now() && since + limit < *at)
+		*at = since + limit;
+}
+
+/* The timer is only ever moved forward, so that a busy queue costs no work on the heap. */
 static void
 set_timer(struct pool *p)
 {
 	int64_t at = loop_now() + RETRY_US;
 	const struct client *head = TAILQ_FIRST(&p->waiting);
 
-	if (head != NULL && wk->conf->query_wait_timeout_us > 0 &&
-	    head->since_us + wk->conf->query_wait_timeout_us < at)
-		at = head->since_us + wk->conf->query_wait_timeout_us;
+	if (head != NULL) {
+		not_later(&at, head->since_us, wk->conf->query_wait_timeout_us);
+		not_later(&at, head->since_us, wk->conf->query_wait_notify_us);
+	}
 	if (!timer_armed(&p->timer) || p->timer.at_us > at)
 		timer_set(&p->timer, at, pool_tick);
 }
@@ -108,6 +122,7 @@ enqueue(struct pool *p, struct client *c)
 {
 	c->state = CLIENT_WAITING;
 	c->since_us = loop_now();
+	c->notified = false;
 	TAILQ_INSERT_TAIL(&p->waiting, c, queue);
 	p->nwaiting++;
 	stats_sub(&p->row->cl_idle, 1);
@@ -150,6 +165,7 @@ link_client(struct pool *p, struct backend *b, struct client *c)
 	stats_add(&p->row->sv_active, 1);
 	stats_add(&wk->row->clients_active, 1);
 	b->since_us = loop_now();
+	b->xact_us = b->query_us = 0;
 	b->client = c;
 	c->backend = b;
 	client_linked(c, b);
@@ -181,22 +197,65 @@ pool_want(struct pool *p, struct client *c)
 	pool_pump(p);
 }
 
+/* "pool app/alice: pool_size 20, 20 connections, 31 clients wait" */
+static void
+describe(const struct pool *p, char *text, size_t size)
+{
+	uint64_t waiting = 0;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++)
+		waiting += stats_get(&stats_pool(wk->stats, p->index, w)->cl_waiting);
+	snprintf(text, size, "pool %s/%s: pool_size %u, %u connections, %llu clients wait", p->db,
+	    p->user, p->limit, ledger_pool_used(wk->table, p->index), (unsigned long long)waiting);
+}
+
 /* query_wait_timeout: the queue is in order of arrival, so only heads can be late. */
 static void
 expire_waiters(struct pool *p)
 {
 	int64_t limit = wk->conf->query_wait_timeout_us;
 	struct client *c;
+	char detail[256];
 
 	while (limit > 0 && (c = TAILQ_FIRST(&p->waiting)) != NULL &&
 	       loop_now() - c->since_us >= limit) {
+		describe(p, detail, sizeof(detail));
 		stats_add(&p->row->wait_timeouts, 1);
 		client_fail(
 		    c, &(struct wire_error){.severity = "FATAL",
 			   .sqlstate = "53300",
 			   .message = "query_wait_timeout",
-			   .detail = "No backend of this pool became free in time.",
+			   .detail = detail,
 			   .hint = "Raise pool_size, or look for transactions that stay open."});
+	}
+}
+
+/* query_wait_notify: one NOTICE per wait, so that a person at a terminal knows why nothing comes.
+ */
+static void
+notify_waiters(struct pool *p)
+{
+	int64_t limit = wk->conf->query_wait_notify_us;
+	struct client *c;
+	char detail[256];
+	uint8_t msg[512];
+	struct wire_out w;
+
+	TAILQ_FOREACH (c, &p->waiting, queue) {
+		if (limit == 0 || loop_now() - c->since_us < limit)
+			break;
+		if (c->notified)
+			continue;
+		c->notified = true;
+		describe(p, detail, sizeof(detail));
+		wire_init(&w, msg, sizeof(msg));
+		wire_notice(&w, &(struct wire_error){.severity = "NOTICE",
+				    .sqlstate = "00000",
+				    .message = "all server connections are in use, waiting",
+				    .detail = detail});
+		conn_put(&c->conn, msg, w.len);
+		loop_again(&c->conn.src);
 	}
 }
 
@@ -212,6 +271,7 @@ pool_pump(struct pool *p)
 	    (c = TAILQ_FIRST(&p->waiting)) != NULL && (b = pool_take_best(p, &c->params)) != NULL)
 		serve_head(p, b);
 	expire_waiters(p);
+	notify_waiters(p);
 	wanted = p->nwaiting + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
 	if (p->nwaiting > 0)
 		pool_ask(p, p->nwaiting);
@@ -234,6 +294,10 @@ pool_release(struct backend *b)
 
 	if (wk->draining && head == NULL) {
 		backend_close(b, "worker is leaving");
+		return;
+	}
+	if (deadline_expired(b)) {
+		backend_close(b, "server_lifetime");
 		return;
 	}
 	w = pool_longest_wait(p, head == NULL ? 0 : head->since_us);

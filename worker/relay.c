@@ -16,6 +16,7 @@
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/deadline.h"
 #include "worker/pool.h"
 
 #define TURN_READS 8
@@ -86,6 +87,20 @@ count_query(struct client *c, uint8_t type)
 		stats_add(&c->pool->row->query_count, 1);
 }
 
+/* A message goes to the backend: what it will owe for it, and since when. */
+static void
+sent_to(struct backend *b, uint8_t type)
+{
+	if (expect_empty(&b->expect)) {
+		b->query_us = loop_now();
+		if (b->xact_us == 0)
+			b->xact_us = loop_now();
+		deadline_touch(b);
+	}
+	if (!expect_sent(&b->expect, type))
+		fatal("expected responses");
+}
+
 static enum parsed
 parse_client(struct client *c)
 {
@@ -139,8 +154,8 @@ parse_client(struct client *c)
 			return STOPPED; /* its settings are on their way */
 		if (c->backend == NULL)
 			conn->discard = true;
-		else if (!expect_sent(&c->backend->expect, type))
-			fatal("expected responses");
+		else
+			sent_to(c->backend, type);
 		count_query(c, type);
 		conn->left = len;
 	}
@@ -241,6 +256,14 @@ ready_for_query(struct backend *b, char status)
 	if (status == 'I')
 		stats_add(&b->pool->row->xact_count, 1);
 	b->status = status;
+	if (expect_empty(&b->expect)) {
+		b->query_us = 0;
+		b->quiet_us = loop_now();
+		if (status == 'I')
+			b->xact_us = 0;
+		else
+			deadline_touch(b);
+	}
 	return expect_empty(&b->expect) && status == 'I' && b->client->conn.left == 0 ? ANSWER_DONE
 										      : ANSWER_MORE;
 }
@@ -315,6 +338,7 @@ transaction_done(struct backend *b)
 		b->conn.readable = true;
 	}
 	(void)client_unlink(c);
+	b->dirty = wk->conf->server_reset_query_always;
 	if (b->conn.in != NULL && b->conn.in->tail > b->conn.in->fwd) {
 		log_debug("backend pid %d: data behind the last answer", (int)b->facts.pid);
 		backend_close(b, "data behind the last answer");
