@@ -21,8 +21,8 @@ enum ctlmsg_type {
 	CTL_GIVE,   /* inbox, with fd: slot arg32 comes to you */
 	CTL_ASK,    /* inbox: the sender needs a backend of pool arg32 */
 	CTL_WAKE,   /* inbox: room in pool arg32, look at your queue */
-	CTL_CANCEL, /* inbox: cancel the query of client row arg32, whose key the sender has
-		       checked; arg64 = ticket */
+	CTL_CANCEL, /* inbox: cancel the query of the client with the number arg32 and the key in
+		       the payload; arg64 = ticket */
 	CTL_CANCELED, /* inbox: the cancel with ticket arg64 is done */
 	CTL_TYPES
 };
@@ -37,7 +37,7 @@ struct ctlmsg {
 	uint32_t arg32;
 	uint64_t arg64;
 	uint32_t payload_len;  /* before the payload: only its used part travels */
-	uint8_t payload[2048]; /* per type: CTL_CANCEL the client's secret, CTL_GIVE session facts
+	uint8_t payload[2048]; /* per type: CTL_CANCEL the client's key, CTL_GIVE session facts
 				  (parameters) */
 };
 

@@ -44,7 +44,7 @@ above_share(void)
 	}
 	if (n < 2)
 		return false;
-	slack = sum / n / 16;
+	slack = sum / n / 32;
 	return own * n > sum + n * (slack < 2 ? 2 : slack);
 }
 

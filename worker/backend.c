@@ -22,6 +22,7 @@
 
 #define CLOSE_WAIT_US 5000000
 #define CLEAN_WAIT_US 10000000
+#define DOUBT_US      500000 /* between two answers of a backend that is being drained */
 
 static uint32_t *unfreed;
 static size_t nunfreed;
@@ -260,6 +261,12 @@ fail_copy(struct backend *b)
 	       conn_send(&b->conn, NULL, NULL) != CONN_BROKEN;
 }
 
+static void
+doubt_timeout(struct timer *t)
+{
+	backend_close(LOOP_CONTAINER(t, struct backend, timer), "owes an answer by our count");
+}
+
 /* ReadyForQuery with nothing owed any more. */
 static void
 own_ready(struct backend *b)
@@ -301,6 +308,9 @@ own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	if (type != 'Z')
 		return true;
 	b->status = len == 1 ? (char)body[0] : 'E';
+	/* Our count errs on the high side (expect.h): if nothing more comes, that was all. */
+	if (b->state == BACKEND_DRAINING && !expect_empty(&b->expect))
+		timer_set(&b->timer, loop_now() + DOUBT_US, doubt_timeout);
 	if (!expect_empty(&b->expect) || (b->state != BACKEND_TASK && b->state != BACKEND_DRAINING))
 		return true;
 	own_ready(b);
@@ -532,13 +542,15 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 	struct backend *b;
 
 	if (!ledger_adopt(wk->table, wk->self, slot)) {
-		close(fd);
+		if (fd != -1)
+			close(fd);
 		return NULL;
 	}
-	b = p == NULL ? NULL : backend_new(p, slot);
+	b = p == NULL || fd == -1 ? NULL : backend_new(p, slot);
 	if (b == NULL || !params_unpack(&b->params, facts, len) ||
 	    conn_open(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
-		close(fd);
+		if (fd != -1)
+			close(fd);
 		if (b != NULL)
 			backend_free(b);
 		free_slot(slot);

@@ -31,7 +31,7 @@ struct cancel {
 	LIST_ENTRY(cancel) entry;
 };
 
-/* Clients of ours that wait for an acknowledgement; the ticket is the client's serial. */
+/* Clients of ours that wait for an acknowledgement, each with a ticket that is never used again. */
 static TAILQ_HEAD(, client) waiting = TAILQ_HEAD_INITIALIZER(waiting);
 
 static void
@@ -167,16 +167,12 @@ ack_timeout(struct timer *t)
 	    LOOP_CONTAINER(t, struct client, timer), "cancel request not acknowledged in time");
 }
 
-static uint64_t
-ticket_of(const struct client *c)
-{
-	return (uint64_t)(uintptr_t)c;
-}
+static uint64_t last_ticket;
 
 void
 cancel_request(struct client *c, int32_t pid, const uint8_t *key, size_t len)
 {
-	struct cancel_ack ack = {wk->self.worker, wk->self.incarnation, ticket_of(c)};
+	struct cancel_ack ack = {wk->self.worker, wk->self.incarnation, ++last_ticket};
 	struct table_self owner;
 	uint32_t row;
 
@@ -187,19 +183,25 @@ cancel_request(struct client *c, int32_t pid, const uint8_t *key, size_t len)
 		return;
 	}
 	c->state = CLIENT_CANCEL;
+	c->ticket = ack.ticket;
 	TAILQ_INSERT_TAIL(&waiting, c, queue);
 	timer_set(&c->timer, loop_now() + 2 * wk->conf->cancel_wait_timeout_us, ack_timeout);
 	if (owner.worker == wk->self.worker)
-		cancel_asked(row, &ack);
-	else if (!inbox_cancel(owner.worker, owner.incarnation, row, ack.ticket))
+		cancel_asked(pid, key, len, &ack);
+	else if (!inbox_cancel(owner, pid, key, len, ack.ticket))
 		client_close(c, "cancel request: the other worker does not answer");
 }
 
 void
-cancel_asked(uint32_t row, const struct cancel_ack *ack)
+cancel_asked(int32_t pid, const uint8_t *key, size_t len, const struct cancel_ack *ack)
 {
-	struct client *c = client_by_row(row);
+	struct table_self owner;
+	struct client *c = NULL;
+	uint32_t row;
 
+	if (table_client_find(wk->table, pid, key, len, &owner, &row) &&
+	    owner.worker == wk->self.worker)
+		c = client_by_row(row);
 	if (c != NULL && client_cancel_wait(c))
 		acknowledge(ack);
 	else if (c == NULL || c->backend == NULL || c->backend->state != BACKEND_ACTIVE ||
@@ -215,7 +217,7 @@ cancel_acked(uint64_t ticket)
 	struct client *c;
 
 	TAILQ_FOREACH (c, &waiting, queue)
-		if (ticket_of(c) == ticket) {
+		if (c->ticket == ticket) {
 			client_close(c, "cancel request");
 			return;
 		}

@@ -22,8 +22,9 @@ void cancel_forget(struct backend *);
 
 /* A client's CancelRequest: finds the owner through the table and passes it on. */
 void cancel_request(struct client *, int32_t pid, const uint8_t *key, size_t len);
-/* From the inbox: another worker checked the key of our client in `row`. */
-void cancel_asked(uint32_t row, const struct cancel_ack *);
+/* For a client of ours, here or from another worker's inbox. The key is looked up anew: the row may
+ * have changed hands while the message was under way. */
+void cancel_asked(int32_t pid, const uint8_t *key, size_t len, const struct cancel_ack *);
 /* From the inbox: the cancel with this ticket is done. */
 void cancel_acked(uint64_t ticket);
 /* A client that waits for an acknowledgement is gone. */

@@ -77,15 +77,21 @@ inbox_give(
 }
 
 bool
-inbox_cancel(uint32_t worker, uint32_t incarnation, uint32_t row, uint64_t ticket)
+inbox_cancel(struct table_self to, int32_t pid, const uint8_t *key, size_t len, uint64_t ticket)
 {
 	struct ctlmsg m;
+	bool sent;
 
 	ctlmsg_init(&m, CTL_CANCEL, wk->self.worker, wk->self.incarnation);
-	m.to_incarnation = incarnation;
-	m.arg32 = row;
+	m.to_incarnation = to.incarnation;
+	m.arg32 = (uint32_t)pid;
 	m.arg64 = ticket;
-	return post(worker, &m, -1);
+	ENSURE(len <= sizeof(m.payload));
+	memcpy(m.payload, key, len);
+	m.payload_len = (uint32_t)len;
+	sent = post(to.worker, &m, -1);
+	explicit_bzero(m.payload, len);
+	return sent;
 }
 
 static int
@@ -105,12 +111,9 @@ deliver(const struct ctlmsg *m, int fd)
 	struct cancel_ack ack = {m->from, m->from_incarnation, m->arg64};
 
 	switch ((enum ctlmsg_type)m->type) {
-	case CTL_GIVE:
-		if (fd != -1) {
-			pool_received(m->arg32, fd, m->payload, m->payload_len);
-			return;
-		}
-		break;
+	case CTL_GIVE: /* without its fd if we have none left */
+		pool_received(m->arg32, fd, m->payload, m->payload_len);
+		return;
 	case CTL_ASK:
 		pool_asked(m->arg32, m->from, (uint32_t)m->arg64);
 		break;
@@ -118,7 +121,7 @@ deliver(const struct ctlmsg *m, int fd)
 		pool_woken(m->arg32);
 		break;
 	case CTL_CANCEL:
-		cancel_asked(m->arg32, &ack);
+		cancel_asked((int32_t)m->arg32, m->payload, m->payload_len, &ack);
 		break;
 	case CTL_CANCELED:
 		cancel_acked(m->arg64);

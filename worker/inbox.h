@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "proto/ctlmsg.h"
+#include "shm/table.h"
 
 #define INBOX_FACTS_MAX sizeof(((struct ctlmsg *)NULL)->payload)
 
@@ -17,6 +18,8 @@ void inbox_open(void);
 bool inbox_send(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64);
 bool inbox_give(
     uint32_t worker, uint32_t incarnation, uint32_t slot, int fd, const uint8_t *facts, size_t len);
-bool inbox_cancel(uint32_t worker, uint32_t incarnation, uint32_t row, uint64_t ticket);
+/* The cancel key of a client that `to` serves. */
+bool inbox_cancel(
+    struct table_self to, int32_t pid, const uint8_t *key, size_t len, uint64_t ticket);
 
 #endif

@@ -36,6 +36,7 @@ struct client {
 	enum client_state state;
 	uint32_t row;	      /* in the client table, TABLE_NONE before login */
 	int32_t pid;	      /* as shown to the client */
+	uint64_t ticket;      /* CLIENT_CANCEL: what the acknowledgement will name */
 	uint16_t port;	      /* of the peer, 0 = Unix socket */
 	struct in6_addr addr; /* of the peer, IPv4 mapped */
 	bool long_key;	      /* protocol 3.2 */

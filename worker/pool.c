@@ -85,8 +85,17 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 static bool
 pool_attach(struct pool *p, struct wire_error *why)
 {
-	if (ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, p->limit, &p->index) !=
-	    LEDGER_OK) {
+	enum ledger_result r =
+	    ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, p->limit, &p->index);
+
+	if (r == LEDGER_BUSY) {
+		*why = (struct wire_error){.severity = "FATAL",
+		    .sqlstate = "57P03",
+		    .message = "the table of connections is busy",
+		    .hint = "A worker has just died holding it. Connect again."};
+		return false;
+	}
+	if (r != LEDGER_OK) {
 		*why = (struct wire_error){.severity = "FATAL",
 		    .sqlstate = "53300",
 		    .message = "no room for another pool (max_pools)",

@@ -113,8 +113,8 @@ pool_asked(uint32_t index, uint32_t worker, uint32_t count)
 	struct pool *p = pool_by_index(index);
 	struct backend *b;
 
-	while (p != NULL && count-- > 0 && TAILQ_EMPTY(&p->waiting) &&
-	       (b = TAILQ_FIRST(&p->idle)) != NULL) {
+	while (worker < wk->boot->nworkers && p != NULL && count-- > 0 &&
+	       TAILQ_EMPTY(&p->waiting) && (b = TAILQ_FIRST(&p->idle)) != NULL) {
 		pool_take(p, b);
 		if (!pool_give(b, worker)) {
 			pool_put_idle(p, b);

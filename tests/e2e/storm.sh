@@ -50,10 +50,7 @@ beside bench
 kills=0
 end=$(($(now_ms) + SECONDS_LONG * 1000))
 while [ "$(now_ms)" -lt "$end" ]; do
-	pids=()
-	for pid in $(pid_children "$POOLER"); do
-		[ "$(get worker.8.pid)" = "$pid" ] && [ $((kills % 10)) != 9 ] || pids+=("$pid")
-	done
+	mapfile -t pids < <(pid_children "$POOLER")
 	[ ${#pids[@]} = 0 ] || { kill -KILL "${pids[RANDOM % ${#pids[@]}]}" 2>/dev/null && kills=$((kills + 1)); }
 	sleep 0.05
 done
