@@ -263,23 +263,29 @@ dead(const struct table *t, uint64_t word)
 
 /*
  * A slot in flight has two who may still finish it: the receiver by adopting, the giver by taking
- * back. With both dead it is an orphan at once; with one alive that one gets LEDGER_HANDED_US.
+ * back. With both dead it is an orphan at once; with one alive that one gets LEDGER_HANDED_US; and
+ * with both alive the message must have been lost (a receiver without a free file descriptor gets
+ * it without the connection) if nothing has happened after LEDGER_LOST_US. Claiming too early does
+ * no harm: the late one finds another word and closes the connection.
  */
+static bool
+flight_lost(const struct table *t, const struct layout_slot *s, uint64_t word, int64_t now)
+{
+	bool receiver_dead = dead(t, word);
+	bool giver_dead = dead(t, atomic_load_explicit(&s->giver, memory_order_relaxed));
+	int64_t flying = now - atomic_load_explicit(&s->handed_us, memory_order_relaxed);
+
+	if (giver_dead && receiver_dead)
+		return true;
+	return flying > (giver_dead || receiver_dead ? LEDGER_HANDED_US : LEDGER_LOST_US);
+}
+
 static bool
 orphaned(const struct table *t, const struct layout_slot *s, uint64_t word, int64_t now)
 {
-	int64_t since;
-	bool giver_dead;
-
 	if (slot_state(word) == SLOT_FREE)
 		return false;
-	if (slot_state(word) != SLOT_HANDED)
-		return dead(t, word);
-	giver_dead = dead(t, atomic_load_explicit(&s->giver, memory_order_relaxed));
-	since = atomic_load_explicit(&s->handed_us, memory_order_relaxed);
-	if (giver_dead && dead(t, word))
-		return true;
-	return (giver_dead || dead(t, word)) && now - since > LEDGER_HANDED_US;
+	return slot_state(word) == SLOT_HANDED ? flight_lost(t, s, word, now) : dead(t, word);
 }
 
 uint32_t

@@ -76,11 +76,13 @@ uint64_t ledger_read(const struct table *, uint32_t slot, struct ledger_backend 
 
 /*
  * Steward only: the next slot at or after *from whose owner is dead (also COOLING of a dead
- * steward, HANDED with both giver and receiver dead, or with one of them dead for longer than
- * LEDGER_HANDED_US) becomes COOLING(self). Returns the slot or TABLE_NONE at the end; *was receives
- * the state it had, *from the place to go on. `now_us` is monotonic time.
+ * steward, HANDED with both giver and receiver dead, or for longer than LEDGER_HANDED_US with
+ * one of them dead, than LEDGER_LOST_US in any case) becomes COOLING(self). Returns the slot or
+ * TABLE_NONE at the end; *was receives the state it had, *from the place to go on. `now_us` is
+ * monotonic time.
  */
 #define LEDGER_HANDED_US 1000000
+#define LEDGER_LOST_US	 10000000
 uint32_t ledger_claim_orphan(
     struct table *, struct table_self, int64_t now_us, uint32_t *from, enum slot_state *was);
 

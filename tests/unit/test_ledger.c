@@ -550,7 +550,7 @@ orphans_in_flight(void **state)
 	(void)state;
 	ledger_hand(table, self[0], slot, self[1]);
 	t = now_us();
-	assert_int_equal(claim(t + 100 * LATE, &was), TABLE_NONE); /* both live */
+	assert_int_equal(claim(t + 5 * LATE, &was), TABLE_NONE); /* both live */
 	restart(0);
 	assert_int_equal(claim(t, &was), TABLE_NONE); /* the receiver may have its message */
 	assert_true(ledger_adopt(table, self[1], slot));
@@ -571,6 +571,23 @@ orphans_in_flight(void **state)
 	table_worker_gone(table, 1);
 	table_worker_gone(table, 2);
 	assert_int_equal(claim(0, &was), slot); /* nobody is left to finish it */
+}
+
+/* A receiver that has no file descriptor left gets the message without the connection. */
+static void
+orphans_lost_in_flight(void **state)
+{
+	uint32_t slot = open_busy(0, 1);
+	enum slot_state was;
+	int64_t t = now_us();
+
+	(void)state;
+	ledger_hand(table, self[0], slot, self[1]);
+	assert_int_equal(claim(t + LEDGER_LOST_US, &was), TABLE_NONE);
+	assert_int_equal(claim(now_us() + LEDGER_LOST_US + 1, &was), slot);
+	assert_false(ledger_adopt(table, self[1], slot)); /* it comes after all: too late */
+	expect_word(slot, SLOT_COOLING, STEWARD);
+	assert_int_equal(ledger_free(table, self[STEWARD], slot), LEDGER_OK);
 }
 
 /* --- races --- */
@@ -848,6 +865,7 @@ main(void)
 	    TEST(handed_and_adopted),
 	    TEST(orphans_of_every_state),
 	    TEST(orphans_in_flight),
+	    TEST(orphans_lost_in_flight),
 	    TEST(one_wins),
 	    TEST(facts_are_of_one_backend),
 	    TEST(names_are_of_one_pool),
