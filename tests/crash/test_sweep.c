@@ -25,15 +25,18 @@
 
 #include "shm/layout.h"
 #include "shm/repair.h"
+#include "shm/stats.h"
 
 #define LIMIT  4
 #define POINTS 80
 
 static const struct table_shape shape = {.workers = 3, .slots = 6, .pools = 3, .clients = 66};
 static struct table *table;
+static struct stats *stats;
 static struct table_self self, other, steward;
 static uint32_t pool, slot, row;
 static long stride; /* 0: as fits POINTS */
+static char stats_path[] = "/tmp/pgdrove-sweep-XXXXXX";
 
 struct op {
 	const char *name;
@@ -97,9 +100,11 @@ all_pools_named(void)
 {
 	uint32_t p;
 
-	assert_int_equal(ledger_attach(table, NULL, self, "b", "u", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self, "b", "u", LIMIT, &p), LEDGER_OK);
+	stats_add(&stats_pool(stats, p, 0)->xact_count, 7);
 	ledger_detach(table, self, p);
-	assert_int_equal(ledger_attach(table, NULL, self, "c", "u", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self, "c", "u", LIMIT, &p), LEDGER_OK);
+	stats_add(&stats_pool(stats, p, 0)->xact_count, 7);
 	ledger_detach(table, self, p);
 }
 
@@ -130,17 +135,24 @@ welcomed(void)
 	assert_int_equal(table_welcome_put(table, pool, "Sxxxx", 5), 0);
 }
 
-/* The last holder died with everything derived in ruins. */
+/* The last holder died in ledger_free, before the slot had forgotten, and with everything derived
+ * in ruins. */
 static void
 ruined(void)
 {
+	uint32_t i;
 	pid_t pid;
 
+	idle();
+	assert_int_equal(ledger_free(table, self, slot), LEDGER_OK);
 	busy();
 	if ((pid = fork()) == 0) {
 		(void)lock_take(&table->lock, 1000);
+		atomic_store(&layout_slot(table, slot)->word, 0);
 		table->free_slots = 5;
 		table->free_pools = 2;
+		for (i = 0; i < table->buckets; i++)
+			*layout_bucket(table, i) = 3;
 		atomic_store(&layout_pool(table, pool)->used, 77);
 		kill(getpid(), SIGKILL);
 	}
@@ -214,7 +226,7 @@ run_attach_new(void)
 {
 	uint32_t p;
 
-	(void)ledger_attach(table, NULL, self, "other", "user", LIMIT, &p);
+	(void)ledger_attach(table, stats, self, "other", "user", LIMIT, &p);
 }
 
 static void
@@ -222,7 +234,7 @@ run_attach_again(void)
 {
 	uint32_t p;
 
-	(void)ledger_attach(table, NULL, self, "app", "alice", LIMIT, &p);
+	(void)ledger_attach(table, stats, self, "app", "alice", LIMIT, &p);
 }
 
 static void
@@ -253,6 +265,18 @@ static void
 run_welcome_drop(void)
 {
 	table_welcome_drop(table, pool);
+}
+
+static void
+run_worker_start(void)
+{
+	(void)table_worker_start(table, other.worker);
+}
+
+static void
+run_worker_gone(void)
+{
+	table_worker_gone(table, other.worker);
 }
 
 static void
@@ -317,12 +341,22 @@ fresh(const struct op *op)
 {
 	table = table_create(&shape);
 	assert_non_null(table);
+	stats = stats_create(stats_path, shape.workers, shape.pools);
+	assert_non_null(stats);
 	self = (struct table_self){0, table_worker_start(table, 0)};
 	other = (struct table_self){1, table_worker_start(table, 1)};
 	steward = (struct table_self){2, table_worker_start(table, 2)};
-	assert_int_equal(ledger_attach(table, NULL, self, "app", "alice", LIMIT, &pool), LEDGER_OK);
+	assert_int_equal(
+	    ledger_attach(table, stats, self, "app", "alice", LIMIT, &pool), LEDGER_OK);
 	if (op->before != NULL)
 		op->before();
+}
+
+static void
+stale(void)
+{
+	table_destroy(table);
+	stats_close(stats);
 }
 
 /* All rows can be had again, each once. */
@@ -348,6 +382,43 @@ welcome_whole(void)
 		    (len == 7 && memcmp(buf, "Syyyyyy", 7) == 0));
 }
 
+/* A pool that has names has them in the statistics, too, and other names start from zero. */
+static void
+names_agree(void)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE], their_db[CONF_NAME_SIZE],
+	    their_user[CONF_NAME_SIZE];
+	uint32_t p;
+
+	for (p = 0; p < shape.pools; p++) {
+		if (!ledger_pool_name(table, p, db, user))
+			continue;
+		assert_true(stats_pool_names(stats, p, their_db, their_user));
+		assert_string_equal(db, their_db);
+		assert_string_equal(user, their_user);
+		if (strcmp(db, "other") == 0)
+			assert_int_equal(stats_get(&stats_pool(stats, p, 0)->xact_count), 0);
+	}
+}
+
+/* Of every backend all is known, or nothing; of a free slot's nothing. */
+static void
+facts_whole(void)
+{
+	static const uint8_t key[] = {1, 2, 3, 4};
+	struct ledger_backend b;
+	uint64_t word;
+	uint32_t s;
+
+	for (s = 0; s < shape.slots; s++) {
+		word = ledger_read(table, s, &b);
+		assert_true(slot_state(word) != SLOT_FREE || b.pid == 0);
+		assert_int_equal(b.key_len, b.pid == 0 ? 0 : sizeof(key));
+		if (b.pid != 0)
+			assert_memory_equal(b.key, key, sizeof(key));
+	}
+}
+
 /* The survivor: check, clear up after the dead, and everything is there again. */
 static void
 recover(void)
@@ -356,23 +427,28 @@ recover(void)
 	enum slot_state was;
 
 	welcome_whole();
+	facts_whole();
 	assert_int_equal(repair_check(table, stderr), 0);
+	facts_whole();
+	names_agree();
 	table_worker_gone(table, 0);
 	table_worker_gone(table, 1);
 	while ((s = ledger_claim_orphan(table, steward, INT64_MAX, &from, &was)) != TABLE_NONE)
 		assert_int_equal(ledger_free(table, steward, s), LEDGER_OK);
 	(void)table_client_sweep(table);
 	all_rows_there();
-	assert_int_equal(ledger_attach(table, NULL, steward, "app", "alice", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(
+	    ledger_attach(table, stats, steward, "app", "alice", LIMIT, &p), LEDGER_OK);
 	assert_int_equal(ledger_pool_used(table, p), 0);
 	for (i = 0; i < LIMIT; i++)
 		assert_int_equal(ledger_reserve(table, steward, p, &s), LEDGER_OK);
 	assert_int_equal(ledger_reserve(table, steward, p, &s), LEDGER_POOL_FULL);
-	assert_int_equal(ledger_attach(table, NULL, steward, "x", "y", LIMIT, &p), LEDGER_OK);
-	assert_int_equal(ledger_attach(table, NULL, steward, "x", "z", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, steward, "x", "y", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, steward, "x", "z", LIMIT, &p), LEDGER_OK);
 	assert_int_equal(
-	    ledger_attach(table, NULL, steward, "x", "v", LIMIT, &p), LEDGER_TABLE_FULL);
+	    ledger_attach(table, stats, steward, "x", "v", LIMIT, &p), LEDGER_TABLE_FULL);
 	assert_int_equal(repair_check(table, stderr), 0);
+	names_agree();
 }
 
 static const struct op ops[] = {
@@ -395,6 +471,8 @@ static const struct op ops[] = {
     {"welcome_put, the first", NULL, run_welcome_put},
     {"welcome_put, another", welcomed, run_welcome_put},
     {"welcome_drop", welcomed, run_welcome_drop},
+    {"worker_start", NULL, run_worker_start},
+    {"worker_gone", NULL, run_worker_gone},
     {"repair", ruined, run_repair},
 };
 
@@ -408,7 +486,7 @@ step_of(const struct op *op)
 		return stride;
 	fresh(op);
 	n = count(op->run);
-	table_destroy(table);
+	stale();
 	return n / POINTS + 1;
 }
 
@@ -416,16 +494,20 @@ static void
 test_op(void **state)
 {
 	const struct op *op = *state;
-	long k, step = step_of(op);
+	long k, holding = 0, step = step_of(op);
+	struct ledger_health health;
 	bool killed = true;
 
 	for (k = 0; killed; k += step) {
 		fresh(op);
 		killed = kill_at(op->run, k);
 		recover();
-		table_destroy(table);
+		ledger_health(table, &health);
+		holding += health.repairs > 0;
+		stale();
 	}
-	printf("%s: %ld instructions, a kill each %ld, 0 violations\n", op->name, k - step, step);
+	printf("%s: %ld instructions, a kill each %ld, %ld of them holding the mutex\n", op->name,
+	    k - step, step, holding);
 }
 
 static void
@@ -443,7 +525,7 @@ test_negative_control(void **state)
 			lock_repaired(&table->lock); /* and no rebuild */
 		lock_drop(&table->lock);
 		found += repair_check(table, NULL) > 0;
-		table_destroy(table);
+		stale();
 	}
 	printf("without the rebuild: violations at %ld points\n", found);
 	assert_true(found > 0);
@@ -456,7 +538,11 @@ main(void)
 {
 	struct CMUnitTest tests[NOPS + 1];
 	size_t i;
+	int failed, fd = mkstemp(stats_path);
 
+	if (fd == -1)
+		return 1;
+	(void)close(fd);
 	if (getenv("SWEEP_STRIDE") != NULL && atol(getenv("SWEEP_STRIDE")) > 0)
 		stride = atol(getenv("SWEEP_STRIDE"));
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -465,5 +551,7 @@ main(void)
 		    .test_func = test_op,
 		    .initial_state = (void *)(uintptr_t)&ops[i]};
 	tests[NOPS] = (struct CMUnitTest)cmocka_unit_test(test_negative_control);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	(void)unlink(stats_path);
+	return failed;
 }
