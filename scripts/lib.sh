@@ -187,7 +187,7 @@ cluster_start() {
 		listen_addresses = '127.0.0.1'
 		port = $PG_PORT
 		unix_socket_directories = '$PG_SOCKETS'
-		max_connections = 400
+		max_connections = 1000
 		shared_buffers = 128MB
 		fsync = off
 		synchronous_commit = off
