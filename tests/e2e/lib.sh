@@ -186,7 +186,7 @@ declare -A CROWD_IN CROWD_OUT
 crowd_start() {
 	local in out fifo=$WORK_DIR/$1.fifo
 	mkfifo "$fifo.in" "$fifo.out"
-	"$TOOLS/tool_crowd" "host=127.0.0.1 port=$PORT user=postgres dbname=$2" \
+	"$TOOLS/tool_crowd" "host=127.0.0.1 port=$PORT user=${CROWD_USER:-postgres} dbname=$2" \
 		<"$fifo.in" >"$fifo.out" 2>"$WORK_DIR/$1.err" &
 	CHILDREN+=($!)
 	exec {in}>"$fifo.in" {out}<"$fifo.out"

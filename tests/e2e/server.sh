@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+#
+# server: what happens to clients and pools when PostgreSQL's side fails: a backend is ended, all of
+# PostgreSQL is killed, stopped, restarted, refuses. Service must resume by itself, with no slot lost.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. tests/e2e/lib.sh
+
+e2e_begin server
+admin_sql 'create table t as select 1 as i' app
+pooler_conf < <(
+	cat <<-CONF
+		workers = 4;
+		pool_mode = "transaction";
+		pool_size = 8;
+		server_login_retry = "200ms";
+		databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	CONF
+)
+sed -i 's/^users = .*/users = ( { name = "postgres"; }, { name = "bob"; } );/' "$WORK_DIR/pgdrove.conf"
+admin_sql 'create role bob login'
+pooler_start
+
+counts_agree() { [ "$(get backends)" = "$(backends)" ]; }
+# terminate CONDITION: ends backends of the pool from PostgreSQL's side.
+terminate() { admin_sql "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = 'app' and client_addr is not null and $1"; }
+
+# --- a backend is ended ------------------------------------------------------------------------------
+
+crowd_start idle app
+crowd idle 'open 20'
+crowd idle 'query select 1'
+is 'pooled backends are ended' "$(backends)" "$(terminate "state = 'idle'")"
+no_backend() { get_is backends 0; }
+within '... and pgdrove sees it' 10 no_backend
+crowd idle 'query select 1'
+is 'idle clients notice nothing' '20 0 0' "$A $B $C"
+crowd idle close
+
+"$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -c '\set VERBOSITY verbose' -c 'select pg_sleep(30)' >"$WORK_DIR/ended" 2>&1 &
+client=$!
+CHILDREN+=("$client")
+within 'a query runs' 10 backends_are 1 "query like 'select pg_sleep(30)%' and state = 'active'"
+terminate "query like 'select pg_sleep(30)%'" >/dev/null
+wait "$client"
+has "a busy backend is ended: PostgreSQL's own words" '57P01: terminating connection due to administrator command' "$(cat "$WORK_DIR/ended")"
+is '... and nothing of ours' 0 "$(grep -c 'crashed' "$WORK_DIR/ended")"
+within '... counts agree' 10 counts_agree
+
+# --- all of PostgreSQL is killed, and comes back --------------------------------------------------------
+
+crowd_start live app
+crowd live 'open 20'
+crowd_tell live 'run select 1'
+sleep 0.3
+kill -KILL "$PG_PID"
+wait "$PG_PID" 2>/dev/null
+sleep 0.3
+crowd_tell live stop
+crowd_hear live
+check "PostgreSQL killed: at most those in a query are lost ($C of 20)" [ "$C" -le 20 ]
+out=$(sql app 'select 1')
+case $out in
+*'Connection refused'* | *'server closed'* | *'crashed'* | *'shutting down'* | *'starting up'* | *'recovery'*) ok 'PostgreSQL down: clients get the cause' ;;
+*) not_ok 'PostgreSQL down: clients get the cause' "$out" ;;
+esac
+rm -f "$WORK_DIR/data/postmaster.pid"
+until_true 30 cluster_again
+within 'PostgreSQL is back: service resumes by itself' 30 serves
+crowd live refill
+crowd live 'query select 1'
+is '... for everybody' '20 0 0' "$A $B $C"
+within '... counts agree' 10 counts_agree
+check '... and never more than the pool' [ "$(backends)" -le 8 ]
+
+# --- a clean restart ---------------------------------------------------------------------------------------
+
+crowd_tell live 'run select 1'
+sleep 0.3
+cluster_stop
+sleep 0.3
+until_true 30 cluster_again
+within 'restarted: service resumes' 30 serves
+crowd_tell live stop
+crowd_hear live
+crowd live refill
+is 'restarted: everybody gets in again' 0 "$B"
+crowd live 'query select 1'
+is '... and is served' '20 0 0' "$A $B $C"
+
+# --- it hangs -------------------------------------------------------------------------------------------------
+
+pids=$(admin_sql "select string_agg(pid::text, ' ') from pg_stat_activity where datname = 'app' and client_addr is not null")
+# shellcheck disable=SC2086
+kill -STOP $pids
+crowd_tell live 'query select 2'
+sleep 2
+is 'hung: pgdrove lives' healthy "$(get health)"
+# shellcheck disable=SC2086
+kill -CONT $pids
+crowd_hear live
+is 'hung: when it goes on, nobody has lost anything' '20 0 0' "$A $B $C"
+
+crowd live close
+
+# --- it refuses -----------------------------------------------------------------------------------------------
+
+# No superuser, whom the limit would not hold.
+CROWD_USER=bob
+crowd_start bob app
+crowd bob 'open 12'
+crowd bob 'query select pg_sleep(0.05)'
+terminate true >/dev/null
+within 'all are ended' 10 no_backend
+admin_sql 'alter database app connection limit 3'
+crowd bob 'query select pg_sleep(0.05)'
+is 'the server refuses more than three: these serve everybody' '12 0 0' "$A $B $C"
+check '... no more than three' [ "$(backends)" -le 3 ]
+admin_sql 'alter database app connection limit -1'
+crowd bob close
+within 'nothing is left running' 10 backends_are 0 "state <> 'idle'"
+within 'counts agree at the end' 10 counts_agree
+pooler_stop 'ends well'
