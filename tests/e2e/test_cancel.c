@@ -180,6 +180,65 @@ from_any_worker(void)
 	check(done == 12, "%d of 12 long queries were cancelled", done);
 }
 
+/* Sends a CancelRequest with this body (number and key) and waits for the end of it. */
+static void
+cancel_with(const struct target *t, const uint8_t *body, size_t len)
+{
+	struct bytes b = {0};
+	struct raw r;
+	struct msg m;
+
+	put32(&b, (uint32_t)len + 8);
+	put32(&b, 80877102);
+	put(&b, body, len);
+	if (raw_open(&r, t)) {
+		(void)raw_put(&r, &b);
+		(void)raw_next(&r, &m, 15000);
+		raw_close(&r);
+	}
+	bytes_free(&b);
+}
+
+/* Protocol 3.2: a key of 32 bytes; all of it counts. */
+static void
+long_keys(void)
+{
+	struct target t = {
+	    .name = "3.2", .host = "127.0.0.1", .port = pooler.port, .user = "postgres"};
+	struct bytes b = {0};
+	struct raw r;
+	struct msg m;
+	uint8_t key[64] = {0};
+	size_t len = 0;
+
+	check(raw_open(&r, &t), "3.2: connected");
+	put_startup(&b, 0x30002, "user\0postgres\0database\0postgres\0");
+	(void)raw_put(&r, &b);
+	while (raw_next(&r, &m, 15000) == RAW_MSG && m.type != 'Z')
+		if (m.type == 'K' && m.len <= sizeof(key))
+			memcpy(key, m.body, len = m.len);
+	if (!check(len == 4 + 32, "3.2: a key of %zu bytes", len))
+		return;
+	put_msg(&b, 'Q', "s", "select pg_sleep(2)");
+	(void)raw_put(&r, &b);
+	sleep_ms(200);
+	key[len - 1] ^= 1;
+	cancel_with(&t, key, len);
+	while (raw_next(&r, &m, 15000) == RAW_MSG && m.type != 'Z')
+		if (m.type == 'E')
+			check(false, "3.2: a wrong last byte cancels");
+	put_msg(&b, 'Q', "s", "select pg_sleep(30)");
+	(void)raw_put(&r, &b);
+	sleep_ms(200);
+	key[len - 1] ^= 1;
+	cancel_with(&t, key, len);
+	while (raw_next(&r, &m, 15000) == RAW_MSG && m.type != 'E')
+		;
+	check_text(error_field(&m, 'C'), "57014", "3.2: the right key cancels");
+	raw_close(&r);
+	bytes_free(&b);
+}
+
 static bool
 nothing_runs(void *arg)
 {
@@ -225,6 +284,7 @@ main(int argc, char **argv)
 		return rig_end();
 	(void)admin("create table t as select 1 as i");
 	from_any_worker();
+	long_keys();
 	storm();
 	dies_after("idle", "select 1", NULL);
 	dies_after("in a transaction", "begin; update t set i = 2", NULL);
