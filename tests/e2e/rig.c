@@ -76,6 +76,8 @@ rig_end(void)
 	return failed == 0 && passed > 0 ? 0 : 1;
 }
 
+static bool count(bool ok, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 static bool
 count(bool ok, const char *fmt, va_list ap)
 {
