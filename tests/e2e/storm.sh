@@ -4,7 +4,7 @@
 # must be whole: nothing leaked at PostgreSQL or in pgdrove's counts, the pool reaches its full size,
 # and every client that is allowed gets in.
 #
-# STORM_SECONDS=60 for the long one.
+# STORM_SECONDS=60 STORM_WORKERS=32 for the long one.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -17,7 +17,7 @@ MAX=60
 e2e_begin storm
 pooler_conf < <(
 	cat <<-CONF
-		workers = 8; // back-off keeps the killed ones away: with more there is always one to kill
+		workers = ${STORM_WORKERS:-8}; // back-off keeps the killed ones away: with more there is always one to kill
 		pool_mode = "transaction";
 		pool_size = $POOL;
 		max_client_conn = $MAX;
