@@ -82,7 +82,7 @@ pkg_install_quiet_service() {
 	local rc=$?
 	[ -n "$made" ] && as_root rm -f "$policy"
 	[ "$rc" = 0 ] || exit "$rc"
-	if [ -d /run/systemd/system ]; then
+	if command -v systemctl >/dev/null; then # works on a machine that is not booted, too
 		for name in "$@"; do
 			as_root systemctl disable --quiet "$name" 2>/dev/null || true
 		done
