@@ -26,32 +26,22 @@ enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
  * databases. */
 enum auth_type { AUTH_TRUST, AUTH_ANY };
 
+/* The members of the lists are conf/members.def; `line` is where the element stands in the file. */
 struct conf_listen {
-	char *host;	   /* numeric address or "*"; NULL for a Unix socket */
-	char *path;	   /* directory of the Unix socket ("@name" = abstract); NULL for TCP */
-	uint16_t port;	   /* TCP port, or the number in .s.PGSQL.<port> */
-	unsigned int mode; /* permission bits of the Unix socket */
-	int line;	   /* where it stands in the file */
+#define MEMBERS_LISTEN
+#include "conf/members.def"
+	int line;
 };
 
 struct conf_database {
-	char *name;	     /* what clients ask for; "*" is the fallback */
-	char *host;	     /* name, numeric address, or directory starting with '/' or '@' */
-	char *dbname;	     /* name at the server; NULL = what the client asked for */
-	char *user;	     /* forced user; NULL = the client's */
-	char *password;	     /* for the forced user; NULL = from users */
-	char *connect_query; /* run on a new backend before its first use; NULL = nothing */
-	uint16_t port;
-	int pool_mode; /* enum pool_mode, or -1 = inherit */
-	int pool_size; /* or -1 = inherit */
+#define MEMBERS_DATABASE
+#include "conf/members.def"
 	int line;
 };
 
 struct conf_user {
-	char *name;
-	char *password; /* may be NULL */
-	int pool_mode;	/* or -1 = inherit */
-	int pool_size;	/* or -1 = inherit */
+#define MEMBERS_USER
+#include "conf/members.def"
 	int line;
 };
 

@@ -1,0 +1,64 @@
+/*
+ * option: tables of options (options.def, members.def) and the value of one of them, from the file
+ * into a struct. Private to conf/; the lists and the file as a whole are load.c's.
+ */
+#ifndef CONF_OPTION_H
+#define CONF_OPTION_H
+
+#include <libconfig.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+
+enum option_kind {
+	OPTION_INT,
+	OPTION_BOOL,
+	OPTION_TIME,
+	OPTION_SIZE,
+	OPTION_STRING,
+	OPTION_SECRET, /* a string that is wiped when it goes */
+	OPTION_ENUM,
+	OPTION_PORT,
+	OPTION_MODE
+};
+
+struct option {
+	const char *name; /* NULL ends a table */
+	enum option_kind kind;
+	size_t offset;
+	int64_t min, max;
+	const char *def;   /* TIME, SIZE, STRING; NULL = NULL */
+	int64_t number;	   /* the default of all others */
+	const char *words; /* ENUM, blank-separated, in the enum's order */
+};
+
+extern const struct option option_globals[], option_listen[], option_database[], option_user[];
+
+/* A file being loaded, and where its errors go. */
+struct load {
+	struct conf *conf;
+	FILE *err;
+	int errors;
+	char prefix[64]; /* "databases[1]." */
+};
+
+/* One error, "FILE:LINE: PREFIX KEY: ..."; `s` may be NULL. */
+void load_complain(struct load *, const config_setting_t *s, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The key `s` is none of these: `more` (NULL: none) names what else stands beside them. */
+void load_unknown(
+    struct load *, const config_setting_t *s, const struct option *table, const char *const *more);
+/* The value of one option into the struct at `base`. */
+void load_value(struct load *, const config_setting_t *s, const struct option *option, void *base);
+
+/* NULL if the table has none of this name. */
+const struct option *option_find(const struct option *table, const char *name);
+/* Every option of the table: its default into the struct at `base`; what it owns, freed. */
+void option_defaults(const struct option *table, void *base);
+void option_free(const struct option *table, void *base);
+
+/* strdup that does not fail. */
+char *option_copy(const char *text);
+
+#endif
