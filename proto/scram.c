@@ -12,20 +12,18 @@
  */
 #include "proto/scram.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#define NONCE_BYTES	  24		      /* random ones; 32 characters */
-#define BASE64_SIZE(n)	  (((n) + 2) / 3 * 4) /* characters of n bytes */
-#define GS2_HEADER	  "n,,"		      /* no channel binding, no authzid */
-#define CHANNEL_BINDING	  "c=biws"	      /* base64 of GS2_HEADER */
-#define BASE64_DECODE_MAX (BASE64_SIZE(SCRAM_SALT_MAX) / 4 * 3)
+#include "proto/scram_bytes.h"
+#include "proto/scram_server.h"
+
+#define GS2_HEADER	"n,,"	 /* no channel binding, no authzid */
+#define CHANNEL_BINDING "c=biws" /* base64 of GS2_HEADER */
 
 /* server-first-message taken apart; pointers into it. */
 struct server_first {
@@ -35,92 +33,6 @@ struct server_first {
 	size_t salt_len;
 	uint32_t iterations;
 };
-
-/* snprintf that fails rather than cuts. Length or -1. */
-static int print(char *out, size_t size, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int
-print(char *out, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(out, size, fmt, ap);
-	va_end(ap);
-	return n < 0 || (size_t)n >= size ? -1 : n;
-}
-
-/*
- * Base64 into at most `size` bytes; *len says how many. Encoding back and comparing refuses what
- * EVP_DecodeBlock lets pass: white space, wrong padding, stray bits.
- */
-static int
-base64_decode(const char *in, size_t in_len, uint8_t *out, size_t size, size_t *len)
-{
-	uint8_t bytes[BASE64_DECODE_MAX];
-	uint8_t again[BASE64_SIZE(BASE64_DECODE_MAX) + 1];
-	size_t n = in_len / 4 * 3;
-	int result = -1;
-
-	if (in_len == 0 || in_len % 4 != 0 || n > sizeof(bytes))
-		return -1;
-	n -= (size_t)(in[in_len - 1] == '=') + (size_t)(in[in_len - 2] == '=');
-	if (n > size || EVP_DecodeBlock(bytes, (const uint8_t *)in, (int)in_len) < 0)
-		return -1;
-	if (EVP_EncodeBlock(again, bytes, (int)n) == (int)in_len &&
-	    memcmp(again, in, in_len) == 0) {
-		memcpy(out, bytes, n);
-		*len = n;
-		result = 0;
-	}
-	OPENSSL_cleanse(bytes, sizeof(bytes));
-	return result;
-}
-
-static bool
-hmac(const uint8_t key[SCRAM_KEY], const char *text, size_t len, uint8_t out[SCRAM_KEY])
-{
-	return HMAC(EVP_sha256(), key, SCRAM_KEY, (const uint8_t *)text, len, out, NULL) != NULL;
-}
-
-/*
- * Takes `X=value` from the front of *s, and the comma behind it if one follows. NULL when it is not
- * there.
- */
-static const char *
-take_attribute(const char **s, char name, size_t *len)
-{
-	const char *value;
-
-	if ((*s)[0] != name || (*s)[1] != '=')
-		return NULL;
-	value = *s + 2;
-	*len = strcspn(value, ",");
-	*s = value + *len;
-	if (**s == ',')
-		(*s)++;
-	return value;
-}
-
-/* The count in i=: digits only, no sign, no leading zero. 0 = not acceptable. */
-static uint32_t
-parse_iterations(const char *s, size_t len)
-{
-	uint32_t n = 0;
-
-	if (len == 0 || *s == '0')
-		return 0;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return 0;
-		n = n * 10 + (uint32_t)(s[i] - '0');
-		if (n > SCRAM_ITERATIONS_MAX)
-			return 0;
-	}
-	return n;
-}
 
 /* Is the server's nonce ours with something printable added? */
 static bool
@@ -143,19 +55,19 @@ parse_server_first(const char *s, const char *nonce, struct server_first *first)
 	const char *value;
 	size_t len;
 
-	first->nonce = take_attribute(&s, 'r', &first->nonce_len);
+	first->nonce = scram_attribute(&s, 'r', &first->nonce_len);
 	if (first->nonce == NULL)
 		return "malformed SCRAM message: nonce expected";
 	if (!nonce_extends(first, nonce))
 		return "invalid SCRAM nonce: it does not extend ours";
-	value = take_attribute(&s, 's', &len);
-	if (value == NULL ||
-	    base64_decode(value, len, first->salt, sizeof(first->salt), &first->salt_len) == -1)
+	value = scram_attribute(&s, 's', &len);
+	if (value == NULL || scram_base64_decode(value, len, first->salt, sizeof(first->salt),
+				 &first->salt_len) == -1)
 		return "malformed SCRAM message: invalid salt";
-	value = take_attribute(&s, 'i', &len);
+	value = scram_attribute(&s, 'i', &len);
 	if (value == NULL)
 		return "malformed SCRAM message: iteration count expected";
-	first->iterations = parse_iterations(value, len);
+	first->iterations = scram_iterations(value, len);
 	if (first->iterations == 0)
 		return "SCRAM iteration count is invalid or too high";
 	if (value[len] != '\0')
@@ -172,40 +84,41 @@ keys_match(const struct scram_keys *keys, const struct server_first *first)
 }
 
 /* RFC 5802 section 3: SaltedPassword, ClientKey, ServerKey. */
-static bool
-keys_derive(struct scram_keys *keys, const char *password, const struct server_first *first)
+int
+scram_keys_derive(struct scram_keys *keys, const char *password, const uint8_t *salt,
+    size_t salt_len, uint32_t iterations)
 {
 	uint8_t salted[SCRAM_KEY];
 	size_t len = strlen(password);
 	bool ok;
 
 	memset(keys, 0, sizeof(*keys));
-	ok = len <= INT32_MAX &&
-	     PKCS5_PBKDF2_HMAC(password, (int)len, first->salt, (int)first->salt_len,
-		 (int)first->iterations, EVP_sha256(), sizeof(salted), salted) == 1 &&
-	     hmac(salted, "Client Key", 10, keys->client_key) &&
-	     hmac(salted, "Server Key", 10, keys->server_key);
+	ok = len <= INT32_MAX && salt_len <= SCRAM_SALT_MAX &&
+	     PKCS5_PBKDF2_HMAC(password, (int)len, salt, (int)salt_len, (int)iterations,
+		 EVP_sha256(), sizeof(salted), salted) == 1 &&
+	     scram_hmac(salted, "Client Key", 10, keys->client_key) &&
+	     scram_hmac(salted, "Server Key", 10, keys->server_key);
 	OPENSSL_cleanse(salted, sizeof(salted));
 	if (!ok) {
 		OPENSSL_cleanse(keys, sizeof(*keys));
-		return false;
+		return -1;
 	}
-	memcpy(keys->salt, first->salt, first->salt_len);
-	keys->salt_len = first->salt_len;
-	keys->iterations = first->iterations;
-	return true;
+	memcpy(keys->salt, salt, salt_len);
+	keys->salt_len = salt_len;
+	keys->iterations = iterations;
+	return 0;
 }
 
 /* ClientProof = ClientKey XOR HMAC(H(ClientKey), AuthMessage), in base64. */
 static bool
-client_proof(const struct scram_client *c, char out[BASE64_SIZE(SCRAM_KEY) + 1])
+client_proof(const struct scram_client *c, char out[SCRAM_KEY_TEXT])
 {
 	uint8_t stored[SCRAM_KEY];
 	uint8_t proof[SCRAM_KEY];
 	bool ok;
 
-	ok = EVP_Digest(c->keys.client_key, SCRAM_KEY, stored, NULL, EVP_sha256(), NULL) == 1 &&
-	     hmac(stored, c->auth_message, strlen(c->auth_message), proof);
+	ok = scram_hash(c->keys.client_key, stored) &&
+	     scram_hmac(stored, c->auth_message, strlen(c->auth_message), proof);
 	if (ok) {
 		for (size_t i = 0; i < SCRAM_KEY; i++)
 			proof[i] ^= c->keys.client_key[i];
@@ -219,7 +132,7 @@ client_proof(const struct scram_client *c, char out[BASE64_SIZE(SCRAM_KEY) + 1])
 static int
 write_auth_message(struct scram_client *c, const char *user, const struct server_first *first)
 {
-	return print(c->auth_message, sizeof(c->auth_message),
+	return scram_print(c->auth_message, sizeof(c->auth_message),
 	    "n=%s,r=%s,%s," CHANNEL_BINDING ",r=%.*s", user, c->nonce, c->server_first,
 	    (int)first->nonce_len, first->nonce);
 }
@@ -227,17 +140,14 @@ write_auth_message(struct scram_client *c, const char *user, const struct server
 int
 scram_client_first(struct scram_client *c, const char *nonce, char *out, size_t size)
 {
-	uint8_t random[NONCE_BYTES];
-
 	memset(c, 0, sizeof(*c));
 	if (nonce == NULL) {
-		_Static_assert(BASE64_SIZE(NONCE_BYTES) < sizeof(c->nonce), "the nonce must fit");
-		arc4random_buf(random, sizeof(random));
-		(void)EVP_EncodeBlock((uint8_t *)c->nonce, random, sizeof(random));
-	} else if (*nonce == '\0' || print(c->nonce, sizeof(c->nonce), "%s", nonce) == -1) {
+		_Static_assert(SCRAM_BASE64_SIZE(SCRAM_NONCE_BYTES) < sizeof(c->nonce), "it fits");
+		scram_nonce(c->nonce);
+	} else if (*nonce == '\0' || scram_print(c->nonce, sizeof(c->nonce), "%s", nonce) == -1) {
 		return -1;
 	}
-	return print(out, size, GS2_HEADER "n=,r=%s", c->nonce);
+	return scram_print(out, size, GS2_HEADER "n=,r=%s", c->nonce);
 }
 
 /* Checks server-first and keeps it, gets the keys and the AuthMessage. NULL or why not. */
@@ -255,7 +165,10 @@ answer(struct scram_client *c, const char *user, const char *password, struct sc
 		c->keys = *cache;
 		return NULL;
 	}
-	if (!keys_derive(&c->keys, password, first))
+	if (password == NULL)
+		return "the password is not known, and the server's salt is not that of the login";
+	if (scram_keys_derive(
+		&c->keys, password, first->salt, first->salt_len, first->iterations) == -1)
 		return "OpenSSL could not derive the SCRAM keys";
 	if (cache != NULL)
 		*cache = c->keys;
@@ -268,7 +181,7 @@ final_for(struct scram_client *c, const char *user, const char *password, struct
     char *out, size_t size, const char **why)
 {
 	struct server_first first;
-	char proof[BASE64_SIZE(SCRAM_KEY) + 1];
+	char proof[SCRAM_KEY_TEXT];
 	int n = -1;
 
 	*why = answer(c, user, password, cache, &first);
@@ -278,7 +191,7 @@ final_for(struct scram_client *c, const char *user, const char *password, struct
 	if (!client_proof(c, proof))
 		goto out;
 	*why = "SCRAM message too long";
-	n = print(
+	n = scram_print(
 	    out, size, CHANNEL_BINDING ",r=%.*s,p=%s", (int)first.nonce_len, first.nonce, proof);
 	if (n != -1)
 		*why = NULL;
@@ -286,6 +199,26 @@ out:
 	if (n == -1)
 		OPENSSL_cleanse(&c->keys, sizeof(c->keys));
 	return n;
+}
+
+bool
+scram_client_slow(const struct scram_client *c, const struct scram_keys *cache,
+    const char *server_first, size_t len, struct scram_keys *wanted)
+{
+	char text[SCRAM_MESSAGE_MAX];
+	struct server_first first;
+
+	if (len >= sizeof(text) || memchr(server_first, '\0', len) != NULL)
+		return false;
+	memcpy(text, server_first, len);
+	text[len] = '\0';
+	if (parse_server_first(text, c->nonce, &first) != NULL || keys_match(cache, &first))
+		return false;
+	memset(wanted, 0, sizeof(*wanted));
+	memcpy(wanted->salt, first.salt, first.salt_len);
+	wanted->salt_len = first.salt_len;
+	wanted->iterations = first.iterations;
+	return true;
 }
 
 int
@@ -315,11 +248,12 @@ scram_client_verify(struct scram_client *c, const char *server_final, size_t len
 	bool ok;
 
 	/* No keys, no proof: with a key of zeros anybody could sign. */
-	ok = c->keys.iterations != 0 && len > 2 && memcmp(server_final, "v=", 2) == 0 &&
-	     base64_decode(server_final + 2, len - 2, signature, sizeof(signature), &n) == 0 &&
-	     n == sizeof(signature) &&
-	     hmac(c->keys.server_key, c->auth_message, strlen(c->auth_message), expected) &&
-	     CRYPTO_memcmp(signature, expected, sizeof(expected)) == 0;
+	ok =
+	    c->keys.iterations != 0 && len > 2 && memcmp(server_final, "v=", 2) == 0 &&
+	    scram_base64_decode(server_final + 2, len - 2, signature, sizeof(signature), &n) == 0 &&
+	    n == sizeof(signature) &&
+	    scram_hmac(c->keys.server_key, c->auth_message, strlen(c->auth_message), expected) &&
+	    CRYPTO_memcmp(signature, expected, sizeof(expected)) == 0;
 	OPENSSL_cleanse(&c->keys, sizeof(c->keys));
 	OPENSSL_cleanse(expected, sizeof(expected));
 	return ok;
@@ -345,14 +279,26 @@ md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, char out[33])
 }
 
 int
-scram_md5(const char *user, const char *password, const uint8_t salt[4], char out[36])
+scram_md5_stored(const char *user, const char *password, char out[36])
 {
-	char inner[33];
+	if (!md5_hex(password, strlen(password), user, strlen(user), out + 3))
+		return -1;
+	memcpy(out, "md5", 3);
+	return 0;
+}
+
+int
+scram_md5(const char *user, const char *secret, const uint8_t salt[4], char out[36])
+{
+	char stored[36];
 	bool ok;
 
-	ok = md5_hex(password, strlen(password), user, strlen(user), inner) &&
-	     md5_hex(inner, 32, salt, 4, out + 3);
-	OPENSSL_cleanse(inner, sizeof(inner));
+	if (scram_secret_kind(secret) == SCRAM_SECRET_MD5)
+		memcpy(stored, secret, sizeof(stored));
+	else if (scram_md5_stored(user, secret, stored) == -1)
+		return -1;
+	ok = md5_hex(stored + 3, 32, salt, 4, out + 3);
+	OPENSSL_cleanse(stored, sizeof(stored));
 	if (!ok)
 		return -1;
 	memcpy(out, "md5", 3);

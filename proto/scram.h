@@ -26,6 +26,10 @@ struct scram_keys {
 	uint8_t server_key[SCRAM_KEY];
 };
 
+/* PBKDF2: milliseconds, so not in an event loop. 0, or -1 (OpenSSL could not). */
+int scram_keys_derive(struct scram_keys *, const char *password, const uint8_t *salt,
+    size_t salt_len, uint32_t iterations);
+
 struct scram_client {
 	char nonce[48];
 	char server_first[SCRAM_MESSAGE_MAX];
@@ -35,18 +39,25 @@ struct scram_client {
 
 /* Writes client-first-message (gs2 "n,,") into out. `nonce` NULL = random. Length or -1. */
 int scram_client_first(struct scram_client *, const char *nonce, char *out, size_t size);
+/* Would scram_client_final have to derive keys for this server-first-message? Then salt and
+ * iterations are in *wanted: derive elsewhere, into the cache. */
+bool scram_client_slow(const struct scram_client *, const struct scram_keys *cache,
+    const char *server_first, size_t len, struct scram_keys *wanted);
 /*
  * Reads server-first-message, writes client-final-message. `cache` (may be NULL) is used when salt
- * and iterations match and refreshed when not. Length, or -1 with a reason in `why` (a static
- * string).
+ * and iterations match and refreshed when not; without a password (NULL) it must match. Length, or
+ * -1 with a reason in `why` (a static string).
  */
 int scram_client_final(struct scram_client *, const char *password, struct scram_keys *cache,
     const char *server_first, size_t len, char *out, size_t size, const char **why);
 /* Verifies server-final-message: proof that the server knows the password too. */
 bool scram_client_verify(struct scram_client *, const char *server_final, size_t len);
 
-/* "md5" + md5(md5(password + user) + salt) in hex, 35 chars + NUL. 0 or -1 (OpenSSL without MD5).
- */
-int scram_md5(const char *user, const char *password, const uint8_t salt[4], char out[36]);
+/* "md5" + md5(password + user) in hex, 35 characters: as PostgreSQL stores it. 0 or -1 (OpenSSL
+ * without MD5). */
+int scram_md5_stored(const char *user, const char *password, char out[36]);
+/* "md5" + md5(md5(password + user) + salt) in hex: the answer to a challenge. `secret` is the
+ * password or what scram_md5_stored() makes of it. 0 or -1. */
+int scram_md5(const char *user, const char *secret, const uint8_t salt[4], char out[36]);
 
 #endif

@@ -97,12 +97,12 @@ static const char *
 refuse_salt_of(size_t n)
 {
 	uint8_t salt[SCRAM_SALT_MAX + 8] = {1, 2, 3};
-	uint8_t text[BASE64_SIZE(SCRAM_SALT_MAX + 8) + 1];
+	uint8_t text[SCRAM_BASE64_SIZE(SCRAM_SALT_MAX + 8) + 1];
 	char message[SCRAM_MESSAGE_MAX];
 
 	EVP_EncodeBlock(text, salt, (int)n);
 	assert_int_not_equal(
-	    print(message, sizeof(message), "r=%s,s=%s,i=1", SERVER_NONCE, (char *)text), -1);
+	    scram_print(message, sizeof(message), "r=%s,s=%s,i=1", SERVER_NONCE, (char *)text), -1);
 	return refusal(message);
 }
 
@@ -222,7 +222,7 @@ sign(char final[64])
 {
 	uint8_t signature[SCRAM_KEY];
 
-	assert_true(hmac(
+	assert_true(scram_hmac(
 	    client.keys.server_key, client.auth_message, strlen(client.auth_message), signature));
 	memcpy(final, "v=", 2);
 	EVP_EncodeBlock((uint8_t *) final + 2, signature, SCRAM_KEY);

@@ -1,0 +1,110 @@
+/* scram_bytes: see scram_bytes.h. Called by scram.c and scram_server.c; owns nothing. */
+#include "proto/scram_bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+int
+scram_print(char *out, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(out, size, fmt, ap);
+	va_end(ap);
+	return n < 0 || (size_t)n >= size ? -1 : n;
+}
+
+/* Encoding back and comparing refuses what EVP_DecodeBlock lets pass: white space, wrong padding,
+ * stray bits. */
+int
+scram_base64_decode(const char *in, size_t in_len, uint8_t *out, size_t size, size_t *len)
+{
+	uint8_t bytes[SCRAM_BASE64_DECODE_MAX];
+	uint8_t again[SCRAM_BASE64_SIZE(SCRAM_BASE64_DECODE_MAX) + 1];
+	size_t n = in_len / 4 * 3;
+	int result = -1;
+
+	if (in_len == 0 || in_len % 4 != 0 || n > sizeof(bytes))
+		return -1;
+	n -= (size_t)(in[in_len - 1] == '=') + (size_t)(in[in_len - 2] == '=');
+	if (n > size || EVP_DecodeBlock(bytes, (const uint8_t *)in, (int)in_len) < 0)
+		return -1;
+	if (EVP_EncodeBlock(again, bytes, (int)n) == (int)in_len &&
+	    memcmp(again, in, in_len) == 0) {
+		memcpy(out, bytes, n);
+		*len = n;
+		result = 0;
+	}
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+	return result;
+}
+
+bool
+scram_hmac(const uint8_t key[SCRAM_KEY], const char *text, size_t len, uint8_t out[SCRAM_KEY])
+{
+	return HMAC(EVP_sha256(), key, SCRAM_KEY, (const uint8_t *)text, len, out, NULL) != NULL;
+}
+
+bool
+scram_hash(const uint8_t in[SCRAM_KEY], uint8_t out[SCRAM_KEY])
+{
+	return EVP_Digest(in, SCRAM_KEY, out, NULL, EVP_sha256(), NULL) == 1;
+}
+
+void
+scram_nonce(char out[SCRAM_BASE64_SIZE(SCRAM_NONCE_BYTES) + 1])
+{
+	uint8_t random[SCRAM_NONCE_BYTES];
+
+	arc4random_buf(random, sizeof(random));
+	(void)EVP_EncodeBlock((uint8_t *)out, random, sizeof(random));
+}
+
+const char *
+scram_attribute(const char **s, char name, size_t *len)
+{
+	const char *value;
+
+	if ((*s)[0] != name || (*s)[1] != '=')
+		return NULL;
+	value = *s + 2;
+	*len = strcspn(value, ",");
+	*s = value + *len;
+	if (**s == ',')
+		(*s)++;
+	return value;
+}
+
+uint32_t
+scram_iterations(const char *s, size_t len)
+{
+	uint32_t n = 0;
+
+	if (len == 0 || *s == '0')
+		return 0;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return 0;
+		n = n * 10 + (uint32_t)(s[i] - '0');
+		if (n > SCRAM_ITERATIONS_MAX)
+			return 0;
+	}
+	return n;
+}
+
+bool
+scram_printable(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (s[i] < 0x21 || s[i] > 0x7E || s[i] == ',')
+			return false;
+	return len > 0;
+}
