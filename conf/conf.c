@@ -42,14 +42,6 @@ conf_pool_mode(const struct conf *c, const struct conf_database *d, const struct
 	return d->pool_mode != -1 ? (enum pool_mode)d->pool_mode : c->pool_mode;
 }
 
-int
-conf_pool_size(const struct conf *c, const struct conf_database *d, const struct conf_user *u)
-{
-	if (u != NULL && u->pool_size != -1)
-		return u->pool_size;
-	return d->pool_size != -1 ? d->pool_size : c->pool_size;
-}
-
 char *
 conf_stats_path(const char *run_dir)
 {

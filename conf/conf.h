@@ -74,11 +74,19 @@ void conf_free(struct conf *);
 const struct conf_database *conf_database(const struct conf *, const char *name);
 /* The entry for a user name: exact match, else "*", else NULL. */
 const struct conf_user *conf_user(const struct conf *, const char *name);
-/* What is in force for a (database, user): user before database before global. `user` may be NULL.
+/*
+ * What is in force of a number that can be given at several levels: the user's before the
+ * database's before the global one. User and database may be NULL.
  */
+#define CONF_LEVEL(own, else_) ((own) != -1 ? (own) : (else_))
+#define CONF_DATABASE(conf, d, name)                                                               \
+	((d) != NULL ? CONF_LEVEL((d)->name, (conf)->name) : (conf)->name)
+#define CONF_USER(conf, u, name) CONF_DATABASE(conf, u, name)
+#define CONF_POOL(conf, d, u, name)                                                                \
+	((u) != NULL ? CONF_LEVEL((u)->name, CONF_DATABASE(conf, d, name))                         \
+		     : CONF_DATABASE(conf, d, name))
 enum pool_mode conf_pool_mode(
     const struct conf *, const struct conf_database *, const struct conf_user *);
-int conf_pool_size(const struct conf *, const struct conf_database *, const struct conf_user *);
 
 /* <run_dir>/pgdrove.stats, malloc'd. */
 char *conf_stats_path(const char *run_dir);

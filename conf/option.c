@@ -274,7 +274,10 @@ set_default(const struct option *o, void *at)
 {
 	switch (o->kind) {
 	case OPTION_TIME:
-		ENSURE(conf_parse_time(o->def, at) == 0);
+		if (o->def == NULL)
+			*(int64_t *)at = -1; /* inherit */
+		else
+			ENSURE(conf_parse_time(o->def, at) == 0);
 		break;
 	case OPTION_SIZE:
 		ENSURE(conf_parse_size(o->def, at) == 0);

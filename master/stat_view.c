@@ -16,8 +16,6 @@
 #include "conf/log.h"
 #include "master/master.h"
 
-#define FIELD(type, name) (offsetof(struct type, name) / sizeof(uint64_t))
-
 _Static_assert(sizeof(_Atomic uint64_t) == sizeof(uint64_t), "a row is an array of words");
 
 /* The state letter of /proc/PID/stat, which follows the ')' of the name; 0 = no such process. */
@@ -177,6 +175,12 @@ stat_worker_value(const struct stat_view *v, uint32_t w, size_t field)
 	return stats_get((const _Atomic uint64_t *)row + field);
 }
 
+static bool
+is_moment(const struct stats_field *f)
+{
+	return !f->counter && strcmp(f->unit, "us") == 0;
+}
+
 /* Rows of dead workers count too: their gauges are zero, their counters stay true. */
 uint64_t
 stat_pool_value(const struct stat_view *v, uint32_t pool, size_t field)
@@ -193,7 +197,7 @@ stat_pool_value(const struct stat_view *v, uint32_t pool, size_t field)
 			oldest = value;
 	}
 	/* A point in time is not summed: the earliest of all workers. */
-	return field == FIELD(stats_pool, oldest_wait_us) ? oldest : sum;
+	return is_moment(&stats_pool_fields[field]) ? oldest : sum;
 }
 
 bool

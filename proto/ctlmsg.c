@@ -66,6 +66,7 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_WAKE] = "WAKE",
 	    [CTL_CANCEL] = "CANCEL",
 	    [CTL_CANCELED] = "CANCELED",
+	    [CTL_EVICT] = "EVICT",
 	};
 
 	if ((unsigned)type >= CTL_TYPES || names[type] == NULL)

@@ -24,6 +24,7 @@ enum ctlmsg_type {
 	CTL_CANCEL, /* inbox: cancel the query of the client with the number arg32 and the key in
 		       the payload; arg64 = ticket */
 	CTL_CANCELED, /* inbox: the cancel with ticket arg64 is done */
+	CTL_EVICT,    /* inbox: close the coldest idle backend of pool arg32 */
 	CTL_TYPES
 };
 

@@ -48,6 +48,12 @@
 	X(sv_cleaning, GAUGE, "count", "backends being reset or closed")                           \
 	X(oldest_wait_us, GAUGE, "us",                                                             \
 	    "monotonic time since when the head of the queue waits, 0 = nobody")                   \
+	X(idle_since_us, GAUGE, "us",                                                              \
+	    "monotonic time since when the coldest idle backend is idle, 0 = none is")             \
+	X(hungry_db_us, GAUGE, "us",                                                               \
+	    "monotonic time since when max_db_connections denies a backend, 0 = it does not")      \
+	X(hungry_user_us, GAUGE, "us",                                                             \
+	    "monotonic time since when max_user_connections denies one, 0 = it does not")          \
 	X(xact_count, COUNTER, "count", "transactions")                                            \
 	X(query_count, COUNTER, "count", "queries: Query, FunctionCall and Execute messages")      \
 	X(bytes_received, COUNTER, "bytes", "bytes read from clients")                             \
@@ -63,6 +69,8 @@
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \
+	X(sv_evicted, COUNTER, "count", "idle backends closed as another pool needed the place")   \
+	X(sv_yielded, COUNTER, "count", "backends closed as another pool had waited longer")       \
 	X(sv_given, COUNTER, "count", "backends given to another worker")                          \
 	X(sv_received, COUNTER, "count", "backends received from another worker")
 

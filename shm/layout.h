@@ -2,12 +2,12 @@
  * layout: the table as it lies in shared memory. Private to shm/, its tests and its crash tests.
  *
  * Truth, each item one atomic word that is published after what it speaks of was written:
- *   worker.live, slot.word (with slot.pool), slot.known, pool.names_version, attach, client words,
- *   welcome.head, and the two high-water marks.
+ *   worker.live, slot.word (with slot.pool), slot.known, pool.names_version, group.name_version,
+ *   attach, members, client words, welcome.head, and the high-water marks.
  * Derived, touched only under the mutex, rebuilt from the truth by repair_rebuild:
- *   the lists of free slots and free pools, the hash chains, pool.used.
+ *   the lists of what is free, the hash chains, pool.used, pool.group, group.used, group.pools.
  * Hints, touched by anybody without the mutex, put right by table_client_sweep (see table.c):
- *   the bits that say which client rows are busy.
+ *   the bits that say which client rows are busy. And group.hungry, see ledger.h.
  *
  * Offsets and indices, no pointers. The mapping comes as zeroes, and zero means free everywhere, so
  * that making a table touches one page; lists hold only entries below the high-water marks.
@@ -58,11 +58,27 @@ struct layout_names {
 
 struct layout_pool {
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t names_version; /* odd: the entry is in use */
-	_Atomic uint32_t limit;
 	_Atomic uint32_t used; /* derived: slots of this pool that are not FREE */
 	uint32_t recount;      /* scratch of repair */
 	uint32_t next;	       /* hash chain if in use, else list of free pools: index + 1 */
+	_Atomic uint32_t group[LEDGER_GROUPS]; /* derived: of its database and its user */
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t names[LAYOUT_WORDS(sizeof(struct layout_names))];
+};
+
+/* A database or a user as such: what the limits that several pools share are counted by. */
+struct layout_group_name {
+	char name[CONF_NAME_SIZE];
+	uint64_t kind; /* enum ledger_group */
+};
+
+struct layout_group {
+	_Alignas(LAYOUT_LINE) _Atomic uint64_t name_version; /* odd: the entry is in use */
+	_Atomic uint32_t used;	/* derived: slots of its pools that are not FREE */
+	uint32_t recount;	/* scratch of repair */
+	uint32_t pools;		/* derived: pools in use that belong to it */
+	uint32_t next;		/* hash chain if in use, else list of free groups: index + 1 */
+	_Atomic int64_t hungry; /* hint */
+	_Alignas(LAYOUT_LINE) _Atomic uint64_t name[LAYOUT_WORDS(sizeof(struct layout_group_name))];
 };
 
 /*
@@ -98,19 +114,24 @@ struct layout_secret {
 struct table {
 	struct table_shape shape;
 	uint64_t bytes; /* of the mapping */
-	uint64_t workers_off, slots_off, facts_off, pools_off, attach_off, buckets_off, welcome_off,
-	    busy_off, words_off, clients_off;
+	uint64_t workers_off, slots_off, facts_off, pools_off, attach_off, buckets_off, groups_off,
+	    members_off, group_buckets_off, welcome_off, busy_off, words_off, clients_off;
 	uint64_t hash_seed;
-	uint32_t buckets;  /* a power of two */
-	uint32_t row_bits; /* of the number shown to a client, that say its row */
+	uint32_t groups;	/* how many there can be */
+	uint32_t buckets;	/* of pools; a power of two */
+	uint32_t group_buckets; /* likewise */
+	uint32_t row_bits;	/* of the number shown to a client, that say its row */
 
 	_Alignas(LAYOUT_LINE) struct lock lock;
 
 	_Alignas(LAYOUT_LINE) _Atomic uint32_t slots_high; /* slots from here on were never used */
 	_Atomic uint32_t pools_high;
+	_Atomic uint32_t groups_high;
 	uint32_t free_slots;   /* derived: head of the list, index + 1 */
 	uint32_t free_pools;   /* derived */
+	uint32_t free_groups;  /* derived */
 	uint32_t reclaim_hand; /* where the search for an unused pool goes on; any value will do */
+	uint32_t group_hand;   /* likewise */
 
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t repairs;
 	_Atomic uint64_t stalls;
@@ -123,6 +144,8 @@ _Static_assert(sizeof(struct ledger_backend) % 8 == 0, "facts are whole words");
 _Static_assert(sizeof(struct layout_facts) == 448, "seven lines of facts");
 _Static_assert(sizeof(struct layout_names) == 128, "names have no holes: they are hashed");
 _Static_assert(sizeof(struct layout_pool) == 192, "counts on one line, names on two");
+_Static_assert(sizeof(struct layout_group_name) == 72, "a group's name has no holes");
+_Static_assert(sizeof(struct layout_group) == 192, "counts on one line, the name on two");
 _Static_assert(sizeof(struct layout_client) == 64, "a line per client");
 _Static_assert(sizeof(struct layout_welcome) == 64 + 2 * TABLE_WELCOME_BYTES, "head and buffers");
 _Static_assert(TABLE_WELCOME_BYTES % 64 == 0 && TABLE_WELCOME_BYTES < 65536, "length:16");
@@ -176,6 +199,28 @@ static inline uint32_t *
 layout_bucket(const struct table *t, uint32_t b)
 {
 	return layout_at(t, t->buckets_off, sizeof(uint32_t), b);
+}
+
+static inline struct layout_group *
+layout_group(const struct table *t, uint32_t g)
+{
+	return layout_at(t, t->groups_off, sizeof(struct layout_group), g);
+}
+
+/* members[group][worker] = incarnation:32 | clients:32. Stale when the incarnation is not that
+ * worker's live one: so a dead worker's clients count for nothing at once. */
+static inline _Atomic uint64_t *
+layout_members(const struct table *t, uint32_t g, uint32_t w)
+{
+	return layout_at(
+	    t, t->members_off, sizeof(_Atomic uint64_t), (size_t)g * t->shape.workers + w);
+}
+
+/* Heads of the groups' hash chains: index + 1, 0 = empty. */
+static inline uint32_t *
+layout_group_bucket(const struct table *t, uint32_t b)
+{
+	return layout_at(t, t->group_buckets_off, sizeof(uint32_t), b);
 }
 
 static inline struct layout_welcome *
@@ -298,7 +343,28 @@ uint32_t layout_attach_count(const struct table *, struct table_self, uint32_t p
 /* Takes it within LEDGER_WAIT_US, repairing first if its holder died. False: busy, and counted. */
 bool layout_lock(struct table *);
 void layout_unlock(struct table *);
-/* The chain a pool's names belong to. */
+/* The chain a pool's names belong to; the chain a group's name belongs to. */
 uint32_t layout_bucket_of(const struct table *, const struct layout_names *);
+uint32_t layout_group_bucket_of(const struct table *, const struct layout_group_name *);
+
+/* --- groups, under the mutex (ledger_group.c) --- */
+
+/* Entries of a table that is full are looked at for one to reuse, in several holds of the mutex:
+ * how far that has come. */
+#define LAYOUT_LOOK 128 /* in one hold */
+struct layout_look {
+	uint32_t pools, groups;
+};
+
+/* The entry of that name, TABLE_NONE if there is none. */
+uint32_t layout_group_find(const struct table *, enum ledger_group kind, const char *name);
+/* Finds or makes it; TABLE_NONE: no room, or not yet: see layout_look. */
+uint32_t layout_group_entry(
+    struct table *, enum ledger_group kind, const char *name, struct layout_look *);
+/* The pool has been named, or is about to be reused. */
+void layout_group_join(struct table *, uint32_t pool, const uint32_t group[LEDGER_GROUPS]);
+void layout_group_part(struct table *, uint32_t pool);
+/* A slot of this pool was taken (1) or is free again (-1). */
+void layout_group_count(struct table *, uint32_t pool, int by);
 
 #endif

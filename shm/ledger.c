@@ -1,5 +1,5 @@
 /*
- * ledger: see ledger.h; slots are here, pools in ledger_pool.c.
+ * ledger: see ledger.h; slots are here, pools in ledger_pool.c, groups in ledger_group.c.
  *
  * What makes a kill at any instruction harmless is the order of writes. Everything a word speaks of
  * is written before the word says so, and cleared after the word has ceased to; a slot's word
@@ -80,35 +80,47 @@ slot_unused(struct table *t)
 	return high;
 }
 
-/* Under the mutex: the pool's limit counts here. */
-static enum ledger_result
-slot_reserve(struct table *t, struct table_self self, uint32_t pool, uint32_t *slot)
+static void
+pool_count(struct table *t, uint32_t pool, int by)
 {
-	struct layout_pool *p = layout_pool(t, pool);
-	uint32_t used = atomic_load_explicit(&p->used, memory_order_relaxed), s;
+	_Atomic uint32_t *used = &layout_pool(t, pool)->used;
 
-	if (used >= atomic_load_explicit(&p->limit, memory_order_relaxed))
-		return LEDGER_POOL_FULL;
+	atomic_store_explicit(used, atomic_load_explicit(used, memory_order_relaxed) + (uint32_t)by,
+	    memory_order_relaxed);
+	layout_group_count(t, pool, by);
+}
+
+/* Under the mutex: the limits count here. */
+static enum ledger_result
+slot_reserve(struct table *t, struct table_self self, uint32_t pool,
+    const struct ledger_limits *limits, uint32_t *slot)
+{
+	enum ledger_result r = ledger_room(t, pool, limits);
+	uint32_t s;
+
+	if (r != LEDGER_OK)
+		return r;
 	s = slot_unused(t);
 	if (s == TABLE_NONE)
 		return LEDGER_TABLE_FULL;
 	version_break(&layout_slot(t, s)->known); /* a new tenancy, also for who reads the pool */
 	atomic_store_explicit(&layout_slot(t, s)->pool, pool, memory_order_relaxed);
 	word_set(t, s, SLOT_RESERVED, self);
-	atomic_store_explicit(&p->used, used + 1, memory_order_relaxed);
+	pool_count(t, pool, 1);
 	*slot = s;
 	return LEDGER_OK;
 }
 
 enum ledger_result
-ledger_reserve(struct table *t, struct table_self self, uint32_t pool, uint32_t *slot)
+ledger_reserve(struct table *t, struct table_self self, uint32_t pool,
+    const struct ledger_limits *limits, uint32_t *slot)
 {
 	enum ledger_result r;
 
 	ENSURE(layout_attach_count(t, self, pool) > 0);
 	if (!layout_lock(t))
 		return LEDGER_BUSY;
-	r = slot_reserve(t, self, pool, slot);
+	r = slot_reserve(t, self, pool, limits, slot);
 	layout_unlock(t);
 	return r;
 }
@@ -154,17 +166,14 @@ enum ledger_result
 ledger_free(struct table *t, struct table_self self, uint32_t slot)
 {
 	struct layout_slot *s = layout_slot(t, slot);
-	_Atomic uint32_t *used;
 
 	ENSURE(owned(t, slot, self,
 	    1 << SLOT_RESERVED | 1 << SLOT_IDLE | 1 << SLOT_BUSY | 1 << SLOT_COOLING));
 	if (!layout_lock(t))
 		return LEDGER_BUSY;
-	used = &layout_pool(t, atomic_load_explicit(&s->pool, memory_order_relaxed))->used;
 	word_set(t, slot, SLOT_FREE, (struct table_self){0, 0});
 	slot_forget(t, slot);
-	atomic_store_explicit(
-	    used, atomic_load_explicit(used, memory_order_relaxed) - 1, memory_order_relaxed);
+	pool_count(t, atomic_load_explicit(&s->pool, memory_order_relaxed), -1);
 	s->next = t->free_slots;
 	t->free_slots = slot + 1;
 	layout_unlock(t);

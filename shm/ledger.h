@@ -16,9 +16,20 @@ struct stats;
 
 #define LEDGER_WAIT_US 10000
 
+/* Limits that several pools share are counted per database and per user. */
+enum ledger_group { LEDGER_DB, LEDGER_USER, LEDGER_GROUPS };
+
+/* Most slots a caller may bring the pool, its database and its user to. */
+struct ledger_limits {
+	uint32_t pool;
+	uint32_t group[LEDGER_GROUPS]; /* 0 = no limit */
+};
+
 enum ledger_result {
 	LEDGER_OK,
 	LEDGER_POOL_FULL,  /* the pool has its limit of backends */
+	LEDGER_DB_FULL,	   /* all pools of its database together have theirs */
+	LEDGER_USER_FULL,  /* all pools of its user */
 	LEDGER_TABLE_FULL, /* no slot (max_backends) or no pool entry (max_pools) is left */
 	LEDGER_BUSY
 };
@@ -36,21 +47,41 @@ struct ledger_backend {
 
 /*
  * Finds or makes the pool entry for (db, user) and marks it as used by this worker; *pool is its
- * index. The limit is stored. An entry made anew is named in `stats` too (NULL: not), while nobody
+ * index. An entry made anew is named in `stats` too (NULL: not), while nobody
  * else can be attached to it. Each attach is undone by one detach, and the last one leaves pool and
  * statistics rows to others: an entry nobody living is attached to and that has no slot may be
  * reused under other names.
  */
 enum ledger_result ledger_attach(struct table *, struct stats *stats, struct table_self,
-    const char *db, const char *user, uint32_t limit, uint32_t *pool);
+    const char *db, const char *user, uint32_t *pool);
 void ledger_detach(struct table *, struct table_self, uint32_t pool);
 /* Names of a pool entry; false if it is not in use. Buffers of CONF_NAME_SIZE. */
 bool ledger_pool_name(const struct table *, uint32_t pool, char *db, char *user);
 /* Slots of the pool in any state but FREE. A relaxed read. */
 uint32_t ledger_pool_used(const struct table *, uint32_t pool);
 
-/* FREE -> RESERVED under the pool's limit. The caller is attached. */
-enum ledger_result ledger_reserve(struct table *, struct table_self, uint32_t pool, uint32_t *slot);
+/* How many pool entries there are to look at: 0 .. n-1, some of them perhaps not in use. */
+uint32_t ledger_pools(const struct table *);
+/* The group a pool belongs to, TABLE_NONE if the entry was never in use; and the slots of all its
+ * pools in any state but FREE. Relaxed reads. */
+uint32_t ledger_pool_group(const struct table *, uint32_t pool, enum ledger_group);
+uint32_t ledger_group_used(const struct table *, uint32_t group);
+
+/*
+ * A hint: since when some worker has wanted a place that the limit of this group denies it, 0 =
+ * nobody. It may be too old (who wanted it has it, or is dead), never too young: so it costs one
+ * look to know that nobody starves. ledger_hungry_drop puts `since`, of who is next, or 0, unless
+ * the hint has changed from `seen`.
+ */
+int64_t ledger_hungry(const struct table *, uint32_t group);
+void ledger_hungry_put(struct table *, uint32_t group, int64_t since);
+void ledger_hungry_drop(struct table *, uint32_t group, int64_t seen, int64_t since);
+
+/* What a reserve would say now, by relaxed reads and without the mutex. */
+enum ledger_result ledger_room(const struct table *, uint32_t pool, const struct ledger_limits *);
+/* FREE -> RESERVED under the limits. The caller is attached. */
+enum ledger_result ledger_reserve(
+    struct table *, struct table_self, uint32_t pool, const struct ledger_limits *, uint32_t *slot);
 /* RESERVED -> BUSY: records what is known after login, then publishes. Owner only. */
 void ledger_opened(struct table *, struct table_self, uint32_t slot, const struct ledger_backend *);
 /* BUSY -> IDLE and IDLE -> BUSY: one release store each. Owner only. */
@@ -85,6 +116,15 @@ uint64_t ledger_read(const struct table *, uint32_t slot, struct ledger_backend 
 #define LEDGER_LOST_US	 10000000
 uint32_t ledger_claim_orphan(
     struct table *, struct table_self, int64_t now_us, uint32_t *from, enum slot_state *was);
+
+/*
+ * Counts one more client of this worker in that group, unless all living workers together have
+ * `limit` of them: LEDGER_DB_FULL or LEDGER_USER_FULL. *group is to be given to ledger_client_leave
+ * later. LEDGER_TABLE_FULL: no room for another group.
+ */
+enum ledger_result ledger_client_enter(struct table *, struct table_self, enum ledger_group kind,
+    const char *name, uint32_t limit, uint32_t *group);
+void ledger_client_leave(struct table *, struct table_self, uint32_t group);
 
 /* Counters of the table itself, for statistics. */
 struct ledger_health {

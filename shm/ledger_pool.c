@@ -19,9 +19,6 @@
 #include "shm/layout.h"
 #include "shm/stats.h"
 
-/* Entries looked at while the mutex is held: a full table is searched in several holds. */
-#define RECLAIM_LOOK 128
-
 /* --- who is attached --- */
 
 static uint64_t
@@ -126,19 +123,19 @@ pool_unlink(struct table *t, uint32_t p)
 		*at = layout_pool(t, p)->next;
 }
 
-/* An entry in use that nobody needs, of the next RECLAIM_LOOK; *looked counts them over several
- * holds of the mutex. */
+/* An entry in use that nobody needs, of the next LAYOUT_LOOK. */
 static uint32_t
-pool_reclaim(struct table *t, uint32_t *looked)
+pool_reclaim(struct table *t, struct layout_look *look)
 {
 	uint32_t i, p;
 
-	for (i = 0; i < RECLAIM_LOOK && *looked < t->shape.pools; i++, ++*looked) {
+	for (i = 0; i < LAYOUT_LOOK && look->pools < t->shape.pools; i++, look->pools++) {
 		p = t->reclaim_hand++ % t->shape.pools;
 		if (atomic_load_explicit(&layout_pool(t, p)->used, memory_order_relaxed) > 0 ||
 		    pool_attached(t, p))
 			continue;
 		pool_unlink(t, p);
+		layout_group_part(t, p);
 		return p;
 	}
 	return TABLE_NONE;
@@ -163,18 +160,39 @@ pool_name(struct table *t, struct stats *stats, uint32_t p, const struct layout_
 	*head = p + 1;
 }
 
-static uint32_t
-pool_entry(struct table *t, struct stats *stats, const struct layout_names *names, uint32_t *looked)
+/* Those of its database and its user. The first is held while the second is made, which may have
+ * to reuse one. */
+static bool
+pool_groups(struct table *t, const struct layout_names *names, uint32_t group[LEDGER_GROUPS],
+    struct layout_look *look)
 {
-	uint32_t p = pool_find(t, names);
+	group[LEDGER_DB] = layout_group_entry(t, LEDGER_DB, names->db, look);
+	if (group[LEDGER_DB] == TABLE_NONE)
+		return false;
+	layout_group(t, group[LEDGER_DB])->pools++;
+	group[LEDGER_USER] = layout_group_entry(t, LEDGER_USER, names->user, look);
+	layout_group(t, group[LEDGER_DB])->pools--;
+	return group[LEDGER_USER] != TABLE_NONE;
+}
+
+static uint32_t
+pool_entry(struct table *t, struct stats *stats, const struct layout_names *names,
+    struct layout_look *look)
+{
+	uint32_t p = pool_find(t, names), group[LEDGER_GROUPS];
 
 	if (p != TABLE_NONE)
 		return p;
+	/* They come first and the names last: a pool that has names has its groups. */
+	if (!pool_groups(t, names, group, look))
+		return TABLE_NONE;
 	p = pool_unused(t);
 	if (p == TABLE_NONE)
-		p = pool_reclaim(t, looked);
-	if (p != TABLE_NONE)
-		pool_name(t, stats, p, names);
+		p = pool_reclaim(t, look);
+	if (p == TABLE_NONE)
+		return TABLE_NONE;
+	pool_name(t, stats, p, names);
+	layout_group_join(t, p, group);
 	return p;
 }
 
@@ -182,23 +200,21 @@ pool_entry(struct table *t, struct stats *stats, const struct layout_names *name
 
 enum ledger_result
 ledger_attach(struct table *t, struct stats *stats, struct table_self self, const char *db,
-    const char *user, uint32_t limit, uint32_t *pool)
+    const char *user, uint32_t *pool)
 {
 	struct layout_names names;
-	uint32_t p, looked = 0;
+	struct layout_look look = {0, 0};
+	uint32_t p;
 
 	names_pack(&names, db, user);
 	do {
 		if (!layout_lock(t))
 			return LEDGER_BUSY;
-		p = pool_entry(t, stats, &names, &looked);
-		if (p != TABLE_NONE) {
-			atomic_store_explicit(
-			    &layout_pool(t, p)->limit, limit, memory_order_relaxed);
+		p = pool_entry(t, stats, &names, &look);
+		if (p != TABLE_NONE)
 			attach_set(t, self, p, layout_attach_count(t, self, p) + 1);
-		}
 		layout_unlock(t);
-	} while (p == TABLE_NONE && looked < t->shape.pools);
+	} while (p == TABLE_NONE && look.pools < t->shape.pools && look.groups < t->groups);
 	*pool = p;
 	return p == TABLE_NONE ? LEDGER_TABLE_FULL : LEDGER_OK;
 }
@@ -240,4 +256,11 @@ uint32_t
 ledger_pool_used(const struct table *t, uint32_t pool)
 {
 	return atomic_load_explicit(&layout_pool(t, pool)->used, memory_order_relaxed);
+}
+
+uint32_t
+ledger_pools(const struct table *t)
+{
+	/* pairs with pool_unused */
+	return atomic_load_explicit(&t->pools_high, memory_order_acquire);
 }

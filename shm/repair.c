@@ -3,9 +3,9 @@
  * tests.
  *
  * It reads only the truth (layout.h) and writes what is derived, from nothing, in the order slots,
- * pools, chains; besides, it finishes what a dead ledger_free had left to do: a free slot knows no
+ * groups, pools; besides, it finishes what a dead ledger_free had left to do: a free slot knows no
  * backend. A second run, or a run over a sound table, ends with the same numbers, and a reader of
- * pool.used never sees a count on its way up from zero: counts are made in `recount` and stored
+ * a `used` never sees a count on its way up from zero: counts are made in `recount` and stored
  * once. Cost: entries below the high-water marks, plus the buckets.
  */
 #include "shm/repair.h"
@@ -46,18 +46,43 @@ pools_high(const struct table *t)
 	return atomic_load_explicit(&t->pools_high, memory_order_acquire);
 }
 
-uint32_t
-layout_bucket_of(const struct table *t, const struct layout_names *names)
+static uint32_t
+groups_high(const struct table *t)
+{
+	/* pairs with the release in group_unused (ledger_group.c) */
+	return atomic_load_explicit(&t->groups_high, memory_order_acquire);
+}
+
+static bool
+group_in_use(const struct table *t, uint32_t g)
+{
+	return version_is_whole(version_seen(&layout_group(t, g)->name_version));
+}
+
+static uint32_t
+hash(const struct table *t, const void *bytes, size_t len)
 {
 	uint64_t h = t->hash_seed, word;
 	size_t i;
 
-	for (i = 0; i < sizeof(*names); i += sizeof(word)) {
-		memcpy(&word, (const char *)names + i, sizeof(word));
+	for (i = 0; i < len; i += sizeof(word)) {
+		memcpy(&word, (const char *)bytes + i, sizeof(word));
 		h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
 		h ^= h >> 29;
 	}
-	return (uint32_t)(h >> 32) & (t->buckets - 1);
+	return (uint32_t)(h >> 32);
+}
+
+uint32_t
+layout_bucket_of(const struct table *t, const struct layout_names *names)
+{
+	return hash(t, names, sizeof(*names)) & (t->buckets - 1);
+}
+
+uint32_t
+layout_group_bucket_of(const struct table *t, const struct layout_group_name *name)
+{
+	return hash(t, name, sizeof(*name)) & (t->group_buckets - 1);
 }
 
 /* --- rebuilding --- */
@@ -98,6 +123,47 @@ rebuild_free_slots(struct table *t)
 	}
 }
 
+/* Their chains only: what belongs to them is counted with the pools. */
+static void
+rebuild_groups(struct table *t)
+{
+	struct layout_group_name name;
+	struct layout_group *g;
+	uint32_t i, *head;
+
+	t->free_groups = 0;
+	for (i = 0; i < t->group_buckets; i++)
+		if (*layout_group_bucket(t, i) != 0)
+			*layout_group_bucket(t, i) = 0;
+	for (i = groups_high(t); i-- > 0;) {
+		g = layout_group(t, i);
+		g->recount = g->pools = 0;
+		head = &t->free_groups;
+		if (group_in_use(t, i)) {
+			layout_get(&name, g->name, sizeof(name));
+			head = layout_group_bucket(t, layout_group_bucket_of(t, &name));
+		}
+		g->next = *head;
+		*head = i + 1;
+	}
+}
+
+/* A pool that has names has its groups, for these were made first and last as long. */
+static void
+rebuild_belonging(struct table *t, uint32_t pool, const struct layout_names *names)
+{
+	const struct layout_pool *p = layout_pool(t, pool);
+	uint32_t group[LEDGER_GROUPS];
+	int k;
+
+	group[LEDGER_DB] = layout_group_find(t, LEDGER_DB, names->db);
+	group[LEDGER_USER] = layout_group_find(t, LEDGER_USER, names->user);
+	ENSURE(group[LEDGER_DB] != TABLE_NONE && group[LEDGER_USER] != TABLE_NONE);
+	layout_group_join(t, pool, group);
+	for (k = 0; k < LEDGER_GROUPS; k++)
+		layout_group(t, group[k])->recount += p->recount;
+}
+
 static void
 rebuild_pools(struct table *t)
 {
@@ -116,10 +182,14 @@ rebuild_pools(struct table *t)
 		if (pool_in_use(t, i)) {
 			layout_get(&names, p->names, sizeof(names));
 			head = layout_bucket(t, layout_bucket_of(t, &names));
+			rebuild_belonging(t, i, &names);
 		}
 		p->next = *head;
 		*head = i + 1;
 	}
+	for (i = groups_high(t); i-- > 0;)
+		atomic_store_explicit(
+		    &layout_group(t, i)->used, layout_group(t, i)->recount, memory_order_relaxed);
 }
 
 void
@@ -127,6 +197,7 @@ repair_rebuild(struct table *t)
 {
 	recount_pools(t);
 	rebuild_free_slots(t);
+	rebuild_groups(t);
 	rebuild_pools(t);
 }
 
@@ -196,41 +267,61 @@ check_slots(const struct table *t, struct notes *ns)
 	}
 }
 
-/* A list that ends has no entry twice; so right members and the right length are enough. */
-static void
-check_free_slots(const struct table *t, struct notes *ns)
+static bool
+slot_unused(const struct table *t, uint32_t i)
 {
-	uint32_t nfree = 0, seen = 0, i;
-
-	for (i = 0; i < slots_high(t); i++)
-		nfree += slot_state(word_of(t, i)) == SLOT_FREE;
-	for (i = t->free_slots; i != 0 && seen <= nfree; i = layout_slot(t, i - 1)->next) {
-		seen++;
-		if (i > slots_high(t) || slot_state(word_of(t, i - 1)) != SLOT_FREE) {
-			note(ns, "free slots: one is not free", i - 1, seen, nfree);
-			return;
-		}
-	}
-	if (seen != nfree)
-		note(ns, "free slots: wrong number", 0, seen, nfree);
+	return slot_state(word_of(t, i)) == SLOT_FREE;
 }
 
+static bool
+pool_unused(const struct table *t, uint32_t i)
+{
+	return !pool_in_use(t, i);
+}
+
+static bool
+group_unused(const struct table *t, uint32_t i)
+{
+	return !group_in_use(t, i);
+}
+
+static uint32_t
+slot_next(const struct table *t, uint32_t i)
+{
+	return layout_slot(t, i)->next;
+}
+
+static uint32_t
+pool_next(const struct table *t, uint32_t i)
+{
+	return layout_pool(t, i)->next;
+}
+
+static uint32_t
+group_next(const struct table *t, uint32_t i)
+{
+	return layout_group(t, i)->next;
+}
+
+/* A list that ends has no entry twice; so right members and the right length are enough. */
 static void
-check_free_pools(const struct table *t, struct notes *ns)
+check_free(const struct table *t, struct notes *ns, const char *what, uint32_t head, uint32_t high,
+    bool (*unused)(const struct table *, uint32_t),
+    uint32_t (*next)(const struct table *, uint32_t))
 {
 	uint32_t nfree = 0, seen = 0, i;
 
-	for (i = 0; i < pools_high(t); i++)
-		nfree += !pool_in_use(t, i);
-	for (i = t->free_pools; i != 0 && seen <= nfree; i = layout_pool(t, i - 1)->next) {
+	for (i = 0; i < high; i++)
+		nfree += unused(t, i);
+	for (i = head; i != 0 && seen <= nfree; i = next(t, i - 1)) {
 		seen++;
-		if (i > pools_high(t) || pool_in_use(t, i - 1)) {
-			note(ns, "free pools: one is in use", i - 1, seen, nfree);
+		if (i > high || !unused(t, i - 1)) {
+			note(ns, what, i - 1, seen, nfree);
 			return;
 		}
 	}
 	if (seen != nfree)
-		note(ns, "free pools: wrong number", 0, seen, nfree);
+		note(ns, what, TABLE_NONE, seen, nfree);
 }
 
 /* Every pool in use stands in the chain of its names, and the chains hold nothing else. */
@@ -257,6 +348,22 @@ check_chains(const struct table *t, struct notes *ns)
 		note(ns, "chains: wrong number", 0, seen, in_use);
 }
 
+/* Every group in use stands in the chain of its name: found by it. */
+static void
+check_group_chains(const struct table *t, struct notes *ns)
+{
+	struct layout_group_name name;
+	uint32_t i;
+
+	for (i = 0; i < groups_high(t); i++) {
+		if (!group_in_use(t, i))
+			continue;
+		layout_get(&name, layout_group(t, i)->name, sizeof(name));
+		if (layout_group_find(t, (enum ledger_group)name.kind, name.name) != i)
+			note(ns, "group: not found by its name", i, 0, 1);
+	}
+}
+
 static void
 check_counts(struct table *t, struct notes *ns)
 {
@@ -270,6 +377,29 @@ check_counts(struct table *t, struct notes *ns)
 	}
 }
 
+/* After check_counts, which has counted the pools anew. */
+static void
+check_group_counts(const struct table *t, struct notes *ns)
+{
+	uint32_t g, p, used, slots, pools;
+	int k;
+
+	for (g = 0; g < groups_high(t); g++) {
+		for (slots = pools = p = 0; p < pools_high(t); p++)
+			for (k = 0; k < LEDGER_GROUPS; k++)
+				if (pool_in_use(t, p) && ledger_pool_group(t, p, k) == g) {
+					pools++;
+					slots += layout_pool(t, p)->recount;
+				}
+		used = ledger_group_used(t, g);
+		if (group_in_use(t, g) && used != slots)
+			note(ns, "group: wrong count", g, used, slots);
+		if (group_in_use(t, g) && layout_group(t, g)->pools != pools)
+			note(ns, "group: wrong number of pools", g, layout_group(t, g)->pools,
+			    pools);
+	}
+}
+
 int
 repair_check(struct table *t, FILE *err)
 {
@@ -279,10 +409,13 @@ repair_check(struct table *t, FILE *err)
 	if (!layout_lock(t))
 		return -1;
 	check_slots(t, &ns);
-	check_free_slots(t, &ns);
-	check_free_pools(t, &ns);
+	check_free(t, &ns, "free slots", t->free_slots, slots_high(t), slot_unused, slot_next);
+	check_free(t, &ns, "free pools", t->free_pools, pools_high(t), pool_unused, pool_next);
+	check_free(t, &ns, "free groups", t->free_groups, groups_high(t), group_unused, group_next);
 	check_chains(t, &ns);
+	check_group_chains(t, &ns);
 	check_counts(t, &ns);
+	check_group_counts(t, &ns);
 	layout_unlock(t);
 	for (i = 0; err != NULL && i < ns.count && i < NOTES; i++)
 		(void)fprintf(err, "%s: index %u, have %u, want %u\n", ns.n[i].what, ns.n[i].index,

@@ -28,6 +28,9 @@
 
 #define ROWS_MAX (1U << 24) /* leaves at least 6 random bits in the number shown to a client */
 
+/* Its database, its user, and as many again for clients whose names are no pool's. */
+#define GROUPS_PER_POOL 4
+
 /* --- making --- */
 
 static uint64_t
@@ -55,7 +58,9 @@ lay_out(struct table *t)
 	const struct table_shape *s = &t->shape;
 	uint64_t at = sizeof(*t);
 
+	t->groups = s->pools * GROUPS_PER_POOL;
 	t->buckets = 1U << bits_for(s->pools);
+	t->group_buckets = 1U << bits_for(t->groups);
 	t->row_bits = bits_for(s->clients);
 	t->workers_off = place(&at, sizeof(struct layout_worker), s->workers);
 	t->slots_off = place(&at, sizeof(struct layout_slot), s->slots);
@@ -63,6 +68,9 @@ lay_out(struct table *t)
 	t->pools_off = place(&at, sizeof(struct layout_pool), s->pools);
 	t->attach_off = place(&at, sizeof(_Atomic uint64_t), (uint64_t)s->pools * s->workers);
 	t->buckets_off = place(&at, sizeof(uint32_t), t->buckets);
+	t->groups_off = place(&at, sizeof(struct layout_group), t->groups);
+	t->members_off = place(&at, sizeof(_Atomic uint64_t), (uint64_t)t->groups * s->workers);
+	t->group_buckets_off = place(&at, sizeof(uint32_t), t->group_buckets);
 	t->welcome_off = place(&at, sizeof(struct layout_welcome), s->pools);
 	t->busy_off = place(&at, sizeof(_Atomic uint64_t), layout_chunks(t));
 	t->words_off = place(&at, sizeof(_Atomic uint64_t), s->clients);
@@ -74,7 +82,7 @@ static bool
 shape_possible(const struct table_shape *s)
 {
 	return s->workers > 0 && s->workers < 1U << 24 && s->slots > 0 && s->slots < 1U << 24 &&
-	       s->pools > 0 && s->pools < 1U << 24 && s->clients > 0 && s->clients <= ROWS_MAX;
+	       s->pools > 0 && s->pools < 1U << 20 && s->clients > 0 && s->clients <= ROWS_MAX;
 }
 
 struct table *

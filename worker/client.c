@@ -182,6 +182,7 @@ client_leave(struct client *c, const char *why)
 	if (c->row != TABLE_NONE)
 		give_row(c, p);
 	c->pool = NULL;
+	pool_dismiss(c);
 	pool_client_gone(p);
 }
 
@@ -313,7 +314,7 @@ static void
 idle_ring(struct timer *t)
 {
 	struct client *c = LOOP_CONTAINER(t, struct client, timer);
-	int64_t limit = wk->conf->client_idle_timeout_us, since = idle_since(c);
+	int64_t limit = CONF_USER(wk->conf, c->who, client_idle_timeout_us), since = idle_since(c);
 
 	if (since == 0 || loop_now() - since < limit) {
 		timer_set(t, (since == 0 ? loop_now() : since) + limit, idle_ring);
@@ -329,9 +330,11 @@ idle_ring(struct timer *t)
 void
 client_watch_idle(struct client *c)
 {
+	int64_t limit = CONF_USER(wk->conf, c->who, client_idle_timeout_us);
+
 	c->active_us = loop_now();
-	if (wk->conf->client_idle_timeout_us > 0)
-		timer_set(&c->timer, loop_now() + wk->conf->client_idle_timeout_us, idle_ring);
+	if (limit > 0)
+		timer_set(&c->timer, loop_now() + limit, idle_ring);
 	else
 		timer_stop(&c->timer);
 }

@@ -125,11 +125,15 @@ begin_session(struct client *c, const struct startup *s)
 		refuse(c, "28000", "Add it to users.", "no such user: ", user);
 	} else if (!take_parameters(c, s)) {
 		return;
+	} else if (!pool_admit(c, db, user, d, &why)) {
+		client_fail(c, &why);
 	} else if ((c->row = table_client_take(wk->table, wk->self, &c->pid, key)) == TABLE_NONE) {
+		pool_dismiss(c);
 		refuse(c, "53300", NULL, "no more connections allowed (max_client_conn)", "");
 	} else if ((c->pool = pool_get(db, user, d, &why)) == NULL) {
 		table_client_give(wk->table, wk->self, c->row);
 		c->row = TABLE_NONE;
+		pool_dismiss(c);
 		client_fail(c, &why);
 	} else {
 		client_row_taken(c);

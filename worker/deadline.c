@@ -10,15 +10,16 @@
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/pool.h"
 
-enum due { DUE_NONE, DUE_IDLE, DUE_AGE, DUE_QUERY, DUE_XACT, DUE_PAUSE };
+enum due { DUE_NONE, DUE_IDLE, DUE_SPARE, DUE_AGE, DUE_QUERY, DUE_XACT, DUE_PAUSE };
 
 /* server_lifetime less up to a fifth, the same for this backend on every worker: backends opened
  * together do not end together. */
 static int64_t
 expires(const struct backend *b)
 {
-	int64_t life = wk->conf->server_lifetime_us;
+	int64_t life = b->pool->lifetime_us;
 	uint32_t spread = ((uint32_t)b->facts.pid * 2654435761U) >> 22; /* 0..1023 */
 
 	return b->facts.opened_us + life - life / 5 * (int64_t)spread / 1024;
@@ -27,7 +28,7 @@ expires(const struct backend *b)
 bool
 deadline_expired(const struct backend *b)
 {
-	return wk->conf->server_lifetime_us > 0 && loop_now() >= expires(b);
+	return b->pool->lifetime_us > 0 && loop_now() >= expires(b);
 }
 
 static void
@@ -39,24 +40,38 @@ earlier(int64_t from, int64_t limit, enum due what, int64_t *at, enum due *due)
 	*due = what;
 }
 
+static enum due
+idle_due(const struct backend *b, int64_t *at)
+{
+	const struct pool *p = b->pool;
+	enum due due = DUE_NONE;
+
+	earlier(b->since_us, wk->conf->server_idle_timeout_us, DUE_IDLE, at, &due);
+	if (p->reserve_size > 0 && ledger_pool_used(wk->table, p->index) > p->limits.pool)
+		earlier(b->since_us, wk->conf->reserve_pool_timeout_us, DUE_SPARE, at, &due);
+	if (p->lifetime_us > 0)
+		earlier(expires(b), 1, DUE_AGE, at, &due);
+	return due;
+}
+
 /* What comes first, and when. */
 static enum due
 next_due(const struct backend *b, int64_t *at)
 {
-	const struct conf *c = wk->conf;
+	const struct conf_user *u;
 	enum due due = DUE_NONE;
 
 	*at = 0;
-	if (b->state == BACKEND_IDLE) {
-		earlier(b->since_us, c->server_idle_timeout_us, DUE_IDLE, at, &due);
-		if (c->server_lifetime_us > 0)
-			earlier(expires(b), 1, DUE_AGE, at, &due);
-	} else if (b->state == BACKEND_ACTIVE && b->client != NULL) {
-		earlier(b->query_us, c->query_timeout_us, DUE_QUERY, at, &due);
-		earlier(b->xact_us, c->transaction_timeout_us, DUE_XACT, at, &due);
-		if (b->query_us == 0 && b->xact_us != 0)
-			earlier(b->quiet_us, c->idle_transaction_timeout_us, DUE_PAUSE, at, &due);
-	}
+	if (b->state == BACKEND_IDLE)
+		return idle_due(b, at);
+	if (b->state != BACKEND_ACTIVE || b->client == NULL)
+		return DUE_NONE;
+	u = b->client->who;
+	earlier(b->query_us, CONF_USER(wk->conf, u, query_timeout_us), DUE_QUERY, at, &due);
+	earlier(b->xact_us, CONF_USER(wk->conf, u, transaction_timeout_us), DUE_XACT, at, &due);
+	if (b->query_us == 0 && b->xact_us != 0)
+		earlier(b->quiet_us, CONF_USER(wk->conf, u, idle_transaction_timeout_us), DUE_PAUSE,
+		    at, &due);
 	return due;
 }
 
@@ -76,6 +91,8 @@ end_client(struct backend *b, _Atomic uint64_t *count, const char *sqlstate, con
 				   .hint = hint});
 }
 
+static void ring(struct timer *);
+
 static void
 do_due(struct backend *b, enum due due)
 {
@@ -83,7 +100,14 @@ do_due(struct backend *b, enum due due)
 
 	switch (due) {
 	case DUE_IDLE:
-		backend_close(b, "server_idle_timeout");
+		if (pool_keeps(b->pool))
+			timer_set(
+			    &b->deadline, loop_now() + wk->conf->server_idle_timeout_us, ring);
+		else
+			backend_close(b, "server_idle_timeout");
+		break;
+	case DUE_SPARE:
+		backend_close(b, "reserve_pool_timeout");
 		break;
 	case DUE_AGE:
 		backend_close(b, "server_lifetime");

@@ -126,6 +126,9 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_CANCELED:
 		cancel_acked(m->arg64);
 		break;
+	case CTL_EVICT:
+		pool_evicted(m->arg32);
+		break;
 	case CTL_READY:
 	case CTL_DRAIN:
 	case CTL_STOP:

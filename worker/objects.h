@@ -46,6 +46,8 @@ struct client {
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
 	const struct wire_error *reject;
 	struct pool *pool;
+	const struct conf_user *who;	/* its settings; NULL = it has no entry */
+	uint32_t groups[LEDGER_GROUPS]; /* counted in: index + 1, 0 = not (pool_limit.c) */
 	struct backend *backend;
 	struct params params;
 	int64_t since_us;  /* start of the present wait or of the connection */
@@ -114,9 +116,13 @@ struct pool {
 	const struct conf_database *conf;
 	const char *password; /* may be NULL; the conf's */
 	enum pool_mode mode;
-	uint32_t limit;		/* pool_size */
-	uint32_t index;		/* in the table */
-	struct stats_pool *row; /* ours */
+	struct ledger_limits limits; /* pool_size, max_db_connections, max_user_connections */
+	uint32_t min_size;
+	uint32_t reserve_size;
+	int64_t wait_timeout_us; /* query_wait_timeout */
+	int64_t lifetime_us;	 /* server_lifetime */
+	uint32_t index;		 /* in the table */
+	struct stats_pool *row;	 /* ours */
 	struct client_queue waiting;
 	struct client_queue logins;
 	uint32_t nlogins;
@@ -127,6 +133,10 @@ struct pool {
 	struct backend_queue idle; /* newest first */
 	struct timer timer;	   /* armed while somebody waits */
 	int64_t retry_us;	   /* no connection attempt before */
+	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we
+	 * were last given one */
+	enum ledger_result denied;
+	int64_t fed_us;
 	uint8_t *error; /* the last failed login's ErrorResponse, to show to those who wait */
 	size_t error_len;
 	bool welcomed;

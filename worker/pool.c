@@ -34,15 +34,6 @@ pool_cmp(const struct pool *a, const struct pool *b)
 RB_PROTOTYPE(pool_names, pool, by_name, pool_cmp)
 RB_GENERATE(pool_names, pool, by_name, pool_cmp)
 
-void
-pools_init(void)
-{
-	by_index = calloc(table_shape(wk->table)->pools, sizeof(struct pool *));
-	if (by_index == NULL)
-		fatal("pools");
-	pool_share_init();
-}
-
 /* --- life ------------------------------------------------------------------------------------- */
 
 static const char *
@@ -75,7 +66,13 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 	p->conf = d;
 	p->password = pool_password(d, user);
 	p->mode = conf_pool_mode(wk->conf, d, u);
-	p->limit = (uint32_t)conf_pool_size(wk->conf, d, u);
+	p->limits.pool = (uint32_t)CONF_POOL(wk->conf, d, u, pool_size);
+	p->limits.group[LEDGER_DB] = (uint32_t)CONF_DATABASE(wk->conf, d, max_db_connections);
+	p->limits.group[LEDGER_USER] = (uint32_t)CONF_USER(wk->conf, u, max_user_connections);
+	p->min_size = (uint32_t)CONF_DATABASE(wk->conf, d, min_pool_size);
+	p->reserve_size = (uint32_t)CONF_POOL(wk->conf, d, u, reserve_pool_size);
+	p->wait_timeout_us = CONF_POOL(wk->conf, d, u, query_wait_timeout_us);
+	p->lifetime_us = CONF_DATABASE(wk->conf, d, server_lifetime_us);
 	TAILQ_INIT(&p->waiting);
 	TAILQ_INIT(&p->logins);
 	TAILQ_INIT(&p->idle);
@@ -86,7 +83,7 @@ static bool
 pool_attach(struct pool *p, struct wire_error *why)
 {
 	enum ledger_result r =
-	    ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, p->limit, &p->index);
+	    ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, &p->index);
 
 	if (r == LEDGER_BUSY) {
 		*why = (struct wire_error){.severity = "FATAL",
@@ -127,7 +124,39 @@ pool_get(
 		}
 	}
 	p->nclients++;
+	if (pool_below_min(p))
+		pool_look_again(p, loop_now());
 	return p;
+}
+
+/* min_pool_size holds without any client where the user is known: these pools are never left. */
+static void
+pools_pin(void)
+{
+	const struct conf_database *d;
+	struct wire_error why;
+	size_t i;
+
+	for (i = 0; i < wk->conf->ndatabases; i++) {
+		d = &wk->conf->databases[i];
+		if (d->user == NULL || strcmp(d->name, "*") == 0 ||
+		    CONF_DATABASE(wk->conf, d, min_pool_size) == 0)
+			continue;
+		if (pool_get(d->name, d->user, d, &why) == NULL)
+			log_warnx(
+			    "database %s: min_pool_size is not kept: %s", d->name, why.message);
+	}
+}
+
+void
+pools_init(void)
+{
+	by_index = calloc(table_shape(wk->table)->pools, sizeof(struct pool *));
+	if (by_index == NULL)
+		fatal("pools");
+	pool_share_init();
+	if (wk->self.worker < wk->boot->nworkers)
+		pools_pin();
 }
 
 static void
@@ -158,6 +187,7 @@ pool_backend_gone(struct pool *p)
 	uint32_t w;
 
 	p->nbackends--;
+	pool_place_free(p);
 	for (w = 0; w < wk->boot->nworkers; w++) {
 		if (w == wk->self.worker)
 			continue;
@@ -166,6 +196,8 @@ pool_backend_gone(struct pool *p)
 	}
 	if (p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
+	else if (pool_below_min(p))
+		pool_look_again(p, loop_now());
 	else
 		pool_free_if_unused(p);
 }
@@ -178,6 +210,8 @@ pool_kick_all(void)
 	RB_FOREACH_SAFE (p, pool_names, &by_name, next)
 		if (p->nwaiting + p->nlogins > 0)
 			pool_pump(p);
+		else
+			pool_fill(p);
 }
 
 void

@@ -4,6 +4,7 @@
  *   pool.c        which pools there are, their welcome
  *   pool_queue.c  idle backends and clients that wait for one
  *   pool_open.c   opening connections, and what happens when that fails
+ *   pool_limit.c  limits shared with other pools, the least size, the reserve
  *   pool_share.c  handing backends to other workers and taking them
  */
 #ifndef WORKER_POOL_H
@@ -47,6 +48,8 @@ void pool_want(struct pool *, struct client *);
 void pool_unqueue(struct pool *, struct client *);
 /* Publishes since when our oldest client waits, and keeps the timer that backs it. */
 void pool_queue_changed(struct pool *);
+/* Has pool_pump called at that time at the latest, though nothing may happen. */
+void pool_look_again(struct pool *, int64_t at);
 /* Serves who can be served; asks others and opens for the rest. */
 void pool_pump(struct pool *);
 
@@ -63,6 +66,8 @@ void pool_put_idle(struct pool *, struct backend *);
 
 /* Opens connections until `wanted` are on their way, within the limits. */
 void pool_open(struct pool *, uint32_t wanted);
+/* Brings the pool to min_pool_size. */
+void pool_fill(struct pool *);
 /* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep
  * them waiting. */
 void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retry);
@@ -77,9 +82,41 @@ void pool_ask(struct pool *, uint32_t wanted);
 uint32_t pool_longest_wait(const struct pool *, int64_t mine);
 /* Gives a clean backend to that worker. False: it stays ours. */
 bool pool_give(struct backend *, uint32_t worker);
+/* It has shown no sign of life for longer than anybody who waits does: count on nothing of it. */
+bool pool_worker_silent(uint32_t worker);
 /* From the inbox. */
 void pool_asked(uint32_t index, uint32_t worker, uint32_t count);
 void pool_woken(uint32_t index);
 void pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len);
+
+/* --- pool_limit.c --- */
+
+/* What may be reserved now: with the reserve, if somebody has waited long enough. */
+struct ledger_limits pool_limits_now(const struct pool *);
+/* A shared limit denies us a place: asks others for one. */
+void pool_denied(struct pool *, enum ledger_result why);
+/* The head of the queue has changed: puts right since when we want what is denied. */
+void pool_hunger(struct pool *);
+/* Nothing is denied us any more, or nothing is wanted. */
+void pool_sated(struct pool *);
+/* The shared limit under which another pool has wanted a place for longer: leave it to that one.
+ * LEDGER_OK: there is none. */
+enum ledger_result pool_yields(const struct pool *);
+/* A backend that is released should be closed, since another pool waits far longer for its place.
+ */
+bool pool_owes_place(const struct pool *);
+/* A place under our shared limits is free: wakes who wants it. */
+void pool_place_free(const struct pool *);
+/* From the inbox: another pool wants a place. */
+void pool_evicted(uint32_t index);
+/* The coldest idle backend is another one. */
+void pool_idle_changed(struct pool *);
+/* It has fewer backends than min_pool_size; it would have fewer without this idle one. */
+bool pool_below_min(const struct pool *);
+bool pool_keeps(const struct pool *);
+/* Counts a client under the limits of clients; false: *why says what it gets. Undone by dismiss. */
+bool pool_admit(struct client *, const char *db, const char *user, const struct conf_database *,
+    struct wire_error *why);
+void pool_dismiss(struct client *);
 
 #endif

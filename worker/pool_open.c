@@ -11,24 +11,56 @@
 #include "worker/client.h"
 #include "worker/pool.h"
 
-#define OPEN_PARALLEL 4 /* connects in flight per pool and worker */
+#define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
+#define FILL_US	      50000 /* look again while the pool is below its least size */
+
+/* The look at the counts keeps the mutex out of the path of those who wait for a full pool. */
+static enum ledger_result
+open_one(struct pool *p, const struct ledger_limits *limits)
+{
+	enum ledger_result r = ledger_room(wk->table, p->index, limits);
+	uint32_t slot;
+
+	if (r == LEDGER_OK)
+		r = pool_yields(p);
+	if (r == LEDGER_OK)
+		r = ledger_reserve(wk->table, wk->self, p->index, limits, &slot);
+	if (r != LEDGER_OK)
+		return r;
+	p->fed_us = loop_now();
+	backend_open(p, slot);
+	return LEDGER_OK;
+}
 
 void
 pool_open(struct pool *p, uint32_t wanted)
 {
-	/* The look at the count keeps the mutex out of the path of those who wait for a full pool.
-	 */
-	while (p->nopening < wanted && p->nopening < OPEN_PARALLEL && loop_now() >= p->retry_us &&
-	       ledger_pool_used(wk->table, p->index) < p->limit) {
-		uint32_t slot;
-		enum ledger_result r = ledger_reserve(wk->table, wk->self, p->index, &slot);
-		if (r == LEDGER_TABLE_FULL)
-			log_warnx("pool %s/%s: the table has no free slot (max_backends)", p->db,
-			    p->user);
-		if (r != LEDGER_OK)
-			return;
-		backend_open(p, slot);
-	}
+	struct ledger_limits limits = pool_limits_now(p);
+	enum ledger_result r = LEDGER_OK;
+
+	while (r == LEDGER_OK && p->nopening < wanted && p->nopening < OPEN_PARALLEL &&
+	       loop_now() >= p->retry_us)
+		r = open_one(p, &limits);
+	if (r == LEDGER_TABLE_FULL)
+		log_warnx("pool %s/%s: the table has no free slot (max_backends)", p->db, p->user);
+	if (r == LEDGER_DB_FULL || r == LEDGER_USER_FULL)
+		pool_denied(p, r);
+	else
+		pool_sated(p);
+}
+
+void
+pool_fill(struct pool *p)
+{
+	struct ledger_limits limits = p->limits;
+
+	if (limits.pool > p->min_size)
+		limits.pool = p->min_size;
+	while (pool_below_min(p) && p->nopening < OPEN_PARALLEL && loop_now() >= p->retry_us &&
+	       open_one(p, &limits) == LEDGER_OK)
+		;
+	if (pool_below_min(p))
+		pool_look_again(p, p->retry_us > loop_now() ? p->retry_us : loop_now() + FILL_US);
 }
 
 static void
@@ -61,6 +93,7 @@ pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 	int64_t patience = wk->conf->server_login_retry_us, since = loop_now();
 
 	p->retry_us = loop_now() + patience;
+	pool_sated(p); /* a place would be of no use before */
 	stats_add(&p->row->sv_failed, 1);
 	free(p->error);
 	p->error = malloc(len);

@@ -25,6 +25,7 @@ void
 pool_take(struct pool *p, struct backend *b)
 {
 	TAILQ_REMOVE(&p->idle, b, idle);
+	pool_idle_changed(p);
 	stats_sub(&p->row->sv_idle, 1);
 	stats_sub(&wk->row->backends_idle, 1);
 	ledger_busy(wk->table, wk->self, b->slot);
@@ -59,6 +60,7 @@ pool_put_idle(struct pool *p, struct backend *b)
 		TAILQ_INSERT_TAIL(&p->idle, b, idle);
 	else
 		TAILQ_INSERT_HEAD(&p->idle, b, idle);
+	pool_idle_changed(p);
 	deadline_touch(b);
 	stats_add(&p->row->sv_idle, 1);
 	stats_add(&wk->row->backends_idle, 1);
@@ -80,6 +82,15 @@ pool_tick(struct timer *t)
 
 	if (p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
+	else
+		pool_fill(p);
+}
+
+void
+pool_look_again(struct pool *p, int64_t at)
+{
+	if (!timer_armed(&p->timer) || p->timer.at_us > at)
+		timer_set(&p->timer, at, pool_tick);
 }
 
 static void
@@ -97,11 +108,12 @@ set_timer(struct pool *p)
 	const struct client *head = TAILQ_FIRST(&p->waiting);
 
 	if (head != NULL) {
-		not_later(&at, head->since_us, wk->conf->query_wait_timeout_us);
+		not_later(&at, head->since_us, p->wait_timeout_us);
 		not_later(&at, head->since_us, wk->conf->query_wait_notify_us);
+		if (p->reserve_size > 0)
+			not_later(&at, head->since_us, wk->conf->reserve_pool_timeout_us);
 	}
-	if (!timer_armed(&p->timer) || p->timer.at_us > at)
-		timer_set(&p->timer, at, pool_tick);
+	pool_look_again(p, at);
 }
 
 void
@@ -113,8 +125,12 @@ pool_queue_changed(struct pool *p)
 	if (login != NULL && !p->welcomed && (since == 0 || login->since_us < since))
 		since = login->since_us;
 	stats_set(&p->row->oldest_wait_us, (uint64_t)since);
-	if (since != 0)
-		set_timer(p);
+	if (since == 0) {
+		pool_sated(p);
+		return;
+	}
+	pool_hunger(p);
+	set_timer(p);
 }
 
 static void
@@ -197,24 +213,40 @@ pool_want(struct pool *p, struct client *c)
 	pool_pump(p);
 }
 
+/* ", max_db_connections 30 reached": which limit it is that they wait for. */
+static void
+describe_limit(const struct pool *p, char *text, size_t size)
+{
+	enum ledger_group kind = p->denied == LEDGER_DB_FULL ? LEDGER_DB : LEDGER_USER;
+
+	text[0] = '\0';
+	if (p->denied != LEDGER_OK)
+		snprintf(text, size, ", %s %u reached",
+		    kind == LEDGER_DB ? "max_db_connections" : "max_user_connections",
+		    p->limits.group[kind]);
+}
+
 /* "pool app/alice: pool_size 20, 20 connections, 31 clients wait" */
 static void
 describe(const struct pool *p, char *text, size_t size)
 {
 	uint64_t waiting = 0;
+	char limit[64];
 	uint32_t w;
 
 	for (w = 0; w < wk->boot->nworkers; w++)
 		waiting += stats_get(&stats_pool(wk->stats, p->index, w)->cl_waiting);
-	snprintf(text, size, "pool %s/%s: pool_size %u, %u connections, %llu clients wait", p->db,
-	    p->user, p->limit, ledger_pool_used(wk->table, p->index), (unsigned long long)waiting);
+	describe_limit(p, limit, sizeof(limit));
+	snprintf(text, size, "pool %s/%s: pool_size %u, %u connections%s, %llu clients wait", p->db,
+	    p->user, p->limits.pool, ledger_pool_used(wk->table, p->index), limit,
+	    (unsigned long long)waiting);
 }
 
 /* query_wait_timeout: the queue is in order of arrival, so only heads can be late. */
 static void
 expire_waiters(struct pool *p)
 {
-	int64_t limit = wk->conf->query_wait_timeout_us;
+	int64_t limit = p->wait_timeout_us;
 	struct client *c;
 	char detail[256];
 
@@ -277,6 +309,7 @@ pool_pump(struct pool *p)
 		pool_ask(p, p->nwaiting);
 	if (wanted > 0 && !wk->draining)
 		pool_open(p, wanted);
+	pool_fill(p);
 	if (p->nlogins > 0)
 		pool_welcome_look(p); /* another worker may have logged in meanwhile */
 	pool_queue_changed(p);
@@ -298,6 +331,11 @@ pool_release(struct backend *b)
 	}
 	if (deadline_expired(b)) {
 		backend_close(b, "server_lifetime");
+		return;
+	}
+	if (pool_owes_place(p)) {
+		stats_add(&p->row->sv_yielded, 1);
+		backend_close(b, "another pool has waited longer for its place");
 		return;
 	}
 	w = pool_longest_wait(p, head == NULL ? 0 : head->since_us);

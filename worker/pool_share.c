@@ -46,16 +46,21 @@ static struct gifts {
 	uint32_t given; /* since then */
 } * gifts;		/* per worker */
 
+bool
+pool_worker_silent(uint32_t w)
+{
+	return loop_now() - (int64_t)stats_get(&stats_worker(wk->stats, w)->heartbeat_us) >
+	       SILENT_US;
+}
+
 static bool
 gift_allowed(uint32_t w)
 {
-	const struct stats_worker *row = stats_worker(wk->stats, w);
-	uint64_t turns = stats_get(&row->loop_turns);
+	uint64_t turns = stats_get(&stats_worker(wk->stats, w)->loop_turns);
 
 	if (gifts[w].turns != turns)
 		gifts[w] = (struct gifts){.turns = turns};
-	return gifts[w].given < GIFTS &&
-	       loop_now() - (int64_t)stats_get(&row->heartbeat_us) <= SILENT_US;
+	return gifts[w].given < GIFTS && !pool_worker_silent(w);
 }
 
 void

@@ -156,6 +156,7 @@ control_message(const struct ctlmsg *m)
 	case CTL_WAKE:
 	case CTL_CANCEL:
 	case CTL_CANCELED:
+	case CTL_EVICT:
 	case CTL_TYPES:
 		log_warnx("unexpected message %s from the master",
 		    ctlmsg_name((enum ctlmsg_type)m->type));

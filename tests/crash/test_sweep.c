@@ -30,6 +30,7 @@
 #define LIMIT  4
 #define POINTS 80
 
+static const struct ledger_limits limits = {.pool = LIMIT, .group = {LIMIT, LIMIT + 1}};
 static const struct table_shape shape = {.workers = 3, .slots = 6, .pools = 3, .clients = 66};
 static struct table *table;
 static struct stats *stats;
@@ -49,7 +50,7 @@ struct op {
 static void
 reserved(void)
 {
-	assert_int_equal(ledger_reserve(table, self, pool, &slot), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, self, pool, &limits, &slot), LEDGER_OK);
 }
 
 static void
@@ -88,10 +89,9 @@ orphaned(void)
 {
 	struct table_self was = other;
 
-	assert_int_equal(
-	    ledger_attach(table, NULL, other, "app", "alice", LIMIT, &pool), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, was, pool, &slot), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, was, pool, &slot), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, other, "app", "alice", &pool), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, was, pool, &limits, &slot), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, was, pool, &limits, &slot), LEDGER_OK);
 	table_worker_gone(table, was.worker);
 }
 
@@ -100,10 +100,10 @@ all_pools_named(void)
 {
 	uint32_t p;
 
-	assert_int_equal(ledger_attach(table, stats, self, "b", "u", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self, "b", "u", &p), LEDGER_OK);
 	stats_add(&stats_pool(stats, p, 0)->xact_count, 7);
 	ledger_detach(table, self, p);
-	assert_int_equal(ledger_attach(table, stats, self, "c", "u", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self, "c", "u", &p), LEDGER_OK);
 	stats_add(&stats_pool(stats, p, 0)->xact_count, 7);
 	ledger_detach(table, self, p);
 }
@@ -153,10 +153,37 @@ ruined(void)
 		table->free_pools = 2;
 		for (i = 0; i < table->buckets; i++)
 			*layout_bucket(table, i) = 3;
+		for (i = 0; i < table->group_buckets; i++)
+			*layout_group_bucket(table, i) = 2;
+		table->free_groups = 3;
 		atomic_store(&layout_pool(table, pool)->used, 77);
+		atomic_store(&layout_pool(table, pool)->group[LEDGER_DB], 2);
+		atomic_store(&layout_group(table, 0)->used, 78);
+		layout_group(table, 1)->pools = 5;
 		kill(getpid(), SIGKILL);
 	}
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static uint32_t group;
+
+static void
+entered(void)
+{
+	assert_int_equal(
+	    ledger_client_enter(table, self, LEDGER_USER, "carol", 3, &group), LEDGER_OK);
+}
+
+static void
+run_client_enter(void)
+{
+	(void)ledger_client_enter(table, self, LEDGER_USER, "carol", 3, &group);
+}
+
+static void
+run_client_leave(void)
+{
+	ledger_client_leave(table, self, group);
 }
 
 /* --- what is swept ---------------------------------------------------------------------------- */
@@ -172,7 +199,7 @@ run_opened(void)
 static void
 run_reserve(void)
 {
-	(void)ledger_reserve(table, self, pool, &slot);
+	(void)ledger_reserve(table, self, pool, &limits, &slot);
 }
 
 static void
@@ -226,7 +253,7 @@ run_attach_new(void)
 {
 	uint32_t p;
 
-	(void)ledger_attach(table, stats, self, "other", "user", LIMIT, &p);
+	(void)ledger_attach(table, stats, self, "other", "user", &p);
 }
 
 static void
@@ -234,7 +261,7 @@ run_attach_again(void)
 {
 	uint32_t p;
 
-	(void)ledger_attach(table, stats, self, "app", "alice", LIMIT, &p);
+	(void)ledger_attach(table, stats, self, "app", "alice", &p);
 }
 
 static void
@@ -346,8 +373,7 @@ fresh(const struct op *op)
 	self = (struct table_self){0, table_worker_start(table, 0)};
 	other = (struct table_self){1, table_worker_start(table, 1)};
 	steward = (struct table_self){2, table_worker_start(table, 2)};
-	assert_int_equal(
-	    ledger_attach(table, stats, self, "app", "alice", LIMIT, &pool), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self, "app", "alice", &pool), LEDGER_OK);
 	if (op->before != NULL)
 		op->before();
 }
@@ -437,16 +463,20 @@ recover(void)
 		assert_int_equal(ledger_free(table, steward, s), LEDGER_OK);
 	(void)table_client_sweep(table);
 	all_rows_there();
-	assert_int_equal(
-	    ledger_attach(table, stats, steward, "app", "alice", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, steward, "app", "alice", &p), LEDGER_OK);
 	assert_int_equal(ledger_pool_used(table, p), 0);
-	for (i = 0; i < LIMIT; i++)
-		assert_int_equal(ledger_reserve(table, steward, p, &s), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, steward, p, &s), LEDGER_POOL_FULL);
-	assert_int_equal(ledger_attach(table, stats, steward, "x", "y", LIMIT, &p), LEDGER_OK);
-	assert_int_equal(ledger_attach(table, stats, steward, "x", "z", LIMIT, &p), LEDGER_OK);
+	assert_int_equal(ledger_group_used(table, ledger_pool_group(table, p, LEDGER_DB)), 0);
+	for (i = 0; i < 3; i++) /* a dead worker's clients count for nothing */
+		assert_int_equal(
+		    ledger_client_enter(table, steward, LEDGER_USER, "carol", 3, &s), LEDGER_OK);
 	assert_int_equal(
-	    ledger_attach(table, stats, steward, "x", "v", LIMIT, &p), LEDGER_TABLE_FULL);
+	    ledger_client_enter(table, steward, LEDGER_USER, "carol", 3, &s), LEDGER_USER_FULL);
+	for (i = 0; i < LIMIT; i++)
+		assert_int_equal(ledger_reserve(table, steward, p, &limits, &s), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, steward, p, &limits, &s), LEDGER_POOL_FULL);
+	assert_int_equal(ledger_attach(table, stats, steward, "x", "y", &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, steward, "x", "z", &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, steward, "x", "v", &p), LEDGER_TABLE_FULL);
 	assert_int_equal(repair_check(table, stderr), 0);
 	names_agree();
 }
@@ -465,6 +495,9 @@ static const struct op ops[] = {
     {"attach, a pool that is there", NULL, run_attach_again},
     {"attach, reusing a pool", all_pools_named, run_attach_new},
     {"detach", NULL, run_detach},
+    {"client_enter, a new group", NULL, run_client_enter},
+    {"client_enter, a group that is there", entered, run_client_enter},
+    {"client_leave", entered, run_client_leave},
     {"client_take", NULL, take_row},
     {"client_give", take_row, run_client_give},
     {"client_sweep", dead_rows, run_client_sweep},

@@ -100,13 +100,14 @@ backends_are() { [ "$(backends "${2:-}")" = "$1" ]; }
 
 # --- pgdrove ----------------------------------------------------------------------------------------------
 
+# POSTGRES_HAS and MORE_USERS add to `users`.
 pooler_conf() {
 	PORT=$(port_free)
 	{
 		cat <<-CONF
 			listen = ( { host = "127.0.0.1"; port = $PORT; } );
 			run_dir = "$WORK_DIR/run";
-			users = ( { name = "postgres"; password = "$PG_PASSWORD"; } );
+			users = ( { name = "postgres"; password = "$PG_PASSWORD"; ${POSTGRES_HAS:-} }${MORE_USERS:-} );
 			log_connections = false;
 			log_disconnections = false;
 		CONF

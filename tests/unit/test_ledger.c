@@ -26,6 +26,7 @@
 
 static struct table *table;
 static struct table_self self[WORKERS];
+static const struct ledger_limits wide = {.pool = SLOTS};
 static uint32_t pool;
 
 static int64_t
@@ -38,11 +39,11 @@ now_us(void)
 }
 
 static uint32_t
-attach(uint32_t w, const char *db, uint32_t limit)
+attach(uint32_t w, const char *db)
 {
 	uint32_t p;
 
-	assert_int_equal(ledger_attach(table, NULL, self[w], db, "alice", limit, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, self[w], db, "alice", &p), LEDGER_OK);
 	return p;
 }
 
@@ -59,7 +60,7 @@ table_make(void **state)
 		return -1;
 	for (w = 0; w < WORKERS; w++)
 		self[w] = (struct table_self){w, table_worker_start(table, w)};
-	pool = attach(0, "app", SLOTS);
+	pool = attach(0, "app");
 	return 0;
 }
 
@@ -101,8 +102,8 @@ reserve(uint32_t w)
 	uint32_t slot;
 
 	if (layout_attach_count(table, self[w], pool) == 0)
-		(void)attach(w, "app", SLOTS);
-	assert_int_equal(ledger_reserve(table, self[w], pool, &slot), LEDGER_OK);
+		(void)attach(w, "app");
+	assert_int_equal(ledger_reserve(table, self[w], pool, &wide, &slot), LEDGER_OK);
 	return slot;
 }
 
@@ -127,26 +128,26 @@ expect_word(uint32_t slot, enum slot_state state, uint32_t w)
 static void
 attached_twice(void **state)
 {
-	uint32_t i, p, other = attach(1, "other", 1);
+	uint32_t i, p, other = attach(1, "other");
 
 	(void)state;
-	assert_int_equal(attach(0, "app", 7), pool);
-	assert_int_equal(attach(1, "app", 7), pool);
+	assert_int_equal(attach(0, "app"), pool);
+	assert_int_equal(attach(1, "app"), pool);
 	assert_int_not_equal(other, pool);
 	for (i = 2; i < POOLS; i++) {
 		char name[16];
 		(void)snprintf(name, sizeof(name), "n%u", i);
-		(void)attach(2, name, 1);
+		(void)attach(2, name);
 	}
 	assert_int_equal(
-	    ledger_attach(table, NULL, self[2], "one more", "x", 1, &p), LEDGER_TABLE_FULL);
+	    ledger_attach(table, NULL, self[2], "one more", "x", &p), LEDGER_TABLE_FULL);
 	assert_int_equal(p, TABLE_NONE);
 	ledger_detach(table, self[0], pool);
 	ledger_detach(table, self[1], pool);
-	assert_int_equal(ledger_attach(table, NULL, self[2], "one more", "x", 1, &p),
+	assert_int_equal(ledger_attach(table, NULL, self[2], "one more", "x", &p),
 	    LEDGER_TABLE_FULL); /* worker 0 is attached once still */
 	ledger_detach(table, self[0], pool);
-	assert_int_equal(ledger_attach(table, NULL, self[2], "one more", "x", 1, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, self[2], "one more", "x", &p), LEDGER_OK);
 	assert_int_equal(p, pool);
 }
 
@@ -157,14 +158,14 @@ found_by_both_names(void **state)
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE], longest[CONF_NAME_SIZE];
 
 	(void)state;
-	assert_int_equal(ledger_attach(table, NULL, self[0], "app", "bob", 1, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, self[0], "app", "bob", &p), LEDGER_OK);
 	assert_int_not_equal(p, pool);
-	assert_int_equal(ledger_attach(table, NULL, self[0], "appa", "lice", 1, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, self[0], "appa", "lice", &p), LEDGER_OK);
 	assert_int_not_equal(p, pool);
 	memset(longest, 'd', sizeof(longest));
 	longest[sizeof(longest) - 1] = '\0';
-	long_name = attach(0, longest, 1);
-	assert_int_equal(attach(1, longest, 1), long_name);
+	long_name = attach(0, longest);
+	assert_int_equal(attach(1, longest), long_name);
 	assert_true(ledger_pool_name(table, long_name, db, user));
 	assert_string_equal(db, longest);
 	assert_string_equal(user, "alice");
@@ -181,7 +182,7 @@ fill_pools(uint32_t w)
 
 	for (i = 1; i < POOLS; i++) {
 		(void)snprintf(name, sizeof(name), "f%u", i);
-		(void)attach(w, name, 1);
+		(void)attach(w, name);
 	}
 }
 
@@ -196,13 +197,13 @@ reuse_waits_for_slots(void **state)
 	fill_pools(1);
 	assert_int_equal(table_welcome_put(table, pool, "Shello", 6), 0);
 	table_worker_gone(table, 0); /* its attach counts for nothing, its slot for one */
-	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", 1, &p), LEDGER_TABLE_FULL);
+	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", &p), LEDGER_TABLE_FULL);
 	assert_int_equal(ledger_claim_orphan(table, self[STEWARD], 0, &from, &was), slot);
-	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", 1, &p), LEDGER_TABLE_FULL);
+	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", &p), LEDGER_TABLE_FULL);
 	assert_true(ledger_pool_name(table, pool, db, user));
 	assert_string_equal(db, "app");
 	assert_int_equal(ledger_free(table, self[STEWARD], slot), LEDGER_OK);
-	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", 1, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", &p), LEDGER_OK);
 	assert_int_equal(p, pool);
 	assert_true(ledger_pool_name(table, pool, db, user));
 	assert_string_equal(db, "new");
@@ -210,7 +211,7 @@ reuse_waits_for_slots(void **state)
 	assert_int_equal(table_welcome_get(table, pool, buf), 0); /* it was the other pool's */
 	self[0].incarnation = table_worker_start(table, 0);
 	assert_int_equal(layout_attach_count(table, self[0], pool), 0);
-	assert_int_equal(ledger_attach(table, NULL, self[0], "app", "alice", 1, &p),
+	assert_int_equal(ledger_attach(table, NULL, self[0], "app", "alice", &p),
 	    LEDGER_TABLE_FULL); /* nobody finds it by its old names */
 }
 
@@ -220,14 +221,14 @@ successors_are_not_attached(void **state)
 	uint32_t p;
 
 	(void)state;
-	assert_int_equal(attach(0, "app", SLOTS), pool);
+	assert_int_equal(attach(0, "app"), pool);
 	fill_pools(1);
 	restart(0);
 	assert_int_equal(layout_attach_count(table, self[0], pool), 0);
-	assert_int_equal(attach(0, "app", SLOTS), pool);
+	assert_int_equal(attach(0, "app"), pool);
 	assert_int_equal(layout_attach_count(table, self[0], pool), 1);
 	ledger_detach(table, self[0], pool);
-	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", 1, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, NULL, self[2], "new", "x", &p), LEDGER_OK);
 	assert_int_equal(p, pool);
 }
 
@@ -244,25 +245,25 @@ names_reach_the_statistics(void **state)
 	(void)close(fd);
 	stats = stats_create(path, WORKERS, POOLS);
 	assert_non_null(stats);
-	assert_int_equal(ledger_attach(table, stats, self[0], "s", "t", 1, &p), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self[0], "s", "t", &p), LEDGER_OK);
 	assert_true(stats_pool_names(stats, p, db, user));
 	assert_string_equal(db, "s");
 	stats_add(&stats_pool(stats, p, 0)->xact_count, 5);
-	assert_int_equal(ledger_attach(table, stats, self[1], "s", "t", 1, &again), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self[1], "s", "t", &again), LEDGER_OK);
 	assert_int_equal(again, p);
 	assert_int_equal(stats_get(&stats_pool(stats, p, 0)->xact_count), 5);
 	ledger_detach(table, self[0], p);
 	ledger_detach(table, self[1], p);
-	(void)attach(2, "f0", 1);
+	(void)attach(2, "f0");
 	{
 		uint32_t i;
 		char name[16];
 		for (i = 3; i < POOLS; i++) {
 			(void)snprintf(name, sizeof(name), "f%u", i);
-			(void)attach(2, name, 1);
+			(void)attach(2, name);
 		}
 	}
-	assert_int_equal(ledger_attach(table, stats, self[2], "u", "v", 1, &again), LEDGER_OK);
+	assert_int_equal(ledger_attach(table, stats, self[2], "u", "v", &again), LEDGER_OK);
 	assert_int_equal(again, p);
 	assert_true(stats_pool_names(stats, p, db, user));
 	assert_string_equal(db, "u");
@@ -273,29 +274,33 @@ names_reach_the_statistics(void **state)
 
 /* --- slots --- */
 
+static enum ledger_result
+upto(uint32_t w, uint32_t limit, uint32_t *slot)
+{
+	return ledger_reserve(table, self[w], pool, &(struct ledger_limits){.pool = limit}, slot);
+}
+
 static void
 limits(void **state)
 {
 	uint32_t slot, other, i;
 
 	(void)state;
-	other = attach(0, "other", 100);
-	(void)attach(0, "app", 3);
+	other = attach(0, "other");
+	(void)attach(1, "app");
 	for (i = 0; i < 3; i++)
-		assert_int_equal(ledger_reserve(table, self[0], pool, &slot), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, self[0], pool, &slot), LEDGER_POOL_FULL);
+		assert_int_equal(upto(0, 3, &slot), LEDGER_OK);
+	assert_int_equal(upto(0, 3, &slot), LEDGER_POOL_FULL);
 	assert_int_equal(ledger_pool_used(table, pool), 3);
-	(void)attach(1, "app", 4); /* over all workers; the last limit counts */
-	assert_int_equal(ledger_reserve(table, self[1], pool, &slot), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, self[1], pool, &slot), LEDGER_POOL_FULL);
-	(void)attach(1, "app", 2); /* lowered: nothing is taken away */
+	assert_int_equal(upto(1, 4, &slot), LEDGER_OK); /* over all workers */
+	assert_int_equal(upto(1, 4, &slot), LEDGER_POOL_FULL);
 	assert_int_equal(ledger_pool_used(table, pool), 4);
-	assert_int_equal(ledger_reserve(table, self[1], pool, &slot), LEDGER_POOL_FULL);
+	assert_int_equal(upto(1, 2, &slot), LEDGER_POOL_FULL); /* lowered: nothing is taken away */
 	for (i = 4; i < SLOTS; i++)
-		assert_int_equal(ledger_reserve(table, self[0], other, &slot), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, self[0], other, &slot), LEDGER_TABLE_FULL);
+		assert_int_equal(ledger_reserve(table, self[0], other, &wide, &slot), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, self[0], other, &wide, &slot), LEDGER_TABLE_FULL);
 	assert_int_equal(ledger_free(table, self[0], slot), LEDGER_OK);
-	assert_int_equal(ledger_reserve(table, self[0], other, &i), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, self[0], other, &wide, &i), LEDGER_OK);
 	assert_int_equal(i, slot);
 	assert_int_equal(ledger_pool_used(table, other), SLOTS - 4);
 }
@@ -419,7 +424,7 @@ reserve_unattached(void)
 {
 	uint32_t slot;
 
-	(void)ledger_reserve(table, self[2], pool, &slot);
+	(void)ledger_reserve(table, self[2], pool, &wide, &slot);
 }
 
 static void
@@ -668,7 +673,7 @@ churn_slot(void *arg)
 	uint32_t i, slot, *pools = arg;
 
 	for (i = 0; !over; i++) {
-		if (ledger_reserve(table, self[0], pools[i & 1], &slot) != LEDGER_OK)
+		if (ledger_reserve(table, self[0], pools[i & 1], &wide, &slot) != LEDGER_OK)
 			continue;
 		ledger_opened(table, self[0], slot, facts((int32_t)(pools[i & 1] + 1)));
 		ledger_idle(table, self[0], slot);
@@ -682,7 +687,7 @@ churn_slot(void *arg)
 static void
 facts_are_of_one_backend(void **state)
 {
-	uint32_t pools[2] = {pool, attach(0, "other", SLOTS)};
+	uint32_t pools[2] = {pool, attach(0, "other")};
 	struct ledger_backend b;
 	uint64_t word, got = 0;
 	pthread_t thread;
@@ -722,7 +727,7 @@ churn_names(void *arg)
 	for (i = 0; !over; i++) {
 		memset(name, 'a' + (int)(i % 26), sizeof(name));
 		name[10 + i % 50] = '\0';
-		if (ledger_attach(table, NULL, self[0], name, name, 1, &p) == LEDGER_OK)
+		if (ledger_attach(table, NULL, self[0], name, name, &p) == LEDGER_OK)
 			ledger_detach(table, self[0], p);
 	}
 	return NULL;
@@ -769,8 +774,8 @@ busy_changes_nothing(void **state)
 	if (pid == 0) {
 		uint32_t s, p;
 		bool ok = ledger_free(table, self[0], slot) == LEDGER_BUSY &&
-			  ledger_reserve(table, self[0], pool, &s) == LEDGER_BUSY &&
-			  ledger_attach(table, NULL, self[0], "x", "y", 1, &p) == LEDGER_BUSY &&
+			  ledger_reserve(table, self[0], pool, &wide, &s) == LEDGER_BUSY &&
+			  ledger_attach(table, NULL, self[0], "x", "y", &p) == LEDGER_BUSY &&
 			  repair_check(table, NULL) == -1;
 		ledger_idle(table, self[0], slot); /* the transaction path needs no lock */
 		ledger_busy(table, self[0], slot);
@@ -795,7 +800,7 @@ a_death_is_repaired(void **state)
 	pid_t pid;
 
 	(void)state;
-	(void)attach(0, "other", 3);
+	(void)attach(0, "other");
 	pid = fork();
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
@@ -809,10 +814,10 @@ a_death_is_repaired(void **state)
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(ledger_reserve(table, self[0], pool, &s), LEDGER_OK);
+	assert_int_equal(ledger_reserve(table, self[0], pool, &wide, &s), LEDGER_OK);
 	assert_int_not_equal(s, slot);
 	assert_int_equal(ledger_pool_used(table, pool), 2);
-	assert_int_equal(attach(1, "app", SLOTS), pool);
+	assert_int_equal(attach(1, "app"), pool);
 	ledger_health(table, &h);
 	assert_int_equal(h.repairs, 1);
 	repair_rebuild(table); /* harmless over a sound table */

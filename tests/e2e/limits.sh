@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+#
+# limits: the least size of a pool, the reserve, and the limits that pools share: on backends of a
+# database or a user (with eviction, without starvation) and on clients. Over four workers, as
+# PostgreSQL counts.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. tests/e2e/lib.sh
+
+e2e_begin limits
+admin_sql 'create role alice login; create role bob login'
+admin_sql 'create database other'
+MORE_USERS=', { name = "alice"; }, { name = "bob"; }'
+
+# begin DATABASES OPTION...: a pooler; DATABASES is "NAME MORE;..., NAME MORE;...".
+at="host = \"127.0.0.1\"; port = $PG_PORT"
+begin() {
+	local databases=$1
+	shift
+	pooler_conf < <(
+		echo 'workers = 4; pool_mode = "transaction";' "$@"
+		echo "databases = ( $databases );"
+	)
+	pooler_start
+}
+# as USER DB SQL...: one session, each error with its SQLSTATE.
+as() {
+	local user=$1 db=$2
+	shift 2
+	printf '%s\n' '\set VERBOSITY verbose' "$@" |
+		"$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U "$user" -d "$db" 2>&1
+}
+served() { [ "$(as "$1" "$2" 'select 1;')" = 1 ]; }
+# as_beside USER DB SQL: its output in $WORK_DIR/USER.out
+as_beside() {
+	beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U "$1" -d "$2" -c "$3" >"$WORK_DIR/$1.out" 2>&1
+	SESSIONS+=("$BESIDE")
+}
+SESSIONS=()
+wait_all() {
+	wait "${SESSIONS[@]}"
+	SESSIONS=()
+}
+# All backends of ours, in whatever database.
+ours() { admin_count "pg_stat_activity where client_addr is not null${1:+ and $1}"; }
+ours_are() { [ "$(ours "${2:-}")" = "$1" ]; }
+# watch_most: the most backends PostgreSQL ever shows until watch_end, in MOST.
+watch_most() {
+	: >"$WORK_DIR/most"
+	(
+		while sleep 0.02; do ours >>"$WORK_DIR/most"; done
+	) &
+	WATCH=$!
+	CHILDREN+=("$WATCH")
+}
+watch_end() {
+	kill "$WATCH" && wait "$WATCH" 2>/dev/null
+	MOST=$(sort -n "$WORK_DIR/most" | tail -n 1)
+}
+
+# --- min_pool_size ------------------------------------------------------------------------------------
+
+begin "{ name = \"app\"; $at; user = \"alice\"; min_pool_size = 3; }, { name = \"other\"; $at; min_pool_size = 2; }" \
+	'server_idle_timeout = "500ms"; server_login_retry = "100ms";'
+within 'min_pool_size: there without any client, where the user is known' 20 ours_are 3 "usename = 'alice'"
+is '... and only there' 3 "$(ours)"
+admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'alice'" >"$WORK_DIR/out"
+until_true 5 ours_are 0
+within '... there again after their end' 20 ours_are 3
+as_beside bob other 'select pg_sleep(3)'
+within '... of a pool with a client' 20 ours_are 2 "usename = 'bob'"
+sleep 1
+is '... which stay, whatever server_idle_timeout says' 5 "$(ours)"
+wait_all
+within '... and leave with the last client' 20 ours_are 0 "usename = 'bob'"
+is '... the others stay' 3 "$(ours)"
+victim=$(get worker.0.pid)
+kill -KILL "$victim"
+within 'a worker dies' 20 worker_replaced 0 "$victim"
+within '... min_pool_size holds' 20 ours_are 3
+pooler_stop 'ends well'
+
+# --- the reserve --------------------------------------------------------------------------------------
+
+begin "{ name = \"app\"; $at; pool_size = 1; }" 'reserve_pool_size = 1; reserve_pool_timeout = "1s"; server_idle_timeout = "0";'
+watch_most
+as_beside alice app 'select pg_sleep(4)'
+within 'the pool is in use' 10 ours_are 1 "state = 'active'"
+start=$(now_ms)
+is 'reserve_pool_size: who waits is served' 1 "$(as alice app 'select 1;')"
+took=$(($(now_ms) - start))
+check "... not before reserve_pool_timeout ($took ms)" [ "$took" -ge 950 ]
+check '... and long before the holder ends' [ "$took" -lt 3500 ]
+wait_all
+within '... the reserve is closed when it is idle' 20 ours_are 1
+watch_end
+is '... there were never more' 2 "$MOST"
+pooler_stop 'ends well'
+
+# --- max_db_connections: eviction ------------------------------------------------------------------------
+
+begin "{ name = \"app\"; $at; max_db_connections = 2; }, { name = \"other\"; $at; }" 'query_wait_timeout = "1s";'
+watch_most
+as_beside alice app 'select pg_sleep(0.5)'
+as_beside bob app 'select pg_sleep(0.5)'
+within 'two users hold the two places of a database' 10 ours_are 2 "state = 'active'"
+wait_all
+is 'max_db_connections: a third user is served: the idlest is evicted' 1 "$(as postgres app 'select 1;')"
+is '... one' 1 "$(get sv_evicted)"
+is 'other databases have no limit' 1 "$(as alice other 'select 1;')"
+as_beside alice app 'select pg_sleep(3)'
+as_beside bob app 'select pg_sleep(3)'
+within 'both places are busy' 10 ours_are 2 "state = 'active'"
+out=$(as postgres app 'select 1;')
+has '... who waits too long is told' 'FATAL:  53300: query_wait_timeout' "$out"
+has '... by which limit' 'max_db_connections 2 reached' "$out"
+wait_all
+is '... and the two are served' '' "$(cat "$WORK_DIR/alice.out" "$WORK_DIR/bob.out")"
+watch_end
+is '... never more backends than places (and one of the other database)' 3 "$MOST"
+within 'nobody is hungry any more' 10 get_is pool.app.postgres.hungry_db_us 0
+pooler_stop 'ends well'
+
+# --- no starvation: three pools that are never idle, two places -----------------------------------------
+
+begin "{ name = \"app\"; $at; max_db_connections = 2; }" 'query_wait_timeout = "60s";'
+watch_most
+for user in alice bob postgres; do
+	CROWD_USER=$user crowd_start "$user" app
+	crowd "$user" 'open 12'
+	crowd_tell "$user" 'run select pg_sleep(0.01)'
+done
+sleep 5
+for user in alice bob postgres; do crowd_tell "$user" .; done
+least=1000000 most=0 wrong=0
+for user in alice bob postgres; do
+	crowd_hear "$user"
+	wrong=$((wrong + B + C))
+	[ "$A" -ge "$least" ] || least=$A
+	[ "$A" -le "$most" ] || most=$A
+done
+watch_end
+is 'three busy pools on two places: no error' 0 "$wrong"
+check "... every pool gets on ($least to $most queries)" [ $((least * 4)) -ge "$most" ]
+is '... never more backends than places' 2 "$MOST"
+check "... places moved ($(get sv_yielded) yielded, $(get sv_evicted) evicted)" [ "$(get sv_yielded)" -gt 0 ]
+for user in alice bob postgres; do crowd "$user" close; done
+
+# The place that a dead worker's backend had comes back to the others.
+for n in 0 1; do
+	victim=$(get worker.$n.pid)
+	kill -KILL "$victim"
+	within "worker $n dies" 20 worker_replaced $n "$victim"
+done
+within '... its places are free again' 20 served alice app
+within '... for everybody' 20 served bob app
+pooler_stop 'ends well'
+
+# --- max_user_connections --------------------------------------------------------------------------------
+
+POSTGRES_HAS='max_user_connections = 1;'
+begin "{ name = \"app\"; $at; }, { name = \"other\"; $at; }" 'query_wait_timeout = "1s";'
+is 'max_user_connections: one place' 1 "$(as postgres app 'select 1;')"
+is '... for two databases' 1 "$(as postgres other 'select 1;')"
+is '... one after the other' 1 "$(ours)"
+as_beside postgres other 'select pg_sleep(2)'
+within '... and while it is busy' 10 ours_are 1 "state = 'active'"
+out=$(as postgres app 'select 1;')
+has '... the other waits' 'FATAL:  53300: query_wait_timeout' "$out"
+has '... and is told why' 'max_user_connections 1 reached' "$out"
+is '... another user has no limit' 1 "$(as alice app 'select 1;')"
+wait_all
+pooler_stop 'ends well'
+
+# --- clients -----------------------------------------------------------------------------------------------
+
+POSTGRES_HAS='max_user_client_connections = 6;'
+begin "{ name = \"app\"; $at; max_db_client_connections = 10; }, { name = \"other\"; $at; }"
+CROWD_USER=alice crowd_start crowd app
+crowd crowd 'open 14'
+is 'max_db_client_connections: exactly so many, over all workers' '10 4' "$A $B"
+has '... the rest is told' 'client connections exceeded (max_db_client_connections)' "$(cat "$WORK_DIR/crowd.err")"
+is '... other databases let them in' 1 "$(as bob other 'select 1;')"
+crowd crowd 'query select 1'
+is '... the others work' '10 0' "$A $B"
+crowd crowd close
+within '... and places come back' 10 served bob app
+crowd crowd 'open 10'
+is '... all of them' '10 0' "$A $B"
+victim=$(get worker.1.pid)
+kill -KILL "$victim"
+within 'a worker dies' 20 worker_replaced 1 "$victim"
+crowd crowd look
+crowd crowd refill
+is '... its clients come back, no more and no less' 0 "$B"
+crowd crowd 'open 1'
+is '... the limit is as exact as before' '0 1' "$A $B"
+crowd crowd close
+CROWD_USER=postgres crowd_start users other
+crowd users 'open 8'
+is 'max_user_client_connections: exactly so many' '6 2' "$A $B"
+has '... the rest is told' 'client connections exceeded (max_user_client_connections)' "$(cat "$WORK_DIR/users.err")"
+crowd users close
+pooler_stop 'ends well'

@@ -1,0 +1,362 @@
+/*
+ * pool_limit: limits that several pools share (max_db_connections, max_user_connections, clients of
+ * a database or a user), the reserve pool and the least size of a pool. Called by the other
+ * pool_*.c files.
+ *
+ * Places under a shared limit are had by need, across pools and workers:
+ * - A pool that is denied a place is hungry: its row says since when, and so does the hint in the
+ *   group. Since when: the wait of the head of its queue, but not before the last place it got, so
+ *   that a hungry pool gets one place at a time.
+ * - It evicts the idlest backend of the group's other pools, on whichever worker, if that one has
+ *   been idle for EVICT_IDLE_US.
+ * - If all of them are busy, a pool of the group closes a backend when it releases it and the
+ *   hungry one has waited longer than the pool's own clients by YIELD_US. So no pool starves, and
+ *   moving places costs each hungry pool one connection per YIELD_US at most.
+ * - A place that is free goes to the pool that has been hungry longest: others leave it
+ * (pool_yields) and wake that one. One that hangs (silent for SILENT_US) is passed over. A message
+ * that gets lost is made good by the timer of the pool's queue.
+ */
+#include <stdio.h>
+
+#include "conf/log.h"
+#include "proto/wire.h"
+#include "worker/backend.h"
+#include "worker/inbox.h"
+#include "worker/pool.h"
+
+#define EVICT_IDLE_US 20000
+#define YIELD_US      100000
+
+/* --- who is hungry ---------------------------------------------------------------------------- */
+
+static _Atomic uint64_t *
+hungry_of(struct stats_pool *row, enum ledger_group kind)
+{
+	return kind == LEDGER_DB ? &row->hungry_db_us : &row->hungry_user_us;
+}
+
+static uint32_t
+group_of(const struct pool *p, enum ledger_group kind)
+{
+	return ledger_pool_group(wk->table, p->index, kind);
+}
+
+/* Since when the head of this worker's queue waits; 0 = nobody. */
+static int64_t
+head_since(const struct pool *p)
+{
+	return (int64_t)stats_get(&p->row->oldest_wait_us);
+}
+
+struct place {
+	uint32_t pool, worker;
+	int64_t since; /* 0 = none */
+};
+
+/* The row with the earliest time in the group, as `of` reads it: other pools than `p` only. */
+static struct place
+earliest(const struct pool *p, enum ledger_group kind,
+    int64_t (*of)(struct stats_pool *, enum ledger_group))
+{
+	uint32_t group = group_of(p, kind), n = ledger_pools(wk->table), q, w;
+	struct place best = {TABLE_NONE, TABLE_NONE, 0};
+
+	for (q = 0; q < n; q++) {
+		if (q == p->index || ledger_pool_group(wk->table, q, kind) != group)
+			continue;
+		for (w = 0; w < wk->boot->nworkers; w++) {
+			int64_t since = of(stats_pool(wk->stats, q, w), kind);
+			if (since != 0 && (best.since == 0 || since < best.since) &&
+			    !pool_worker_silent(w))
+				best = (struct place){q, w, since};
+		}
+	}
+	return best;
+}
+
+static int64_t
+hungry_since(struct stats_pool *row, enum ledger_group kind)
+{
+	return (int64_t)stats_get(hungry_of(row, kind));
+}
+
+static int64_t
+idle_since(struct stats_pool *row, enum ledger_group kind)
+{
+	(void)kind;
+	return (int64_t)stats_get(&row->idle_since_us);
+}
+
+/* Who has been hungry longest, if longer than since `mine` (0 = whoever). The hint saves the
+ * search, and is put right by it. */
+static struct place
+hungriest(const struct pool *p, enum ledger_group kind, int64_t mine)
+{
+	const struct place none = {TABLE_NONE, TABLE_NONE, 0};
+	uint32_t group = group_of(p, kind);
+	int64_t hint = ledger_hungry(wk->table, group), own;
+	struct place best;
+
+	if (p->limits.group[kind] == 0 || hint == 0 || (mine != 0 && hint >= mine))
+		return none;
+	best = earliest(p, kind, hungry_since);
+	own = hungry_since(p->row, kind);
+	if (best.since != hint && own != hint)
+		ledger_hungry_drop(wk->table, group, hint,
+		    best.since == 0 || (own != 0 && own < best.since) ? own : best.since);
+	return best.since != 0 && (mine == 0 || best.since < mine) ? best : none;
+}
+
+/* Ours in the next turn of the loop: two pools that yield to each other must not recurse. */
+static void
+wake(const struct place *at)
+{
+	struct pool *p = at->worker == wk->self.worker ? pool_by_index(at->pool) : NULL;
+
+	if (p != NULL)
+		pool_look_again(p, loop_now());
+	else if (at->worker != wk->self.worker)
+		inbox_send(at->worker, CTL_WAKE, at->pool, 0);
+}
+
+/* --- eviction --------------------------------------------------------------------------------- */
+
+static void
+evict_for(struct pool *p, enum ledger_group kind)
+{
+	struct place victim = earliest(p, kind, idle_since);
+
+	if (victim.since == 0 || loop_now() - victim.since < EVICT_IDLE_US)
+		return;
+	if (victim.worker == wk->self.worker)
+		pool_evicted(victim.pool);
+	else
+		inbox_send(victim.worker, CTL_EVICT, victim.pool, 0);
+}
+
+static struct backend *
+coldest(const struct pool *p)
+{
+	return wk->conf->server_round_robin ? TAILQ_FIRST(&p->idle)
+					    : TAILQ_LAST(&p->idle, backend_queue);
+}
+
+void
+pool_evicted(uint32_t index)
+{
+	struct pool *p = pool_by_index(index);
+	struct backend *b = p == NULL ? NULL : coldest(p);
+
+	if (b == NULL || loop_now() - b->since_us < EVICT_IDLE_US)
+		return;
+	stats_add(&p->row->sv_evicted, 1);
+	backend_close(b, "evicted: another pool needs its place");
+}
+
+void
+pool_idle_changed(struct pool *p)
+{
+	const struct backend *b = coldest(p);
+
+	stats_set(&p->row->idle_since_us, b == NULL ? 0 : (uint64_t)b->since_us);
+}
+
+/* --- the pool's own side ---------------------------------------------------------------------- */
+
+struct ledger_limits
+pool_limits_now(const struct pool *p)
+{
+	struct ledger_limits limits = p->limits;
+	int64_t since = head_since(p);
+
+	if (p->reserve_size > 0 && since != 0 &&
+	    loop_now() - since >= wk->conf->reserve_pool_timeout_us)
+		limits.pool += p->reserve_size;
+	return limits;
+}
+
+/* Since when we want a place: one at a time, so not before the last that we got. */
+static int64_t
+want_since(const struct pool *p)
+{
+	int64_t since = head_since(p);
+
+	if (since == 0)
+		since = loop_now();
+	return since < p->fed_us ? p->fed_us : since;
+}
+
+static enum ledger_group
+denied_kind(const struct pool *p)
+{
+	return p->denied == LEDGER_DB_FULL ? LEDGER_DB : LEDGER_USER;
+}
+
+void
+pool_hunger(struct pool *p)
+{
+	int64_t since;
+
+	if (p->denied == LEDGER_OK)
+		return;
+	since = want_since(p);
+	stats_set(hungry_of(p->row, denied_kind(p)), (uint64_t)since);
+	ledger_hungry_put(wk->table, group_of(p, denied_kind(p)), since);
+}
+
+void
+pool_denied(struct pool *p, enum ledger_result why)
+{
+	if (p->denied != why)
+		pool_sated(p);
+	p->denied = why;
+	pool_hunger(p);
+	evict_for(p, denied_kind(p));
+}
+
+void
+pool_sated(struct pool *p)
+{
+	if (p->denied == LEDGER_OK)
+		return;
+	p->denied = LEDGER_OK;
+	stats_set(&p->row->hungry_db_us, 0);
+	stats_set(&p->row->hungry_user_us, 0);
+}
+
+enum ledger_result
+pool_yields(const struct pool *p)
+{
+	static const enum ledger_result full[LEDGER_GROUPS] = {LEDGER_DB_FULL, LEDGER_USER_FULL};
+	int64_t mine = want_since(p);
+	struct place other;
+	int k;
+
+	for (k = 0; k < LEDGER_GROUPS; k++) {
+		other = hungriest(p, k, mine);
+		if (other.since == 0)
+			continue;
+		wake(&other);
+		return full[k];
+	}
+	return LEDGER_OK;
+}
+
+/* Since when somebody waits in this pool, on any worker. */
+static int64_t
+pool_waits(const struct pool *p)
+{
+	int64_t oldest = 0, since;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
+		if (since != 0 && (oldest == 0 || since < oldest))
+			oldest = since;
+	}
+	return oldest;
+}
+
+bool
+pool_owes_place(const struct pool *p)
+{
+	int64_t hint, before;
+	int k;
+
+	for (k = 0; k < LEDGER_GROUPS; k++) {
+		if (p->limits.group[k] == 0)
+			continue;
+		hint = ledger_hungry(wk->table, group_of(p, k));
+		if (hint == 0 || loop_now() - hint < YIELD_US)
+			continue;
+		before = pool_waits(p);
+		before = before == 0 ? loop_now() : before - YIELD_US;
+		if (hungriest(p, k, before).since != 0)
+			return true;
+	}
+	return false;
+}
+
+void
+pool_place_free(const struct pool *p)
+{
+	struct place other;
+	int k;
+
+	for (k = 0; k < LEDGER_GROUPS; k++) {
+		other = hungriest(p, k, 0);
+		if (other.since != 0)
+			wake(&other);
+	}
+}
+
+/* --- the least size --------------------------------------------------------------------------- */
+
+bool
+pool_below_min(const struct pool *p)
+{
+	return p->min_size > 0 && p->nclients > 0 && !wk->draining &&
+	       wk->self.worker < wk->boot->nworkers &&
+	       ledger_pool_used(wk->table, p->index) < p->min_size;
+}
+
+bool
+pool_keeps(const struct pool *p)
+{
+	return p->nclients > 0 && ledger_pool_used(wk->table, p->index) <= p->min_size;
+}
+
+/* --- clients ---------------------------------------------------------------------------------- */
+
+static void
+say_refusal(
+    struct wire_error *why, char *text, size_t size, enum ledger_result r, const char *option)
+{
+	snprintf(text, size, "client connections exceeded (%s)", option);
+	*why = (struct wire_error){.severity = "FATAL", .sqlstate = "53300", .message = text};
+	if (r == LEDGER_BUSY || r == LEDGER_TABLE_FULL)
+		why->detail = "The table that counts them is busy or full.";
+}
+
+static bool
+admit(struct client *c, enum ledger_group kind, const char *name, int limit, const char *option,
+    struct wire_error *why)
+{
+	static char text[128]; /* lives until the caller has told the client */
+	enum ledger_result r;
+	uint32_t group;
+
+	if (limit == 0)
+		return true;
+	r = ledger_client_enter(wk->table, wk->self, kind, name, (uint32_t)limit, &group);
+	if (r == LEDGER_OK) {
+		c->groups[kind] = group + 1;
+		return true;
+	}
+	say_refusal(why, text, sizeof(text), r, option);
+	pool_dismiss(c);
+	return false;
+}
+
+bool
+pool_admit(struct client *c, const char *db, const char *user, const struct conf_database *d,
+    struct wire_error *why)
+{
+	c->who = conf_user(wk->conf, user);
+	return admit(c, LEDGER_DB, db, CONF_DATABASE(wk->conf, d, max_db_client_connections),
+		   "max_db_client_connections", why) &&
+	       admit(c, LEDGER_USER, user, CONF_USER(wk->conf, c->who, max_user_client_connections),
+		   "max_user_client_connections", why);
+}
+
+void
+pool_dismiss(struct client *c)
+{
+	int k;
+
+	for (k = 0; k < LEDGER_GROUPS; k++) {
+		if (c->groups[k] != 0)
+			ledger_client_leave(wk->table, wk->self, c->groups[k] - 1);
+		c->groups[k] = 0;
+	}
+}
