@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "conf/userlist.h"
 
 const struct conf_database *
 conf_database(const struct conf *c, const char *name)
@@ -34,6 +37,53 @@ conf_user(const struct conf *c, const char *name)
 	return any;
 }
 
+const char *
+conf_secret(const struct conf *c, const char *user, bool *known)
+{
+	const struct conf_user *u = conf_user(c, user);
+	bool exact = u != NULL && strcmp(u->name, user) == 0;
+	const char *listed = c->userlist == NULL ? NULL : userlist_secret(c->userlist, user);
+
+	*known = u != NULL || listed != NULL;
+	if (exact && u->password != NULL)
+		return u->password;
+	if (listed != NULL)
+		return listed[0] == '\0' ? NULL : listed;
+	return u == NULL ? NULL : u->password;
+}
+
+static bool
+holds_passwords(const struct conf *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->nusers; i++)
+		if (c->users[i].password != NULL)
+			return true;
+	for (i = 0; i < c->ndatabases; i++)
+		if (c->databases[i].password != NULL)
+			return true;
+	return false;
+}
+
+static void
+warn_readable(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+		log_warnx("%s holds passwords and everybody can read it: chmod o= %s", path, path);
+}
+
+void
+conf_warn(const struct conf *c)
+{
+	if (holds_passwords(c))
+		warn_readable(c->path);
+	if (c->userlist != NULL && userlist_count(c->userlist) > 0)
+		warn_readable(c->auth_file);
+}
+
 enum pool_mode
 conf_pool_mode(const struct conf *c, const struct conf_database *d, const struct conf_user *u)
 {
@@ -58,4 +108,13 @@ pool_mode_name(enum pool_mode m)
 	static const char *const names[] = {"session", "transaction", "statement"};
 
 	return names[m];
+}
+
+const char *
+auth_type_name(enum auth_type t)
+{
+	static const char *const names[] = {
+	    "trust", "any", "password", "md5", "scram-sha-256", "peer", "reject"};
+
+	return names[t];
 }

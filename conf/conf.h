@@ -23,8 +23,17 @@
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
 /* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user
- * databases. */
-enum auth_type { AUTH_TRUST, AUTH_ANY };
+ * databases. md5: with a stored SCRAM verifier, SCRAM is used. peer: the account at the other end
+ * of a Unix socket has that name. */
+enum auth_type {
+	AUTH_TRUST,
+	AUTH_ANY,
+	AUTH_PASSWORD,
+	AUTH_MD5,
+	AUTH_SCRAM,
+	AUTH_PEER,
+	AUTH_REJECT
+};
 
 /* The members of the lists are conf/members.def; `line` is where the element stands in the file. */
 struct conf_listen {
@@ -45,8 +54,14 @@ struct conf_user {
 	int line;
 };
 
+struct userlist;
+struct vault;
+
 struct conf {
 	char *path;
+	struct vault *vault;	   /* holds every secret of the lists */
+	struct userlist *userlist; /* auth_file, or NULL */
+	bool verifiers;		   /* a SCRAM verifier stands somewhere */
 #define OPT_INT(name, def, min, max, help)     int name;
 #define OPT_BOOL(name, def, help)	       bool name;
 #define OPT_TIME(name, def, min, max, help)    int64_t name##_us;
@@ -74,6 +89,12 @@ void conf_free(struct conf *);
 const struct conf_database *conf_database(const struct conf *, const char *name);
 /* The entry for a user name: exact match, else "*", else NULL. */
 const struct conf_user *conf_user(const struct conf *, const char *name);
+/* The secret clients of this name are checked against, and that logs in for them at PostgreSQL:
+ * from users, auth_file, or the entry "*" of users. NULL = none is known. *known: is there such a
+ * user? */
+const char *conf_secret(const struct conf *, const char *user, bool *known);
+/* Logs what is not wrong and not wise either, such as passwords that everybody can read. */
+void conf_warn(const struct conf *);
 /*
  * What is in force of a number that can be given at several levels: the user's before the
  * database's before the global one. User and database may be NULL.
@@ -92,6 +113,7 @@ enum pool_mode conf_pool_mode(
 char *conf_stats_path(const char *run_dir);
 
 const char *pool_mode_name(enum pool_mode);
+const char *auth_type_name(enum auth_type);
 
 /* "500ms", "30s", "5min", "2h", "1d", "100us" or a bare number of seconds. 0 or -1 (malformed or
  * overflow). */

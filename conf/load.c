@@ -13,6 +13,8 @@
 #include <arpa/inet.h>
 
 #include "conf/option.h"
+#include "conf/userlist.h"
+#include "conf/vault.h"
 
 /* --- lists ------------------------------------------------------------------------------------ */
 
@@ -167,6 +169,23 @@ load_root(struct load *l, const config_setting_t *root)
 	}
 }
 
+/* The auth_file, and whether it or the lists hold a verifier. */
+static void
+load_secrets(struct load *l)
+{
+	struct conf *c = l->conf;
+	size_t i;
+
+	if (c->auth_file[0] != '\0') {
+		c->userlist = userlist_load(c->auth_file, l->err);
+		l->errors += c->userlist == NULL;
+	}
+	c->verifiers = c->userlist != NULL && userlist_has_verifiers(c->userlist);
+	for (i = 0; i < c->nusers; i++)
+		c->verifiers |= c->users[i].password != NULL &&
+				strncmp(c->users[i].password, "SCRAM-SHA-256$", 14) == 0;
+}
+
 static void
 finish(struct load *l)
 {
@@ -189,6 +208,7 @@ finish(struct load *l)
 		if (asprintf(&c->pid_file, "%s/pgdrove.pid", c->run_dir) == -1)
 			fatal("configuration");
 	}
+	load_secrets(l);
 }
 
 struct conf *
@@ -201,6 +221,7 @@ conf_load(const char *path, FILE *err)
 	if (l.conf == NULL)
 		fatal("configuration");
 	l.conf->path = option_copy(path);
+	l.conf->vault = vault_new();
 	option_defaults(option_globals, l.conf);
 	config_init(&file);
 	errno = 0;
@@ -241,6 +262,8 @@ conf_free(struct conf *c)
 	free_list(option_listen, c->listen, sizeof(*c->listen), c->nlisten);
 	free_list(option_database, c->databases, sizeof(*c->databases), c->ndatabases);
 	free_list(option_user, c->users, sizeof(*c->users), c->nusers);
+	userlist_free(c->userlist);
+	vault_free(c->vault);
 	free(c->path);
 	free(c);
 }

@@ -11,6 +11,7 @@
 
 #include "conf/suggest.h"
 #include "conf/units.h"
+#include "conf/vault.h"
 
 /* What all tables have in common; each sets OWNER, the struct, before. */
 #define ENTRY(n, k, member, ...)                                                                   \
@@ -186,21 +187,17 @@ load_size(struct load *l, const config_setting_t *s, const struct option *o, voi
 }
 
 static void
-free_text(const struct option *o, char *text)
-{
-	if (text != NULL && o->kind == OPTION_SECRET)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
-static void
 load_string(struct load *l, const config_setting_t *s, const struct option *o, void *at)
 {
 	if (config_setting_type(s) != CONFIG_TYPE_STRING) {
 		load_complain(l, s, o->name, "expected a string in double quotes");
 		return;
 	}
-	free_text(o, *(char **)at);
+	if (o->kind == OPTION_SECRET) {
+		*(char **)at = vault_copy(l->conf->vault, config_setting_get_string(s));
+		return;
+	}
+	free(*(char **)at);
 	*(char **)at = option_copy(config_setting_get_string(s));
 }
 
@@ -313,6 +310,6 @@ void
 option_free(const struct option *table, void *base)
 {
 	for (; table->name != NULL; table++)
-		if (table->kind == OPTION_STRING || table->kind == OPTION_SECRET)
-			free_text(table, *(char **)(void *)((char *)base + table->offset));
+		if (table->kind == OPTION_STRING)
+			free(*(char **)(void *)((char *)base + table->offset));
 }

@@ -17,7 +17,7 @@ enum option_kind {
 	OPTION_TIME,
 	OPTION_SIZE,
 	OPTION_STRING,
-	OPTION_SECRET, /* a string that is wiped when it goes */
+	OPTION_SECRET, /* a string in the configuration's vault */
 	OPTION_ENUM,
 	OPTION_PORT,
 	OPTION_MODE

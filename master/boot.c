@@ -85,6 +85,14 @@ make_table(struct master *m, struct why *why)
 	return why_set(why, "shared table: %s", strerror(errno));
 }
 
+/* Keys are small; a pool needs one or two, a user of SCRAM one. */
+static int
+make_secrets(struct master *m, struct why *why)
+{
+	m->kit.secrets = secrets_create(2 * (uint32_t)m->conf->max_pools + 4096);
+	return m->kit.secrets != NULL ? 0 : why_set(why, "shared keys: %s", strerror(errno));
+}
+
 static int
 make_children(struct master *m, struct why *why)
 {
@@ -126,6 +134,7 @@ boot_begin(struct master *m, struct why *why)
 	    make_run_dir(m, why) == -1 ||
 	    pidfile_acquire(&m->pidfile, m->conf, &m->privs, why) == -1)
 		return -1;
+	conf_warn(m->conf);
 	m->nworkers = limits_workers(m->conf);
 	m->nchildren = m->nworkers + 1;
 	limits_raise_nofile(m->conf, m->nworkers);
@@ -137,7 +146,7 @@ boot_begin(struct master *m, struct why *why)
 	if (m->signal_fd == -1)
 		return why_set(why, "signalfd: %s", strerror(errno));
 	fill_kit(m);
-	if (make_table(m, why) == -1 || make_stats(m, why) == -1)
+	if (make_table(m, why) == -1 || make_stats(m, why) == -1 || make_secrets(m, why) == -1)
 		return -1;
 	return make_children(m, why);
 }
@@ -150,6 +159,9 @@ boot_end(struct master *m)
 	spawn_close_inboxes(&m->kit);
 	free(m->children);
 	m->children = NULL;
+	if (m->kit.secrets != NULL)
+		secrets_destroy(m->kit.secrets);
+	m->kit.secrets = NULL;
 	if (m->kit.stats != NULL)
 		stats_close(m->kit.stats);
 	m->kit.stats = NULL;

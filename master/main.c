@@ -184,6 +184,7 @@ main(int argc, char **argv)
 	if (conf == NULL)
 		return 1;
 	if (args.check) {
+		conf_warn(conf);
 		(void)printf("%s: configuration is valid\n", args.conf);
 		conf_free(conf);
 		return 0;

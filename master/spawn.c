@@ -104,6 +104,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .conf = kit->conf,
 	    .table = kit->table,
 	    .stats = kit->stats,
+	    .secrets = kit->secrets,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .steward = steward,

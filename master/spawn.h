@@ -12,6 +12,7 @@
 #include "master/reap.h"
 #include "proto/ctlmsg.h"
 #include "shm/stats.h"
+#include "shm/secrets.h"
 #include "shm/table.h"
 
 /* A worker's place; it outlives the processes in it. */
@@ -38,6 +39,7 @@ struct spawn_kit {
 	const struct conf *conf;
 	struct table *table;
 	struct stats *stats;
+	struct secrets *secrets;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	struct pidfile *pidfile;

@@ -21,6 +21,16 @@
 #define WIRE_PROTO_3_2	 0x00030002U
 #define WIRE_STARTUP_MAX 10000U /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
 
+/* What follows 'R': AuthenticationOk and the requests. */
+enum wire_auth {
+	WIRE_AUTH_OK = 0,
+	WIRE_AUTH_CLEARTEXT = 3,
+	WIRE_AUTH_MD5 = 5,
+	WIRE_AUTH_SASL = 10,
+	WIRE_AUTH_SASL_CONTINUE = 11,
+	WIRE_AUTH_SASL_FINAL = 12
+};
+
 enum wire_result {
 	WIRE_OK,
 	WIRE_MORE, /* the header is not complete yet */

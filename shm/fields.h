@@ -26,6 +26,7 @@
 	X(accepts, COUNTER, "count", "connections accepted")                                       \
 	X(logins, COUNTER, "count", "clients logged in")                                           \
 	X(login_failures, COUNTER, "count", "clients refused or lost before they were logged in")  \
+	X(auth_failures, COUNTER, "count", "of these, wrong passwords, unknown names, rejections") \
 	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")       \
 	X(cancel_requests, COUNTER, "count", "cancel requests received")                           \
 	X(cancels_sent, COUNTER, "count", "cancel requests passed on to PostgreSQL")               \

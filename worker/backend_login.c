@@ -18,6 +18,7 @@
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
+#include "worker/keys.h"
 #include "worker/pool.h"
 #include "worker/resolve.h"
 
@@ -28,6 +29,10 @@ struct login {
 	size_t naddrs, next;
 	struct scram_client scram;
 	bool scram_begun;
+	struct keys_wait keys; /* server_first waits for them */
+	char server_first[SCRAM_MESSAGE_MAX];
+	size_t server_first_len;
+	struct backend *backend;
 	uint8_t *welcome; /* ParameterStatus messages */
 	size_t welcome_len;
 };
@@ -59,6 +64,7 @@ backend_login_fini(struct backend *b)
 	if (l == NULL)
 		return;
 	resolve_cancel(&l->resolve);
+	keys_cancel(&l->keys);
 	free(l->welcome);
 	explicit_bzero(l, sizeof(*l));
 	free(l);
@@ -230,6 +236,7 @@ connect_start(struct backend *b)
 	b->login = calloc(1, sizeof(*b->login));
 	if (b->login == NULL)
 		fatal("login");
+	b->login->backend = b;
 	b->pool->nopening++;
 	stats_add(&b->pool->row->sv_login, 1);
 	b->facts.pool = b->pool->index;
@@ -281,7 +288,7 @@ auth_md5(struct backend *b, struct wire_in *in)
 	const uint8_t *salt = wire_get_bytes(in, 4);
 	char out[36];
 
-	if (salt == NULL || scram_md5(b->pool->user, b->pool->password, salt, out) == -1)
+	if (salt == NULL || scram_md5(b->pool->user, b->pool->secret, salt, out) == -1)
 		login_failed(b, "08P01", "cannot log in at", "MD5 is not available");
 	else
 		send_password(b, out);
@@ -315,18 +322,25 @@ auth_sasl(struct backend *b, struct wire_in *in)
 	login_send(b, &w);
 }
 
+/* The password, if that is what is stored. */
+static const char *
+plain_password(const struct pool *p)
+{
+	return p->secret != NULL && scram_secret_kind(p->secret) == SCRAM_SECRET_PLAIN ? p->secret
+										       : NULL;
+}
+
+/* The pool's keys fit by now, or never will. */
 static void
-auth_sasl_continue(struct backend *b, struct wire_in *in)
+sasl_final(struct backend *b)
 {
 	char final[SCRAM_MESSAGE_MAX];
 	uint8_t msg[SCRAM_MESSAGE_MAX + 16];
-	const char *why = "unexpected SASL message";
+	const char *why;
 	struct wire_out w;
-	int n = -1;
+	int n = scram_client_final(&b->login->scram, NULL, &b->pool->scram, b->login->server_first,
+	    b->login->server_first_len, final, sizeof(final), &why);
 
-	if (b->login->scram_begun)
-		n = scram_client_final(&b->login->scram, b->pool->password, &b->pool->scram,
-		    (const char *)in->p, in->left, final, sizeof(final), &why);
 	if (n == -1) {
 		login_failed(b, "08P01", "cannot log in at", why);
 		return;
@@ -339,6 +353,50 @@ auth_sasl_continue(struct backend *b, struct wire_in *in)
 }
 
 static void
+keys_derived(struct keys_wait *w, const struct scram_keys *keys)
+{
+	struct login *l = LOOP_CONTAINER(w, struct login, keys);
+
+	if (keys != NULL)
+		l->backend->pool->scram = *keys;
+	sasl_final(l->backend);
+}
+
+/* The keys: the pool has them, some worker had them, a client of this name has proved them, or they
+ * are derived now, beside the loop. */
+static void
+auth_sasl_continue(struct backend *b, struct wire_in *in)
+{
+	struct login *l = b->login;
+	struct pool *p = b->pool;
+	const char *password = plain_password(p);
+	struct scram_keys wanted;
+
+	if (!l->scram_begun || l->server_first_len > 0 || in->left > sizeof(l->server_first)) {
+		login_failed(b, "08P01", "cannot log in at", "unexpected SASL message");
+		return;
+	}
+	memcpy(l->server_first, in->p, in->left);
+	l->server_first_len = in->left;
+	if (!scram_client_slow(&l->scram, &p->scram, l->server_first, in->left, &wanted)) {
+		sasl_final(b);
+	} else if (password == NULL ? keys_of_client(p->user, &wanted)
+				    : keys_known(p->user, password, &wanted)) {
+		p->scram = wanted;
+		sasl_final(b);
+	} else if (password != NULL) {
+		keys_derive(&l->keys, p->user, password, &wanted, true, keys_derived);
+	} else {
+		login_failed(b, "28P01", "cannot log in at",
+		    p->secret == NULL
+			? "the server wants a password and none is configured for this user"
+			: "no password is known, and no client has logged in with the verifier "
+			  "that the server has");
+	}
+	explicit_bzero(&wanted, sizeof(wanted));
+}
+
+static void
 auth_sasl_final(struct backend *b, struct wire_in *in)
 {
 	if (!b->login->scram_begun ||
@@ -347,44 +405,54 @@ auth_sasl_final(struct backend *b, struct wire_in *in)
 		    "the server does not know the password (SCRAM signature)");
 }
 
-enum auth_code {
-	AUTH_OK = 0,
-	AUTH_CLEARTEXT = 3,
-	AUTH_MD5 = 5,
-	AUTH_SASL = 10,
-	AUTH_SASL_CONTINUE = 11,
-	AUTH_SASL_FINAL = 12
-};
+/* NULL, or why what is stored cannot answer this request. SCRAM may do without. */
+static const char *
+secret_useless(const struct pool *p, uint32_t code)
+{
+	enum scram_secret kind;
+
+	if (code != WIRE_AUTH_CLEARTEXT && code != WIRE_AUTH_MD5)
+		return NULL;
+	if (p->secret == NULL)
+		return "the server wants a password and none is configured for this user";
+	kind = scram_secret_kind(p->secret);
+	if (kind == SCRAM_SECRET_VERIFIER)
+		return "the server wants the password, and only a SCRAM verifier is known";
+	if (kind == SCRAM_SECRET_MD5 && code == WIRE_AUTH_CLEARTEXT)
+		return "the server wants the password, and only an MD5 hash is known";
+	return NULL;
+}
 
 static void
 auth_request(struct backend *b, const uint8_t *body, size_t len)
 {
 	struct wire_in in;
+	const char *why;
 	uint32_t code;
 
 	wire_read(&in, body, len);
 	code = wire_get_int32(&in);
-	if (code == AUTH_OK && !in.failed)
+	if (code == WIRE_AUTH_OK && !in.failed)
 		return;
-	if (b->pool->password == NULL) {
-		login_failed(b, "28P01", "cannot log in at",
-		    "the server wants a password and none is configured for this user");
+	why = secret_useless(b->pool, code);
+	if (why != NULL) {
+		login_failed(b, "28P01", "cannot log in at", why);
 		return;
 	}
 	switch (code) {
-	case AUTH_CLEARTEXT:
-		send_password(b, b->pool->password);
+	case WIRE_AUTH_CLEARTEXT:
+		send_password(b, b->pool->secret);
 		break;
-	case AUTH_MD5:
+	case WIRE_AUTH_MD5:
 		auth_md5(b, &in);
 		break;
-	case AUTH_SASL:
+	case WIRE_AUTH_SASL:
 		auth_sasl(b, &in);
 		break;
-	case AUTH_SASL_CONTINUE:
+	case WIRE_AUTH_SASL_CONTINUE:
 		auth_sasl_continue(b, &in);
 		break;
-	case AUTH_SASL_FINAL:
+	case WIRE_AUTH_SASL_FINAL:
 		auth_sasl_final(b, &in);
 		break;
 	default:

@@ -17,6 +17,7 @@
 #include "conf/log.h"
 #include "worker/backend.h"
 #include "worker/cancel.h"
+#include "worker/client_auth.h"
 #include "worker/client_login.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
@@ -41,8 +42,9 @@ client_name(const struct client *c)
 		inet_ntop(AF_INET, c->addr.s6_addr + 12, addr, sizeof(addr));
 	else if (c->port != 0)
 		inet_ntop(AF_INET6, &c->addr, addr, sizeof(addr));
-	snprintf(text, sizeof(text), "client %s/%s@%s:%u", c->pool != NULL ? c->pool->db : "-",
-	    c->pool != NULL ? c->pool->user : "-", addr, c->port);
+	snprintf(text, sizeof(text), "client %s/%s@%s:%u",
+	    c->pool != NULL ? c->pool->db : client_auth_db(c),
+	    c->pool != NULL ? c->pool->user : client_auth_user(c), addr, c->port);
 	return text;
 }
 
@@ -171,6 +173,7 @@ client_leave(struct client *c, const char *why)
 		stats_add(&wk->row->login_failures, 1);
 	if (c->state == CLIENT_CANCEL)
 		cancel_client_gone(c);
+	client_auth_fini(c);
 	if (p == NULL)
 		return;
 	if (wk->conf->log_disconnections)
@@ -250,8 +253,8 @@ at_border(struct client *c)
 	return b->conn.left == 0;
 }
 
-void
-client_fail(struct client *c, const struct wire_error *e)
+static void
+fail(struct client *c, const struct wire_error *e)
 {
 	uint8_t msg[1024];
 	struct wire_out w;
@@ -259,8 +262,21 @@ client_fail(struct client *c, const struct wire_error *e)
 
 	wire_init(&w, msg, sizeof(msg));
 	wire_error(&w, e);
-	log_info("%s: refused or cut off: %s (%s)", client_name(c), e->message, e->sqlstate);
 	client_end(c, whole, msg, w.len, e->message);
+}
+
+void
+client_fail(struct client *c, const struct wire_error *e)
+{
+	log_info("%s: refused or cut off: %s (%s)", client_name(c), e->message, e->sqlstate);
+	fail(c, e);
+}
+
+void
+client_refuse(struct client *c, const struct wire_error *e, const char *why)
+{
+	log_info("%s: refused: %s (%s): %s", client_name(c), e->message, e->sqlstate, why);
+	fail(c, e);
 }
 
 void
@@ -435,6 +451,9 @@ client_event(struct loop_source *s, uint32_t events)
 	switch (c->state) {
 	case CLIENT_STARTUP:
 		client_login_event(c);
+		break;
+	case CLIENT_AUTH:
+		client_auth_event(c);
 		break;
 	case CLIENT_LOGIN:
 	case CLIENT_WAITING:

@@ -21,6 +21,8 @@ struct backend *client_unlink(struct client *);
 
 /* Tells the client (an ErrorResponse) and closes in an orderly way, so that the text arrives. */
 void client_fail(struct client *, const struct wire_error *);
+/* The same for a login; `why` is for the log only. */
+void client_refuse(struct client *, const struct wire_error *, const char *why);
 /* The same with an ErrorResponse body of the server's; severity is made FATAL by the close that
  * follows. */
 void client_fail_raw(struct client *, const uint8_t *body, size_t len);

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <bsd/string.h>
 
 #include "conf/log.h"
 #include "proto/startup.h"
 #include "worker/cancel.h"
+#include "worker/client_auth.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
 
@@ -78,13 +78,6 @@ take_parameters(struct client *c, const struct startup *s)
 	return false;
 }
 
-static bool
-user_known(const struct conf_database *d, const char *user)
-{
-	return (wk->conf->auth_type == AUTH_ANY && d->user != NULL) ||
-	       conf_user(wk->conf, user) != NULL;
-}
-
 /* Which version we speak, and which extensions we do not; it goes before all other answers. */
 static void
 negotiate(struct client *c, const struct startup *s)
@@ -103,46 +96,70 @@ negotiate(struct client *c, const struct startup *s)
 static void
 begin_session(struct client *c, const struct startup *s)
 {
-	uint8_t key[TABLE_CLIENT_KEY], welcome[TABLE_WELCOME_BYTES];
-	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	const struct conf_database *d;
-	struct wire_error why;
-	size_t len;
-
-	strlcpy(db, s->database, sizeof(db));
-	strlcpy(user, s->user, sizeof(user));
 	c->long_key = s->protocol >= WIRE_PROTO_3_2;
 	if (s->negotiate)
 		negotiate(c, s);
-	d = conf_database(wk->conf, db);
-	if (s->replication != NULL && strcmp(s->replication, "false") != 0) {
+	if (s->replication != NULL && strcmp(s->replication, "false") != 0)
 		refuse(c, "0A000", "Connect to PostgreSQL directly.",
 		    "replication connections are not supported", "");
-	} else if (d == NULL) {
-		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
-		    "no such database: ", db);
-	} else if (!user_known(d, user)) {
-		refuse(c, "28000", "Add it to users.", "no such user: ", user);
-	} else if (!take_parameters(c, s)) {
-		return;
-	} else if (!pool_admit(c, db, user, d, &why)) {
+	else if (take_parameters(c, s))
+		client_auth_start(c, s->database, s->user);
+}
+
+/* The row in the client table and the place in the pool. False: it was refused. */
+static bool
+take_place(struct client *c, const char *db, const char *user, const struct conf_database *d)
+{
+	uint8_t key[TABLE_CLIENT_KEY];
+	struct wire_error why;
+
+	if (!pool_admit(c, db, user, d, &why)) {
 		client_fail(c, &why);
-	} else if ((c->row = table_client_take(wk->table, wk->self, &c->pid, key)) == TABLE_NONE) {
+		return false;
+	}
+	c->row = table_client_take(wk->table, wk->self, &c->pid, key);
+	explicit_bzero(key, sizeof(key));
+	if (c->row == TABLE_NONE) {
 		pool_dismiss(c);
 		refuse(c, "53300", NULL, "no more connections allowed (max_client_conn)", "");
-	} else if ((c->pool = pool_get(db, user, d, &why)) == NULL) {
-		table_client_give(wk->table, wk->self, c->row);
-		c->row = TABLE_NONE;
-		pool_dismiss(c);
-		client_fail(c, &why);
-	} else {
-		client_row_taken(c);
-		len = c->pool->welcomed ? table_welcome_get(wk->table, c->pool->index, welcome) : 0;
-		if (len > 0)
-			client_welcome(c, welcome, len);
-		else
-			pool_login(c->pool, c);
+		return false;
 	}
+	c->pool = pool_get(db, user, d, &why);
+	if (c->pool != NULL)
+		return true;
+	table_client_give(wk->table, wk->self, c->row);
+	c->row = TABLE_NONE;
+	pool_dismiss(c);
+	client_fail(c, &why);
+	return false;
+}
+
+void
+client_login_go(struct client *c, const char *db, const char *user)
+{
+	const struct conf_database *d = conf_database(wk->conf, db);
+	uint8_t welcome[TABLE_WELCOME_BYTES];
+	size_t len;
+
+	if (d == NULL) {
+		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
+		    "no such database: ", db);
+		return;
+	}
+	if (wk->conf->auth_type == AUTH_ANY && d->user == NULL && !client_auth_known(c)) {
+		refuse(c, "28000", "Add it to users.", "no such user: ", user);
+		return;
+	}
+	if (!take_place(c, db, user, d))
+		return;
+	pool_learn(c->pool, user, client_auth_secret(c), client_auth_password(c));
+	client_auth_fini(c);
+	client_row_taken(c);
+	len = c->pool->welcomed ? table_welcome_get(wk->table, c->pool->index, welcome) : 0;
+	if (len > 0)
+		client_welcome(c, welcome, len);
+	else
+		pool_login(c->pool, c);
 }
 
 /* --- first packets ---------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@
 
 enum client_state {
 	CLIENT_STARTUP, /* first packets */
+	CLIENT_AUTH,	/* proves who it is: client_auth.c */
 	CLIENT_LOGIN,	/* waits for the pool's welcome (a first backend) */
 	CLIENT_IDLE,	/* logged in, no backend */
 	CLIENT_WAITING, /* in the pool's queue */
@@ -45,6 +46,7 @@ struct client {
 	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
 	const struct wire_error *reject;
+	struct client_auth *auth; /* while it logs in */
 	struct pool *pool;
 	const struct conf_user *who;	/* its settings; NULL = it has no entry */
 	uint32_t groups[LEDGER_GROUPS]; /* counted in: index + 1, 0 = not (pool_limit.c) */
@@ -114,7 +116,8 @@ struct pool {
 	char db[CONF_NAME_SIZE];
 	char user[CONF_NAME_SIZE];
 	const struct conf_database *conf;
-	const char *password; /* may be NULL; the conf's */
+	const char *secret; /* to log in with: a password, or what may stand for it; may be NULL */
+	char *own_secret;   /* secret, if it is not the conf's: wiped at the end */
 	enum pool_mode mode;
 	struct ledger_limits limits; /* pool_size, max_db_connections, max_user_connections */
 	uint32_t min_size;

@@ -13,6 +13,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "proto/scram_server.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
@@ -37,14 +38,44 @@ RB_GENERATE(pool_names, pool, by_name, pool_cmp)
 /* --- life ------------------------------------------------------------------------------------- */
 
 static const char *
-pool_password(const struct conf_database *d, const char *user)
+pool_secret(const struct conf_database *d, const char *user)
 {
-	const struct conf_user *u;
+	const char *secret;
+	bool known;
 
 	if (d->user != NULL && d->password != NULL)
 		return d->password;
-	u = conf_user(wk->conf, user);
-	return u != NULL && u->password != NULL ? u->password : d->password;
+	secret = conf_secret(wk->conf, user, &known);
+	return secret != NULL ? secret : d->password;
+}
+
+static void
+forget_secret(struct pool *p)
+{
+	if (p->own_secret == NULL)
+		return;
+	explicit_bzero(p->own_secret, strlen(p->own_secret));
+	free(p->own_secret);
+	p->own_secret = NULL;
+}
+
+/* A password in clear text is good for everything; a secret of the configuration goes before one
+ * that was looked up. */
+void
+pool_learn(struct pool *p, const char *user, const char *secret, const char *password)
+{
+	const char *best = password != NULL ? password : secret;
+
+	if (best == NULL || strcmp(p->user, user) != 0)
+		return;
+	if (p->secret != NULL && (p->own_secret == NULL || strcmp(p->own_secret, best) == 0) &&
+	    (password == NULL || scram_secret_kind(p->secret) == SCRAM_SECRET_PLAIN))
+		return;
+	forget_secret(p);
+	p->own_secret = strdup(best);
+	if (p->own_secret == NULL)
+		fatal("pool");
+	p->secret = p->own_secret;
 }
 
 struct pool *
@@ -64,7 +95,7 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 	strlcpy(p->db, db, sizeof(p->db));
 	strlcpy(p->user, user, sizeof(p->user));
 	p->conf = d;
-	p->password = pool_password(d, user);
+	p->secret = pool_secret(d, user);
 	p->mode = conf_pool_mode(wk->conf, d, u);
 	p->limits.pool = (uint32_t)CONF_POOL(wk->conf, d, u, pool_size);
 	p->limits.group[LEDGER_DB] = (uint32_t)CONF_DATABASE(wk->conf, d, max_db_connections);
@@ -170,6 +201,7 @@ pool_free_if_unused(struct pool *p)
 	timer_stop(&p->timer);
 	params_fini(&p->defaults);
 	explicit_bzero(&p->scram, sizeof(p->scram));
+	forget_secret(p);
 	free(p->error);
 	loop_free_later(p);
 }

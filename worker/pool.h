@@ -19,6 +19,9 @@ void pools_init(void);
 struct wire_error;
 struct pool *pool_get(
     const char *db, const char *user, const struct conf_database *, struct wire_error *why);
+/* A client has logged in to it as `user`, with a stored secret and perhaps a password in clear text
+ * (both may be NULL): they may log in at PostgreSQL too. */
+void pool_learn(struct pool *, const char *user, const char *secret, const char *password);
 /* NULL if this worker has no such pool. */
 struct pool *pool_by_index(uint32_t index);
 /* A client of this pool is gone. */

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "shm/secrets.h"
 #include "shm/stats.h"
 #include "shm/table.h"
 
@@ -23,8 +24,9 @@ struct worker_boot {
 	const struct conf *conf;
 	struct table *table;
 	struct stats *stats;
-	struct table_self self; /* index and incarnation; the steward's index is nworkers */
-	uint32_t nworkers;	/* without the steward; table_shape()->workers = nworkers + 1 */
+	struct secrets *secrets; /* keys shared by all processes */
+	struct table_self self;	 /* index and incarnation; the steward's index is nworkers */
+	uint32_t nworkers;	 /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
 	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
 	const int *listen_fds; /* non-blocking listening sockets */

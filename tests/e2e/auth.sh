@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+#
+# auth: how clients prove who they are: every method against every kind of stored secret and every
+# method of PostgreSQL's; refusals with their SQLSTATE and the true reason in the log; peer.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. tests/e2e/lib.sh
+
+e2e_begin auth scram-sha-256
+# PostgreSQL's method by the name's first letter: md5, clear text, SCRAM.
+cat >"$WORK_DIR/data/pg_hba.conf" <<-HBA
+	local all all trust
+	host all m_plain,m_md5 all md5
+	host all c_plain,c_verifier all password
+	host all all all scram-sha-256
+HBA
+admin_sql "set password_encryption = 'md5'; create role m_plain login password 'pw m'; create role m_md5 login password 'pw m'"
+admin_sql "create role s_plain login password 'pw s'; create role s_verifier login password 'pw s'; create role s_md5 login password 'pw s'"
+admin_sql "create role s_other login password 'pw s'; create role c_plain login password 'pw c'; create role c_verifier login password 'pw c'"
+admin_sql 'select pg_reload_conf()' >/dev/null
+
+verifier() { admin_sql "select rolpassword from pg_authid where rolname = '$1'"; }
+md5_of() { printf 'md5%s' "$(printf '%s%s' "$2" "$1" | md5sum | cut -c 1-32)"; }
+# Another salt than PostgreSQL's: good for logging in here, not for going on there.
+other=$(admin_sql "create role other login password 'pw s'" && verifier other)
+cat >"$WORK_DIR/users.txt" <<-USERS
+	; what PgBouncer reads, too
+	"m_plain" "pw m"
+	"m_md5" "$(verifier m_md5)"
+	"s_plain" "pw s" anything
+	"s_verifier" "$(verifier s_verifier)"
+	"s_md5" "$(md5_of s_md5 'pw s')"
+	"s_other" "$other"
+	"c_plain" "pw c"
+	"c_verifier" "$(verifier c_verifier)"
+	"empty" ""
+	"quo""ted" "x""y"
+USERS
+own_file "$WORK_DIR/users.txt"
+chmod 0640 "$WORK_DIR/users.txt"
+
+# auth_conf AUTH_TYPE [MORE]
+auth_conf() {
+	pooler_conf <<-CONF
+		workers = 2;
+		pool_mode = "transaction";
+		pool_size = 3;
+		server_login_retry = "100ms";
+		auth_type = "$1";
+		auth_file = "$WORK_DIR/users.txt";
+		databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+		${2:-}
+	CONF
+	chmod 0640 "$WORK_DIR/pgdrove.conf"
+	# $WORK_DIR/run is the account's, so that a socket can be made there
+	mkdir -p "$WORK_DIR/run"
+	own_file "$WORK_DIR/run"
+	sed -i "s|^listen = .*|listen = ( { host = \"127.0.0.1\"; port = $PORT; }, { path = \"$WORK_DIR/run\"; port = $PORT; } );|" "$WORK_DIR/pgdrove.conf"
+}
+# login USER PASSWORD [DB] [HOST]: the user's name at PostgreSQL, or what psql complains of.
+login() {
+	PGPASSWORD=$2 "$PG_BIN/psql" -X -q -A -t -w -h "${4:-127.0.0.1}" -p "$PORT" -U "$1" -d "${3:-app}" \
+		-v VERBOSITY=verbose -c 'select current_user' 2>&1
+}
+# comes USER PASSWORD; stays_out USER PASSWORD TEXT; server_refuses USER PASSWORD
+comes() { is "$method: $1 comes in" "$1" "$(login "$1" "$2")"; }
+stays_out() {
+	has "$method: $1 with '$2' stays out" "password authentication failed for user \"$1\"" "$(login "$1" "$2")"
+	check "$method: ... the log says: $3" log_has "refused: password authentication failed for user \"$1\" \(28P01\): $3"
+}
+
+for method in password md5 scram-sha-256; do
+	: >"$WORK_DIR/pgdrove.log"
+	auth_conf "$method"
+	pooler_start
+	comes m_plain 'pw m'
+	comes s_plain 'pw s'
+	comes s_plain 'pw s'
+	comes c_plain 'pw c'
+	comes s_verifier 'pw s'
+	if [ "$method" != scram-sha-256 ]; then
+		comes m_md5 'pw m'
+	else
+		stays_out m_md5 'pw m' 'an MD5 hash is stored'
+	fi
+	# These are good here, and PostgreSQL wants more than what is stored: it is there only after a login
+	# in clear text.
+	if [ "$method" = password ]; then
+		comes s_md5 'pw s'
+		comes s_other 'pw s'
+		comes c_verifier 'pw c'
+	else
+		[ "$method" = scram-sha-256 ] || has "$method: s_md5 fails at PostgreSQL" \
+			'no client has logged in with the verifier' "$(login s_md5 'pw s')"
+		has "$method: s_other fails at PostgreSQL" 'no client has logged in with the verifier' "$(login s_other 'pw s')"
+		has "$method: c_verifier fails at PostgreSQL" 'only a SCRAM verifier is known' "$(login c_verifier 'pw c')"
+	fi
+	stays_out m_plain 'pw' 'wrong password'
+	stays_out s_plain 'pw m' 'wrong password'
+	stays_out s_verifier 'pw S' 'wrong password'
+	stays_out nobody 'pw s' 'no such user'
+	stays_out empty ' ' 'no password is known'
+	has "$method: a wrong password before a wrong database" 'password authentication failed' "$(login s_plain x none)"
+	has "$method: a right one: 3D000" 'no such database: none' "$(login s_plain 'pw s' none)"
+	is "$method: auth_failures counts" yes "$([ "$(get auth_failures)" -ge 6 ] && echo yes)"
+	is "$method: no secret in the log" 0 "$(grep -cE 'pw [msc]|SCRAM-SHA-256\$|md5[0-9a-f]{32}' "$WORK_DIR/pgdrove.log")"
+	pooler_stop "$method: ends well"
+done
+
+# By verifier alone a pool fills, also after the backends are gone: the key stays.
+method=pass-through
+none_left() { backends_are 0 "usename = 's_verifier'"; }
+auth_conf scram-sha-256
+pooler_start
+comes s_verifier 'pw s'
+admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where usename = 's_verifier'" >/dev/null
+within 'its backends are gone' 10 none_left
+comes s_verifier 'pw s'
+admin_sql "alter role s_verifier password 'changed'"
+admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where usename = 's_verifier'" >/dev/null
+within 'they are gone' 10 none_left
+has 'a password changed at PostgreSQL: told' 'no client has logged in with the verifier' "$(login s_verifier 'pw s')"
+pooler_stop 'pass-through: ends well'
+
+# peer: the account's name. reject: nobody.
+account=$(id -un)
+auth_conf peer "users = ( { name = \"$account\"; password = \"$PG_PASSWORD\"; } );"
+sed -i '0,/^users = /{/^users = /d}' "$WORK_DIR/pgdrove.conf"
+pooler_start
+has 'peer: not by TCP' 'peer authentication needs a Unix socket' "$(login "$account" x)"
+has 'peer: another name' 'peer authentication failed for user "s_plain"' "$(login s_plain x app "$WORK_DIR/run")"
+check '... the log says: the account' log_has "\(28000\): the account is $account"
+has 'peer: the own name goes through to PostgreSQL' 'password authentication failed for user "'"$account"'"' \
+	"$(login "$account" x app "$WORK_DIR/run")"
+pooler_stop 'peer: ends well'
+auth_conf reject
+pooler_start
+has 'reject' 'login rejected' "$(login s_plain 'pw s')"
+pooler_stop 'reject: ends well'
+
+# A broken auth_file is told by line; one that everybody can read is told, too.
+printf '"a" "b"\n\n"c" d\n' >"$WORK_DIR/users.txt"
+out=$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)
+has 'auth_file: the line of an error' "$WORK_DIR/users.txt:3: auth_file: expected a secret" "$out"
+printf '"a" "b"\n' >"$WORK_DIR/users.txt"
+chmod 0644 "$WORK_DIR/users.txt"
+has 'auth_file: readable for everybody' 'users.txt holds passwords and everybody can read it' \
+	"$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)"

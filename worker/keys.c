@@ -1,0 +1,195 @@
+/*
+ * keys: see keys.h. Called by client_auth.c and backend_login.c. What is known lies in shm/secrets;
+ * a derivation under way is known here, so that a crowd with one name costs one.
+ */
+#include "worker/keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "conf/log.h"
+#include "shm/secrets.h"
+#include "worker/loop.h"
+#include "worker/offload.h"
+#include "worker/state.h"
+
+_Static_assert(SECRETS_VALUE == 2 * SCRAM_KEY, "client key and server key");
+
+struct keys_task {
+	struct job job;
+	TAILQ_HEAD(, keys_wait) waits;
+	uint8_t id[SECRETS_ID];
+	bool store;
+	char *password;
+	struct scram_keys keys; /* salt and iterations, then all */
+	int rc;
+	LIST_ENTRY(keys_task) all;
+};
+
+static LIST_HEAD(, keys_task) tasks = LIST_HEAD_INITIALIZER(tasks);
+
+/* --- ids -------------------------------------------------------------------------------------- */
+
+static bool
+add_piece(EVP_MD_CTX *md, const void *bytes, size_t len)
+{
+	uint64_t n = len;
+
+	return EVP_DigestUpdate(md, &n, sizeof(n)) == 1 && EVP_DigestUpdate(md, bytes, len) == 1;
+}
+
+/* A hash over all that decides what the keys are, with the instance's secret before and after. */
+static void
+make_id(enum keys_use use, const char *user, const char *password, const struct scram_keys *salt,
+    uint8_t id[SECRETS_ID])
+{
+	const uint8_t *instance = secrets_instance(wk->boot->secrets);
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+
+	if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
+	    !add_piece(md, instance, SCRAM_KEY) || !add_piece(md, &use, sizeof(use)) ||
+	    !add_piece(md, user, strlen(user)) || !add_piece(md, password, strlen(password)) ||
+	    !add_piece(md, salt->salt, salt->salt_len) ||
+	    !add_piece(md, &salt->iterations, sizeof(salt->iterations)) ||
+	    !add_piece(md, instance, SCRAM_KEY) || EVP_DigestFinal_ex(md, id, NULL) != 1)
+		fatalx("OpenSSL cannot compute SHA-256");
+	EVP_MD_CTX_free(md);
+}
+
+/* --- the store -------------------------------------------------------------------------------- */
+
+static bool
+load(const uint8_t id[SECRETS_ID], struct scram_keys *keys)
+{
+	uint8_t value[SECRETS_VALUE];
+	bool found = secrets_get(wk->boot->secrets, id, loop_now(), value);
+
+	if (found) {
+		memcpy(keys->client_key, value, SCRAM_KEY);
+		memcpy(keys->server_key, value + SCRAM_KEY, SCRAM_KEY);
+	}
+	explicit_bzero(value, sizeof(value));
+	return found;
+}
+
+static void
+save(const uint8_t id[SECRETS_ID], const struct scram_keys *keys)
+{
+	uint8_t value[SECRETS_VALUE];
+
+	memcpy(value, keys->client_key, SCRAM_KEY);
+	memcpy(value + SCRAM_KEY, keys->server_key, SCRAM_KEY);
+	secrets_put(wk->boot->secrets, id, loop_now(), value);
+	explicit_bzero(value, sizeof(value));
+}
+
+bool
+keys_known(const char *user, const char *password, struct scram_keys *keys)
+{
+	uint8_t id[SECRETS_ID];
+
+	make_id(KEYS_OF_PASSWORD, user, password, keys, id);
+	return load(id, keys);
+}
+
+void
+keys_proved(const char *user, const struct scram_keys *keys)
+{
+	uint8_t id[SECRETS_ID];
+
+	make_id(KEYS_OF_CLIENT, user, "", keys, id);
+	save(id, keys);
+}
+
+bool
+keys_of_client(const char *user, struct scram_keys *keys)
+{
+	uint8_t id[SECRETS_ID];
+
+	make_id(KEYS_OF_CLIENT, user, "", keys, id);
+	return load(id, keys);
+}
+
+/* --- deriving --------------------------------------------------------------------------------- */
+
+static void
+task_work(struct job *j)
+{
+	struct keys_task *t = LOOP_CONTAINER(j, struct keys_task, job);
+	struct scram_keys keys;
+
+	t->rc = scram_keys_derive(
+	    &keys, t->password, t->keys.salt, t->keys.salt_len, t->keys.iterations);
+	if (t->rc == 0)
+		t->keys = keys;
+	explicit_bzero(&keys, sizeof(keys));
+}
+
+static void
+task_done(struct job *j)
+{
+	struct keys_task *t = LOOP_CONTAINER(j, struct keys_task, job);
+	struct keys_wait *w;
+
+	LIST_REMOVE(t, all);
+	if (t->rc == 0 && t->store)
+		save(t->id, &t->keys);
+	while ((w = TAILQ_FIRST(&t->waits)) != NULL) {
+		TAILQ_REMOVE(&t->waits, w, entry);
+		w->task = NULL;
+		w->fn(w, t->rc == 0 ? &t->keys : NULL);
+	}
+	explicit_bzero(t->password, strlen(t->password));
+	free(t->password);
+	explicit_bzero(t, sizeof(*t));
+	free(t);
+}
+
+static struct keys_task *
+task_new(
+    const uint8_t id[SECRETS_ID], const char *password, const struct scram_keys *salt, bool store)
+{
+	struct keys_task *t = calloc(1, sizeof(*t));
+
+	if (t == NULL || (t->password = strdup(password)) == NULL)
+		fatal("SCRAM keys");
+	t->job = (struct job){.work = task_work, .done = task_done};
+	TAILQ_INIT(&t->waits);
+	memcpy(t->id, id, SECRETS_ID);
+	t->store = store;
+	t->keys = *salt;
+	LIST_INSERT_HEAD(&tasks, t, all);
+	offload(&t->job);
+	return t;
+}
+
+void
+keys_derive(struct keys_wait *w, const char *user, const char *password,
+    const struct scram_keys *salt, bool store,
+    void (*fn)(struct keys_wait *, const struct scram_keys *))
+{
+	uint8_t id[SECRETS_ID];
+	struct keys_task *t;
+
+	ENSURE(w->task == NULL);
+	make_id(KEYS_OF_PASSWORD, user, password, salt, id);
+	LIST_FOREACH (t, &tasks, all)
+		if (t->store == store && memcmp(t->id, id, sizeof(id)) == 0)
+			break;
+	if (t == NULL)
+		t = task_new(id, password, salt, store);
+	w->task = t;
+	w->fn = fn;
+	TAILQ_INSERT_TAIL(&t->waits, w, entry);
+}
+
+void
+keys_cancel(struct keys_wait *w)
+{
+	if (w->task == NULL)
+		return;
+	TAILQ_REMOVE(&w->task->waits, w, entry);
+	w->task = NULL;
+}
