@@ -49,6 +49,8 @@
 	X(sv_cleaning, GAUGE, "count", "backends being reset or closed")                           \
 	X(oldest_wait_us, GAUGE, "us",                                                             \
 	    "monotonic time since when the head of the queue waits, 0 = nobody")                   \
+	X(oldest_held_us, GAUGE, "us",                                                             \
+	    "monotonic time since when a client has held a backend longest, 0 = none does")        \
 	X(idle_since_us, GAUGE, "us",                                                              \
 	    "monotonic time since when the coldest idle backend is idle, 0 = none is")             \
 	X(hungry_db_us, GAUGE, "us",                                                               \

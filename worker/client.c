@@ -118,6 +118,7 @@ client_unlink(struct client *c)
 	stats_add(&c->pool->row->cl_idle, 1);
 	stats_sub(&wk->row->clients_active, 1);
 	stats_add(&c->pool->row->xact_time_us, (uint64_t)(loop_now() - b->since_us));
+	pool_unlinked(c->pool, b);
 	b->client = NULL;
 	c->backend = NULL;
 	c->state = CLIENT_IDLE;

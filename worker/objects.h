@@ -104,8 +104,7 @@ struct backend {
 	/* outside the ledger: after login, and when it ends in whatever way */
 	void (*ready)(struct backend *);
 	void (*gone)(struct backend *);
-	TAILQ_ENTRY(backend) idle;
-	TAILQ_ENTRY(backend) all;
+	TAILQ_ENTRY(backend) list; /* pool.idle or pool.held */
 };
 
 TAILQ_HEAD(client_queue, client);
@@ -134,6 +133,7 @@ struct pool {
 	uint32_t nbackends; /* in any state */
 	uint32_t nopening;
 	struct backend_queue idle; /* newest first */
+	struct backend_queue held; /* by clients, longest first */
 	struct timer timer;	   /* armed while somebody waits */
 	int64_t retry_us;	   /* no connection attempt before */
 	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we

@@ -107,6 +107,7 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 	TAILQ_INIT(&p->waiting);
 	TAILQ_INIT(&p->logins);
 	TAILQ_INIT(&p->idle);
+	TAILQ_INIT(&p->held);
 	return p;
 }
 

@@ -24,7 +24,7 @@
 void
 pool_take(struct pool *p, struct backend *b)
 {
-	TAILQ_REMOVE(&p->idle, b, idle);
+	TAILQ_REMOVE(&p->idle, b, list);
 	pool_idle_changed(p);
 	stats_sub(&p->row->sv_idle, 1);
 	stats_sub(&wk->row->backends_idle, 1);
@@ -38,7 +38,7 @@ pool_take_best(struct pool *p, const struct params *want)
 	struct backend *b, *best = TAILQ_FIRST(&p->idle);
 	int depth = 0;
 
-	TAILQ_FOREACH (b, &p->idle, idle) {
+	TAILQ_FOREACH (b, &p->idle, list) {
 		if (params_match(want, &b->params)) {
 			best = b;
 			break;
@@ -57,9 +57,9 @@ pool_put_idle(struct pool *p, struct backend *b)
 	backend_set_state(b, BACKEND_IDLE);
 	b->since_us = loop_now();
 	if (wk->conf->server_round_robin)
-		TAILQ_INSERT_TAIL(&p->idle, b, idle);
+		TAILQ_INSERT_TAIL(&p->idle, b, list);
 	else
-		TAILQ_INSERT_HEAD(&p->idle, b, idle);
+		TAILQ_INSERT_HEAD(&p->idle, b, list);
 	pool_idle_changed(p);
 	deadline_touch(b);
 	stats_add(&p->row->sv_idle, 1);
@@ -174,6 +174,14 @@ pool_unqueue(struct pool *p, struct client *c)
 }
 
 static void
+held_changed(struct pool *p)
+{
+	const struct backend *b = TAILQ_FIRST(&p->held);
+
+	stats_set(&p->row->oldest_held_us, b == NULL ? 0 : (uint64_t)b->since_us);
+}
+
+static void
 link_client(struct pool *p, struct backend *b, struct client *c)
 {
 	stats_sub(&p->row->cl_idle, 1);
@@ -184,7 +192,16 @@ link_client(struct pool *p, struct backend *b, struct client *c)
 	b->xact_us = b->query_us = 0;
 	b->client = c;
 	c->backend = b;
+	TAILQ_INSERT_TAIL(&p->held, b, list);
+	held_changed(p);
 	client_linked(c, b);
+}
+
+void
+pool_unlinked(struct pool *p, struct backend *b)
+{
+	TAILQ_REMOVE(&p->held, b, list);
+	held_changed(p);
 }
 
 /* The head of the queue gets this backend and goes on in this turn of the loop. */
@@ -226,19 +243,30 @@ describe_limit(const struct pool *p, char *text, size_t size)
 		    p->limits.group[kind]);
 }
 
-/* "pool app/alice: pool_size 20, 20 connections, 31 clients wait" */
+/* "pool app/alice: pool_size 20, 20 connections, 20 in use (the longest for 61.3 s), 31 clients
+ * wait" */
 static void
 describe(const struct pool *p, char *text, size_t size)
 {
-	uint64_t waiting = 0;
+	uint64_t waiting = 0, used = 0, oldest = 0, since;
 	char limit[64];
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++)
-		waiting += stats_get(&stats_pool(wk->stats, p->index, w)->cl_waiting);
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		struct stats_pool *row = stats_pool(wk->stats, p->index, w);
+		waiting += stats_get(&row->cl_waiting);
+		used += stats_get(&row->sv_active);
+		since = stats_get(&row->oldest_held_us);
+		if (since != 0 && (oldest == 0 || since < oldest))
+			oldest = since;
+	}
 	describe_limit(p, limit, sizeof(limit));
-	snprintf(text, size, "pool %s/%s: pool_size %u, %u connections%s, %llu clients wait", p->db,
-	    p->user, p->limits.pool, ledger_pool_used(wk->table, p->index), limit,
+	snprintf(text, size,
+	    "pool %s/%s: pool_size %u, %u connections%s, %llu in use (the longest for %.1f s), "
+	    "%llu clients wait",
+	    p->db, p->user, p->limits.pool, ledger_pool_used(wk->table, p->index), limit,
+	    (unsigned long long)used,
+	    oldest == 0 ? 0.0 : (double)(loop_now() - (int64_t)oldest) / 1e6,
 	    (unsigned long long)waiting);
 }
 
@@ -248,7 +276,7 @@ expire_waiters(struct pool *p)
 {
 	int64_t limit = p->wait_timeout_us;
 	struct client *c;
-	char detail[256];
+	char detail[384];
 
 	while (limit > 0 && (c = TAILQ_FIRST(&p->waiting)) != NULL &&
 	       loop_now() - c->since_us >= limit) {
@@ -270,8 +298,8 @@ notify_waiters(struct pool *p)
 {
 	int64_t limit = wk->conf->query_wait_notify_us;
 	struct client *c;
-	char detail[256];
-	uint8_t msg[512];
+	char detail[384];
+	uint8_t msg[1024];
 	struct wire_out w;
 
 	TAILQ_FOREACH (c, &p->waiting, queue) {

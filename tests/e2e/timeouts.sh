@@ -59,7 +59,7 @@ psql_beside app 'select pg_sleep(5)' "$WORK_DIR/holder"
 within 'somebody has the only backend' 10 backends_are 1 "state = 'active'"
 out=$(said 'select 1;')
 has 'query_wait_notify: a NOTICE' 'NOTICE:  00000: all server connections are in use, waiting' "$out"
-has '... with the pool'"'"'s state' 'DETAIL:  pool app/postgres: pool_size 1, 1 connections, 1 clients wait' "$out"
+has '... with the pool'"'"'s state' 'DETAIL:  pool app/postgres: pool_size 1, 1 connections, 1 in use (the longest for ' "$out"
 has 'query_wait_timeout: SQLSTATE and text' 'FATAL:  53300: query_wait_timeout' "$out"
 is '... counted' 1 "$(get wait_timeouts)"
 wait "$BESIDE"
