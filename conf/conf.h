@@ -83,7 +83,15 @@ struct conf {
  * any. Free with conf_free.
  */
 struct conf *conf_load(const char *path, FILE *err);
+/* The same for text that is no file by that name any more; `path` is for messages. */
+struct conf *conf_read(FILE *in, const char *path, FILE *err);
 void conf_free(struct conf *);
+/* Writes it so that reading gives an equal one, secrets in clear. 0, or -1 with errno. */
+int conf_write(const struct conf *, FILE *out);
+/* What only a restart or an upgrade can change keeps its value `now`; tell() gets each name that
+ * differed. */
+void conf_keep_fixed(struct conf *next, const struct conf *now, void (*tell)(const char *name));
+bool conf_database_same(const struct conf_database *, const struct conf_database *);
 
 /* The entry for a database name: exact match, else "*", else NULL. Owned by the conf. */
 const struct conf_database *conf_database(const struct conf *, const char *name);

@@ -211,8 +211,23 @@ finish(struct load *l)
 	load_secrets(l);
 }
 
-struct conf *
-conf_load(const char *path, FILE *err)
+/* libconfig's own error, with the file and line that it names. */
+static void
+complain_parse(struct load *l, const config_t *file)
+{
+	const char *where = config_error_file(file);
+
+	l->errors++;
+	if (config_error_type(file) == CONFIG_ERR_FILE_IO)
+		fprintf(l->err, "%s: cannot read: %s\n", l->conf->path, strerror(errno));
+	else
+		fprintf(l->err, "%s:%d: %s\n", where == NULL ? l->conf->path : where,
+		    config_error_line(file), config_error_text(file));
+}
+
+/* From `in`, or from the file by that name. */
+static struct conf *
+load(FILE *in, const char *path, FILE *err)
 {
 	struct load l = {.err = err};
 	config_t file;
@@ -225,23 +240,29 @@ conf_load(const char *path, FILE *err)
 	option_defaults(option_globals, l.conf);
 	config_init(&file);
 	errno = 0;
-	if (config_read_file(&file, path) == CONFIG_TRUE) {
+	if ((in != NULL ? config_read(&file, in) : config_read_file(&file, path)) == CONFIG_TRUE) {
 		load_root(&l, config_root_setting(&file));
 		finish(&l);
 	} else {
-		const char *where = config_error_file(&file);
-		l.errors++;
-		if (config_error_type(&file) == CONFIG_ERR_FILE_IO)
-			fprintf(err, "%s: cannot read: %s\n", path, strerror(errno));
-		else
-			fprintf(err, "%s:%d: %s\n", where == NULL ? path : where,
-			    config_error_line(&file), config_error_text(&file));
+		complain_parse(&l, &file);
 	}
 	config_destroy(&file);
 	if (l.errors == 0)
 		return l.conf;
 	conf_free(l.conf);
 	return NULL;
+}
+
+struct conf *
+conf_load(const char *path, FILE *err)
+{
+	return load(NULL, path, err);
+}
+
+struct conf *
+conf_read(FILE *in, const char *path, FILE *err)
+{
+	return load(in, path, err);
 }
 
 /* The elements of a list and the list. */

@@ -58,6 +58,10 @@ const struct option *option_find(const struct option *table, const char *name);
 void option_defaults(const struct option *table, void *base);
 void option_free(const struct option *table, void *base);
 
+/* Is the value of one option, or of every option of the table, the same in both structs? */
+bool option_same(const struct option *, const void *a, const void *b);
+bool option_table_same(const struct option *table, const void *a, const void *b);
+
 /* strdup that does not fail. */
 char *option_copy(const char *text);
 

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <bsd/string.h>
 
-#include "conf/conf.h"
+#include "conf/option.h"
 
 static struct conf *
 load(const char *text, char **errors)
@@ -90,11 +91,111 @@ test_units(void **state)
 	assert_int_equal(conf_parse_size("x", &v), -1);
 }
 
+static struct conf *
+written(const struct conf *c)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size), *in;
+	struct conf *again;
+
+	assert_int_equal(conf_write(c, out), 0);
+	fclose(out);
+	in = fmemopen(text, size, "r");
+	again = conf_read(in, "written", stderr);
+	fclose(in);
+	free(text);
+	assert_non_null(again);
+	return again;
+}
+
+static void
+all_same(const struct conf *a, const struct conf *b)
+{
+	size_t i;
+
+	assert_true(option_table_same(option_globals, a, b));
+	assert_int_equal(a->nlisten, b->nlisten);
+	for (i = 0; i < a->nlisten; i++)
+		assert_true(option_table_same(option_listen, &a->listen[i], &b->listen[i]));
+	assert_int_equal(a->ndatabases, b->ndatabases);
+	for (i = 0; i < a->ndatabases; i++)
+		assert_true(conf_database_same(&a->databases[i], &b->databases[i]));
+	assert_int_equal(a->nusers, b->nusers);
+	for (i = 0; i < a->nusers; i++)
+		assert_true(option_table_same(option_user, &a->users[i], &b->users[i]));
+}
+
+static void
+test_written(void **state)
+{
+	char *errors;
+	struct conf *c, *again;
+
+	(void)state;
+	c = load(
+	    "pool_mode = \"statement\"; query_wait_timeout = \"1500us\"; pkt_buf = \"32kB\";\n"
+	    "log_connections = false; max_client_conn = 77; fairness_window = \"0\";\n"
+	    "server_reset_query = \"select '\\\"\\\\\\n\\x01\\xc3\\xa4'\";\n"
+	    "listen = ( { path = \"@x\"; mode = \"0700\"; }, { host = \"*\"; port = 7; } );\n"
+	    "databases = ( { name = \"*\"; pool_mode = \"session\"; password = \"\\\"\\\\\"; },"
+	    " { name = \"b\"; query_wait_timeout = 0; max_db_connections = 3; } );\n"
+	    "users = ( { name = \"u\"; query_timeout = \"3s\"; }, { name = \"v\"; } );\n",
+	    &errors);
+	assert_string_equal(errors, "");
+	free(errors);
+	again = written(c);
+	all_same(c, again);
+	again->databases[1].max_db_connections++;
+	assert_false(conf_database_same(&c->databases[1], &again->databases[1]));
+	conf_free(again);
+	conf_free(c);
+	c = conf_load("conf/pgdrove.conf", stderr);
+	again = written(c);
+	all_same(c, again);
+	conf_free(again);
+	conf_free(c);
+}
+
+static char told[128];
+
+static void
+tell(const char *name)
+{
+	strlcat(told, name, sizeof(told));
+	strlcat(told, " ", sizeof(told));
+}
+
+static void
+test_fixed(void **state)
+{
+	static const char more[] = "databases = ( { name = \"a\"; } ); run_dir = \"/a\";";
+	static const char less[] = "databases = ( { name = \"a\"; } ); run_dir = \"/b\";"
+				   "max_pools = 5; pkt_buf = 8192; pool_size = 3;";
+	char *errors;
+	struct conf *now, *next;
+
+	(void)state;
+	now = load(more, &errors);
+	free(errors);
+	next = load(less, &errors);
+	free(errors);
+	conf_keep_fixed(next, now, tell);
+	assert_string_equal(told, "run_dir pid_file max_pools pkt_buf ");
+	assert_string_equal(next->run_dir, "/a");
+	assert_int_equal(next->max_pools, 1024);
+	assert_int_equal(next->pkt_buf_bytes, 16384);
+	assert_int_equal(next->pool_size, 3);
+	conf_free(now);
+	conf_free(next);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference),
-	    cmocka_unit_test(test_errors), cmocka_unit_test(test_units)};
+	    cmocka_unit_test(test_errors), cmocka_unit_test(test_units),
+	    cmocka_unit_test(test_written), cmocka_unit_test(test_fixed)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
