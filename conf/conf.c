@@ -114,7 +114,7 @@ const char *
 auth_type_name(enum auth_type t)
 {
 	static const char *const names[] = {
-	    "trust", "any", "password", "md5", "scram-sha-256", "peer", "reject"};
+	    "trust", "any", "password", "md5", "scram-sha-256", "peer", "reject", "cert", "hba"};
 
 	return names[t];
 }

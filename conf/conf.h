@@ -24,7 +24,7 @@ enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
 /* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user
  * databases. md5: with a stored SCRAM verifier, SCRAM is used. peer: the account at the other end
- * of a Unix socket has that name. */
+ * of a Unix socket has that name. hba: what the rule says that fits. */
 enum auth_type {
 	AUTH_TRUST,
 	AUTH_ANY,
@@ -32,7 +32,9 @@ enum auth_type {
 	AUTH_MD5,
 	AUTH_SCRAM,
 	AUTH_PEER,
-	AUTH_REJECT
+	AUTH_REJECT,
+	AUTH_CERT,
+	AUTH_HBA
 };
 
 /* The members of the lists are conf/members.def; `line` is where the element stands in the file. */
@@ -54,6 +56,8 @@ struct conf_user {
 	int line;
 };
 
+struct hba;
+struct ident;
 struct userlist;
 struct vault;
 
@@ -61,6 +65,8 @@ struct conf {
 	char *path;
 	struct vault *vault;	   /* holds every secret of the lists */
 	struct userlist *userlist; /* auth_file, or NULL */
+	struct hba *hba;	   /* auth_hba_file, or NULL */
+	struct ident *ident;	   /* auth_ident_file, or NULL */
 	bool verifiers;		   /* a SCRAM verifier stands somewhere */
 #define OPT_INT(name, def, min, max, help)     int name;
 #define OPT_BOOL(name, def, help)	       bool name;

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <arpa/inet.h>
 
+#include "conf/hba.h"
+#include "conf/ident.h"
 #include "conf/option.h"
 #include "conf/userlist.h"
 #include "conf/vault.h"
@@ -186,6 +188,38 @@ load_secrets(struct load *l)
 				strncmp(c->users[i].password, "SCRAM-SHA-256$", 14) == 0;
 }
 
+static bool
+has_map(const void *ident, const char *map)
+{
+	return ident != NULL && ident_has(ident, map);
+}
+
+/* The rules of auth_type hba, and the maps that they name. */
+static void
+load_rules(struct load *l)
+{
+	struct conf *c = l->conf;
+	const struct hba_rule *rule;
+
+	if (c->auth_ident_file[0] != '\0') {
+		c->ident = ident_load(c->auth_ident_file, l->err);
+		l->errors += c->ident == NULL;
+	}
+	if (c->auth_hba_file[0] == '\0') {
+		if (c->auth_type == AUTH_HBA)
+			load_complain(l, NULL, "auth_hba_file", "is needed for auth_type hba");
+		return;
+	}
+	c->hba = hba_load(c->auth_hba_file, l->err);
+	l->errors += c->hba == NULL;
+	rule = c->hba == NULL || l->errors > 0 ? NULL : hba_unknown_map(c->hba, has_map, c->ident);
+	if (rule != NULL) {
+		fprintf(l->err, "%s:%d: map=%s does not stand in auth_ident_file\n",
+		    c->auth_hba_file, rule->line, rule->map);
+		l->errors++;
+	}
+}
+
 static void
 finish(struct load *l)
 {
@@ -209,6 +243,7 @@ finish(struct load *l)
 			fatal("configuration");
 	}
 	load_secrets(l);
+	load_rules(l);
 }
 
 /* libconfig's own error, with the file and line that it names. */
@@ -284,6 +319,8 @@ conf_free(struct conf *c)
 	free_list(option_database, c->databases, sizeof(*c->databases), c->ndatabases);
 	free_list(option_user, c->users, sizeof(*c->users), c->nusers);
 	userlist_free(c->userlist);
+	hba_free(c->hba);
+	ident_free(c->ident);
 	vault_free(c->vault);
 	free(c->path);
 	free(c);

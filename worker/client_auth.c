@@ -15,6 +15,8 @@
 #include <string.h>
 #include <bsd/string.h>
 
+#include "conf/hba.h"
+#include "conf/ident.h"
 #include "conf/log.h"
 #include "worker/client.h"
 #include "worker/client_login.h"
@@ -38,6 +40,7 @@ struct client_auth {
 	enum auth_type method;
 	struct client *client;
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	char map[CONF_NAME_SIZE]; /* of the rule that decided; "" = names must be equal */
 	bool known;
 	char *secret; /* a copy; NULL = none */
 	enum scram_secret kind;
@@ -394,13 +397,22 @@ got_sasl_final(struct client_auth *a, struct wire_in *in)
 
 /* --- peer ------------------------------------------------------------------------------------- */
 
+/* May who has this name elsewhere come in under the user's? */
+static bool
+name_fits(const struct client_auth *a, const char *name)
+{
+	if (a->map[0] == '\0')
+		return strcmp(name, a->user) == 0;
+	return wk->conf->ident != NULL && ident_allows(wk->conf->ident, a->map, name, a->user);
+}
+
 static void
 peer_known(struct peer_wait *w, const char *account, const char *why)
 {
 	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, peer);
 	char text[128], reason[160];
 
-	if (account != NULL && strcmp(account, a->user) == 0) {
+	if (account != NULL && name_fits(a, account)) {
 		let_in(a);
 		return;
 	}
@@ -492,6 +504,11 @@ start_method(struct client_auth *a)
 	case AUTH_PEER:
 		start_peer(a);
 		break;
+	case AUTH_CERT:
+		refuse(a, "28000", "connection requires a valid client certificate",
+		    "the method is cert, and there is no TLS");
+		break;
+	case AUTH_HBA: /* no rule says so */
 	case AUTH_PASSWORD:
 		prepare_secret(a);
 		ask_code(a, STEP_PASSWORD, WIRE_AUTH_CLEARTEXT, NULL, 0);
@@ -510,6 +527,38 @@ start_method(struct client_auth *a)
 	}
 }
 
+/* The first rule that fits says the method. False: it was refused. */
+static bool
+apply_rules(struct client_auth *a)
+{
+	const struct client *c = a->client;
+	const struct hba_client who = {
+	    .local = c->conn.is_unix, .addr = c->addr, .db = a->db, .user = a->user};
+	const struct hba_rule *rule = hba_match(wk->conf->hba, &who);
+	char text[256], why[64];
+
+	if (rule == NULL) {
+		snprintf(text, sizeof(text),
+		    "no rule of auth_hba_file lets user \"%s\" into database \"%s\" from here",
+		    a->user, a->db);
+		refuse(a, "28000", text, "no line fits");
+		return false;
+	}
+	snprintf(why, sizeof(why), "line %d of auth_hba_file", rule->line);
+	if (rule->method == AUTH_REJECT) {
+		refuse(a, "28000", "login rejected", why);
+		return false;
+	}
+	if (rule->clientcert != HBA_CERT_NONE) {
+		refuse(a, "28000", "connection requires a valid client certificate", why);
+		return false;
+	}
+	a->method = rule->method;
+	if (rule->map != NULL)
+		strlcpy(a->map, rule->map, sizeof(a->map));
+	return true;
+}
+
 void
 client_auth_start(struct client *c, const char *db, const char *user)
 {
@@ -524,7 +573,8 @@ client_auth_start(struct client *c, const char *db, const char *user)
 	strlcpy(a->user, user, sizeof(a->user));
 	a->method = wk->conf->auth_type;
 	load_secret(a);
-	start_method(a);
+	if (a->method != AUTH_HBA || apply_rules(a))
+		start_method(a);
 }
 
 /* --- the client's messages -------------------------------------------------------------------- */

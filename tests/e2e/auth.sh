@@ -139,6 +139,35 @@ pooler_start
 has 'reject' 'login rejected' "$(login s_plain 'pw s')"
 pooler_stop 'reject: ends well'
 
+# hba: the first rule that fits; peer with a map; a wrong line refuses the file.
+cat >"$WORK_DIR/hba" <<-HBA
+	local  all     all                   peer map=m
+	host   all     c_plain  all          reject
+	host   app     m_plain  127.0.0.0/8  md5
+	host   other   all      samehost     trust
+	host   app     s_plain,s_verifier 127.0.0.1 255.255.255.255 scram-sha-256
+	hostssl all    all      all          trust
+HBA
+printf "m %s s_plain\n" "$account" >"$WORK_DIR/ident"
+auth_conf hba "auth_hba_file = \"$WORK_DIR/hba\"; auth_ident_file = \"$WORK_DIR/ident\";"
+sed -i 's|^databases = ( |&{ name = "other"; host = "127.0.0.1"; port = '"$PG_PORT"'; dbname = "app"; }, |' "$WORK_DIR/pgdrove.conf"
+pooler_start
+is 'hba: peer with a map' s_plain "$(login s_plain x app "$WORK_DIR/run")"
+has 'hba: ... not for others' 'peer authentication failed for user "s_verifier"' "$(login s_verifier x app "$WORK_DIR/run")"
+has 'hba: reject' 'login rejected' "$(login c_plain 'pw c')"
+check '... the log says: the line' log_has '\(28000\): line 2 of auth_hba_file'
+is 'hba: md5' m_plain "$(login m_plain 'pw m')"
+is 'hba: scram-sha-256' s_plain "$(login s_plain 'pw s')"
+has 'hba: scram-sha-256, wrong password' 'password authentication failed' "$(login s_plain 'pw')"
+is 'hba: trust' s_plain "$(login s_plain x other)"
+has 'hba: no rule' 'no rule of auth_hba_file lets user "s_md5" into database "app" from here' "$(login s_md5 'pw s')"
+printf 'local all all peer map=m\nhost all all all gss\n' >"$WORK_DIR/hba"
+has 'hba: a wrong line is told' "$WORK_DIR/hba:2: expected a method" "$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)"
+printf 'local all all peer map=none\n' >"$WORK_DIR/hba"
+has 'hba: an unknown map is told' "$WORK_DIR/hba:1: map=none does not stand" "$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)"
+printf 'local all all md5\n' >"$WORK_DIR/hba"
+pooler_stop 'hba: ends well'
+
 # A broken auth_file is told by line; one that everybody can read is told, too.
 printf '"a" "b"\n\n"c" d\n' >"$WORK_DIR/users.txt"
 out=$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)
