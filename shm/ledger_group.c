@@ -154,7 +154,7 @@ layout_group_entry(
 void
 layout_group_join(struct table *t, uint32_t pool, const uint32_t group[LEDGER_GROUPS])
 {
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		atomic_store_explicit(
@@ -167,7 +167,7 @@ void
 layout_group_part(struct table *t, uint32_t pool)
 {
 	uint32_t g;
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		g = ledger_pool_group(t, pool, k);
@@ -182,7 +182,7 @@ layout_group_count(struct table *t, uint32_t pool, int by)
 {
 	_Atomic uint32_t *used;
 	uint32_t g;
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		g = ledger_pool_group(t, pool, k);
@@ -216,7 +216,7 @@ enum ledger_result
 ledger_room(const struct table *t, uint32_t pool, const struct ledger_limits *limits)
 {
 	static const enum ledger_result full[LEDGER_GROUPS] = {LEDGER_DB_FULL, LEDGER_USER_FULL};
-	int k;
+	enum ledger_group k;
 
 	if (ledger_pool_used(t, pool) >= limits->pool)
 		return LEDGER_POOL_FULL;

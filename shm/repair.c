@@ -154,7 +154,7 @@ rebuild_belonging(struct table *t, uint32_t pool, const struct layout_names *nam
 {
 	const struct layout_pool *p = layout_pool(t, pool);
 	uint32_t group[LEDGER_GROUPS];
-	int k;
+	enum ledger_group k;
 
 	group[LEDGER_DB] = layout_group_find(t, LEDGER_DB, names->db);
 	group[LEDGER_USER] = layout_group_find(t, LEDGER_USER, names->user);
@@ -382,7 +382,7 @@ static void
 check_group_counts(const struct table *t, struct notes *ns)
 {
 	uint32_t g, p, used, slots, pools;
-	int k;
+	enum ledger_group k;
 
 	for (g = 0; g < groups_high(t); g++) {
 		for (slots = pools = p = 0; p < pools_high(t); p++)

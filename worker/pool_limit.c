@@ -230,7 +230,7 @@ pool_yields(const struct pool *p)
 	static const enum ledger_result full[LEDGER_GROUPS] = {LEDGER_DB_FULL, LEDGER_USER_FULL};
 	int64_t mine = want_since(p);
 	struct place other;
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		other = hungriest(p, k, mine);
@@ -261,7 +261,7 @@ bool
 pool_owes_place(const struct pool *p)
 {
 	int64_t hint, before;
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		if (p->limits.group[k] == 0)
@@ -281,7 +281,7 @@ void
 pool_place_free(const struct pool *p)
 {
 	struct place other;
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		other = hungriest(p, k, 0);
@@ -352,7 +352,7 @@ pool_admit(struct client *c, const char *db, const char *user, const struct conf
 void
 pool_dismiss(struct client *c)
 {
-	int k;
+	enum ledger_group k;
 
 	for (k = 0; k < LEDGER_GROUPS; k++) {
 		if (c->groups[k] != 0)
