@@ -7,7 +7,7 @@
  * PBKDF2 and the account database are asked beside the loop. The time limit is the client's own,
  * client_login_timeout, over all steps.
  */
-#include "worker/client_auth.h"
+#include "worker/client_auth_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,40 +20,6 @@
 #include "conf/log.h"
 #include "worker/client.h"
 #include "worker/client_login.h"
-#include "worker/keys.h"
-#include "worker/peer.h"
-
-enum step {
-	STEP_START,
-	STEP_PEER,	 /* the account database is asked */
-	STEP_PASSWORD,	 /* asked for the password in clear text */
-	STEP_CHECK,	 /* its keys are being derived */
-	STEP_MD5,	 /* asked for an MD5 answer */
-	STEP_SASL_FIRST, /* offered SCRAM */
-	STEP_KEYS,	 /* the verifier is being derived; the client waits for server-first */
-	STEP_SASL_FINAL, /* server-first is sent */
-	STEP_DONE	 /* let in or refused */
-};
-
-struct client_auth {
-	enum step step;
-	enum auth_type method;
-	struct client *client;
-	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	char map[CONF_NAME_SIZE]; /* of the rule that decided; "" = names must be equal */
-	bool known;
-	char *secret; /* a copy; NULL = none */
-	enum scram_secret kind;
-	const char *doomed; /* why it cannot succeed, whatever it says; NULL = it can */
-	uint8_t salt[4];    /* of the MD5 challenge */
-	char *password;	    /* what the client has sent in clear text */
-	struct keys_wait keys;
-	struct peer_wait peer;
-	struct scram_channel channel;
-	struct scram_server scram;
-	char first[SCRAM_MESSAGE_MAX]; /* STEP_KEYS: client-first */
-	size_t first_len;
-};
 
 #define TO(step) (1U << STEP_##step)
 
@@ -69,8 +35,8 @@ static const unsigned int edges[] = {
     [STEP_DONE] = 0,
 };
 
-static void
-set_step(struct client_auth *a, enum step step)
+void
+auth_set_step(struct client_auth *a, enum auth_step step)
 {
 	ENSURE((edges[a->step] >> step & 1) != 0);
 	a->step = step;
@@ -135,17 +101,17 @@ client_auth_secret(const struct client *c)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-static void
-let_in(struct client_auth *a)
+void
+auth_let_in(struct client_auth *a)
 {
-	set_step(a, STEP_DONE);
+	auth_set_step(a, STEP_DONE);
 	client_login_go(a->client, a->db, a->user);
 }
 
-static void
-refuse(struct client_auth *a, const char *sqlstate, const char *message, const char *why)
+void
+auth_refuse(struct client_auth *a, const char *sqlstate, const char *message, const char *why)
 {
-	set_step(a, STEP_DONE);
+	auth_set_step(a, STEP_DONE);
 	stats_add(&wk->row->auth_failures, 1);
 	client_refuse(a->client,
 	    &(struct wire_error){.severity = "FATAL", .sqlstate = sqlstate, .message = message},
@@ -153,34 +119,35 @@ refuse(struct client_auth *a, const char *sqlstate, const char *message, const c
 }
 
 /* One text for everything that is wrong with name and password; `why` is for the log. */
-static void
-refuse_password(struct client_auth *a, const char *why)
+void
+auth_refuse_password(struct client_auth *a, const char *why)
 {
 	char text[128];
 
 	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", a->user);
-	refuse(a, "28P01", text, a->doomed != NULL ? a->doomed : why);
+	auth_refuse(a, "28P01", text, a->doomed != NULL ? a->doomed : why);
 }
 
-static void
-refuse_protocol(struct client_auth *a, const char *why)
+void
+auth_refuse_protocol(struct client_auth *a, const char *why)
 {
 	stats_add(&wk->row->protocol_errors, 1);
-	refuse(a, "08P01", why, why);
+	auth_refuse(a, "08P01", why, why);
 }
 
 /* --- what is asked ---------------------------------------------------------------------------- */
 
-static void
-ask(struct client_auth *a, enum step step, struct wire_out *w)
+void
+auth_ask(struct client_auth *a, enum auth_step step, struct wire_out *w)
 {
 	ENSURE(!w->failed);
-	set_step(a, step);
+	auth_set_step(a, step);
 	conn_put(&a->client->conn, w->base, w->len);
 }
 
-static void
-ask_code(struct client_auth *a, enum step step, uint32_t code, const void *more, size_t len)
+void
+auth_ask_code(
+    struct client_auth *a, enum auth_step step, uint32_t code, const void *more, size_t len)
 {
 	uint8_t msg[64];
 	struct wire_out w;
@@ -190,247 +157,7 @@ ask_code(struct client_auth *a, enum step step, uint32_t code, const void *more,
 	wire_int32(&w, code);
 	wire_bytes(&w, more, len);
 	wire_end(&w);
-	ask(a, step, &w);
-}
-
-static void
-ask_md5(struct client_auth *a)
-{
-	arc4random_buf(a->salt, sizeof(a->salt));
-	ask_code(a, STEP_MD5, WIRE_AUTH_MD5, a->salt, sizeof(a->salt));
-}
-
-static void
-ask_sasl(struct client_auth *a)
-{
-	static const char plain[] = "SCRAM-SHA-256\0";
-
-	ask_code(a, STEP_SASL_FIRST, WIRE_AUTH_SASL, plain, sizeof(plain));
-}
-
-/* --- password in clear text ------------------------------------------------------------------- */
-
-/* The keys that a claimed password would have are derived: to PostgreSQL they are worth as much as
- * the password. */
-static void
-claim_derived(struct keys_wait *w, const struct scram_keys *keys)
-{
-	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, keys);
-	bool fits = keys != NULL && scram_verifier_fits(&a->scram.verifier, keys);
-
-	if (!fits || a->doomed != NULL) {
-		refuse_password(
-		    a, keys == NULL ? "OpenSSL could not derive the keys" : "wrong password");
-		return;
-	}
-	keys_proved(a->user, keys);
-	let_in(a);
-}
-
-/* A mock costs as much as most users do: PBKDF2 if there are verifiers, else a comparison. */
-static void
-got_password(struct client_auth *a, const char *password)
-{
-	struct scram_keys salt = {
-	    .iterations = a->scram.verifier.iterations, .salt_len = a->scram.verifier.salt_len};
-	bool fits;
-
-	if (password[0] == '\0') {
-		refuse_password(a, "empty password");
-		return;
-	}
-	a->password = strdup(password);
-	if (a->password == NULL)
-		fatal("login");
-	if (salt.iterations > 0) {
-		set_step(a, STEP_CHECK);
-		memcpy(salt.salt, a->scram.verifier.salt, sizeof(salt.salt));
-		keys_derive(&a->keys, a->user, password, &salt, false, claim_derived);
-		return;
-	}
-	fits = scram_password_fits(a->user, a->secret == NULL ? "" : a->secret, password);
-	if (fits && a->doomed == NULL)
-		let_in(a);
-	else
-		refuse_password(a, "wrong password");
-}
-
-static void
-got_md5(struct client_auth *a, const char *answer)
-{
-	bool fits = scram_md5_fits(a->user, a->secret == NULL ? "" : a->secret, a->salt, answer);
-
-	if (fits && a->doomed == NULL)
-		let_in(a);
-	else
-		refuse_password(a, "wrong password");
-}
-
-/* --- SCRAM ------------------------------------------------------------------------------------ */
-
-static void
-sasl_answer(struct client_auth *a, enum step step, uint32_t code, const char *text)
-{
-	uint8_t msg[SCRAM_MESSAGE_MAX + 16];
-	struct wire_out w;
-
-	wire_init(&w, msg, sizeof(msg));
-	wire_begin(&w, 'R');
-	wire_int32(&w, code);
-	wire_bytes(&w, text, strlen(text));
-	wire_end(&w);
-	if (step != STEP_DONE) {
-		ask(a, step, &w);
-		return;
-	}
-	ENSURE(!w.failed);
-	conn_put(&a->client->conn, msg, w.len);
-}
-
-/* The verifier is known: the first answer. */
-static void
-sasl_first(struct client_auth *a)
-{
-	char out[SCRAM_MESSAGE_MAX];
-	const char *why;
-
-	if (scram_server_first(&a->scram, &a->channel, NULL, a->first, a->first_len, out,
-		sizeof(out), &why) != SCRAM_OK)
-		refuse_protocol(a, why);
-	else
-		sasl_answer(a, STEP_SASL_FINAL, WIRE_AUTH_SASL_CONTINUE, out);
-}
-
-static void
-verifier_derived(struct keys_wait *w, const struct scram_keys *keys)
-{
-	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, keys);
-
-	if (a->step == STEP_KEYS) /* nobody else will send what comes now */
-		loop_again(&a->client->conn.src);
-	if (keys == NULL || scram_verifier_of(keys, &a->scram.verifier) == -1)
-		refuse_password(a, "OpenSSL could not derive the verifier");
-	else
-		sasl_first(a);
-}
-
-/* A password in plain text: its verifier is derived once for all workers. */
-static void
-verifier_of_password(struct client_auth *a)
-{
-	struct scram_keys keys = {
-	    .iterations = (uint32_t)wk->conf->scram_iterations, .salt_len = SCRAM_OWN_SALT};
-
-	if (scram_own_salt(secrets_instance(wk->boot->secrets), a->user, keys.salt) == -1) {
-		refuse_password(a, "OpenSSL could not make a salt");
-	} else if (keys_known(a->user, a->secret, &keys)) {
-		verifier_derived(&a->keys, &keys);
-		explicit_bzero(&keys, sizeof(keys));
-	} else {
-		set_step(a, STEP_KEYS);
-		keys_derive(&a->keys, a->user, a->secret, &keys, true, verifier_derived);
-	}
-}
-
-static void
-got_sasl_first(struct client_auth *a, struct wire_in *in)
-{
-	const char *mechanism = wire_get_string(in);
-	uint32_t len = wire_get_int32(in);
-	const uint8_t *first = len == UINT32_MAX ? NULL : wire_get_bytes(in, len);
-
-	if (mechanism == NULL || strcmp(mechanism, "SCRAM-SHA-256") != 0) {
-		refuse_protocol(a, "the client selected an invalid SASL mechanism");
-		return;
-	}
-	if (first == NULL || len == 0 || len > sizeof(a->first) || in->left != 0) {
-		refuse_protocol(a, "malformed SASL message");
-		return;
-	}
-	memcpy(a->first, first, len);
-	a->first_len = len;
-	if (a->doomed == NULL && a->kind == SCRAM_SECRET_PLAIN)
-		verifier_of_password(a);
-	else
-		sasl_first(a);
-}
-
-static void
-keep_proved(struct client_auth *a)
-{
-	struct scram_keys keys = {
-	    .iterations = a->scram.verifier.iterations, .salt_len = a->scram.verifier.salt_len};
-
-	memcpy(keys.salt, a->scram.verifier.salt, sizeof(keys.salt));
-	memcpy(keys.client_key, a->scram.client_key, SCRAM_KEY);
-	memcpy(keys.server_key, a->scram.verifier.server_key, SCRAM_KEY);
-	keys_proved(a->user, &keys);
-	explicit_bzero(&keys, sizeof(keys));
-}
-
-static void
-got_sasl_final(struct client_auth *a, struct wire_in *in)
-{
-	char out[SCRAM_MESSAGE_MAX];
-	const char *why;
-
-	switch (scram_server_final(
-	    &a->scram, &a->channel, (const char *)in->p, in->left, out, sizeof(out), &why)) {
-	case SCRAM_MALFORMED:
-		refuse_protocol(a, why);
-		return;
-	case SCRAM_WRONG:
-		refuse_password(a, "wrong password");
-		return;
-	case SCRAM_OK:
-		break;
-	}
-	if (a->doomed != NULL) {
-		refuse_password(a, "");
-		return;
-	}
-	if (a->kind == SCRAM_SECRET_VERIFIER)
-		keep_proved(a);
-	sasl_answer(a, STEP_DONE, WIRE_AUTH_SASL_FINAL, out);
-	let_in(a);
-}
-
-/* --- peer ------------------------------------------------------------------------------------- */
-
-/* May who has this name elsewhere come in under the user's? */
-static bool
-name_fits(const struct client_auth *a, const char *name)
-{
-	if (a->map[0] == '\0')
-		return strcmp(name, a->user) == 0;
-	return wk->conf->ident != NULL && ident_allows(wk->conf->ident, a->map, name, a->user);
-}
-
-static void
-peer_known(struct peer_wait *w, const char *account, const char *why)
-{
-	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, peer);
-	char text[128], reason[160];
-
-	if (account != NULL && name_fits(a, account)) {
-		let_in(a);
-		return;
-	}
-	snprintf(text, sizeof(text), "peer authentication failed for user \"%s\"", a->user);
-	snprintf(reason, sizeof(reason), "the account is %s", account == NULL ? why : account);
-	refuse(a, "28000", text, reason);
-}
-
-static void
-start_peer(struct client_auth *a)
-{
-	if (!a->client->conn.is_unix) {
-		refuse(a, "28000", "peer authentication needs a Unix socket",
-		    "auth_type peer, and the client came by TCP");
-		return;
-	}
-	set_step(a, STEP_PEER);
-	peer_ask(&a->peer, a->client->conn.src.fd, peer_known);
+	auth_ask(a, step, &w);
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */
@@ -483,11 +210,11 @@ start_trust(struct client_auth *a)
 	char text[128];
 
 	if (a->known || a->method == AUTH_ANY) {
-		let_in(a);
+		auth_let_in(a);
 		return;
 	}
 	snprintf(text, sizeof(text), "no such user: %s", a->user);
-	refuse(a, "28000", text, "it stands neither in users nor in auth_file");
+	auth_refuse(a, "28000", text, "it stands neither in users nor in auth_file");
 }
 
 static void
@@ -499,30 +226,30 @@ start_method(struct client_auth *a)
 		start_trust(a);
 		break;
 	case AUTH_REJECT:
-		refuse(a, "28000", "login rejected", "auth_type reject");
+		auth_refuse(a, "28000", "login rejected", "auth_type reject");
 		break;
 	case AUTH_PEER:
-		start_peer(a);
+		auth_start_peer(a);
 		break;
 	case AUTH_CERT:
-		refuse(a, "28000", "connection requires a valid client certificate",
+		auth_refuse(a, "28000", "connection requires a valid client certificate",
 		    "the method is cert, and there is no TLS");
 		break;
 	case AUTH_HBA: /* no rule says so */
 	case AUTH_PASSWORD:
 		prepare_secret(a);
-		ask_code(a, STEP_PASSWORD, WIRE_AUTH_CLEARTEXT, NULL, 0);
+		auth_ask_password(a);
 		break;
 	case AUTH_MD5:
 		prepare_secret(a);
 		if (a->kind == SCRAM_SECRET_VERIFIER)
-			ask_sasl(a);
+			auth_ask_sasl(a);
 		else
-			ask_md5(a);
+			auth_ask_md5(a);
 		break;
 	case AUTH_SCRAM:
 		prepare_secret(a);
-		ask_sasl(a);
+		auth_ask_sasl(a);
 		break;
 	}
 }
@@ -541,16 +268,16 @@ apply_rules(struct client_auth *a)
 		snprintf(text, sizeof(text),
 		    "no rule of auth_hba_file lets user \"%s\" into database \"%s\" from here",
 		    a->user, a->db);
-		refuse(a, "28000", text, "no line fits");
+		auth_refuse(a, "28000", text, "no line fits");
 		return false;
 	}
 	snprintf(why, sizeof(why), "line %d of auth_hba_file", rule->line);
 	if (rule->method == AUTH_REJECT) {
-		refuse(a, "28000", "login rejected", why);
+		auth_refuse(a, "28000", "login rejected", why);
 		return false;
 	}
 	if (rule->clientcert != HBA_CERT_NONE) {
-		refuse(a, "28000", "connection requires a valid client certificate", why);
+		auth_refuse(a, "28000", "connection requires a valid client certificate", why);
 		return false;
 	}
 	a->method = rule->method;
@@ -594,20 +321,20 @@ auth_message(struct client_auth *a, const uint8_t *body, size_t len)
 
 	wire_read(&in, body, len);
 	if (a->step == STEP_SASL_FIRST) {
-		got_sasl_first(a, &in);
+		auth_got_sasl_first(a, &in);
 		return;
 	}
 	if (a->step == STEP_SASL_FINAL) {
-		got_sasl_final(a, &in);
+		auth_got_sasl_final(a, &in);
 		return;
 	}
 	text = wire_get_string(&in);
 	if (text == NULL || in.left != 0)
-		refuse_protocol(a, "malformed password packet");
+		auth_refuse_protocol(a, "malformed password packet");
 	else if (a->step == STEP_MD5)
-		got_md5(a, text);
+		auth_got_md5(a, text);
 	else
-		got_password(a, text);
+		auth_got_password(a, text);
 }
 
 /* One message out of the buffer, which is wiped. False: nothing more to do for now. */
@@ -625,7 +352,7 @@ auth_step(struct client *c)
 	avail = in->tail - in->head;
 	r = wire_header(p, avail, buf_cap(), &type, &len);
 	if (r == WIRE_BAD || (avail > 0 && p[0] != 'p')) {
-		refuse_protocol(c->auth, "expected a password response of sensible length");
+		auth_refuse_protocol(c->auth, "expected a password response of sensible length");
 		return false;
 	}
 	if (r == WIRE_MORE || len > avail)

@@ -1,0 +1,83 @@
+/*
+ * client_auth_impl: what the files of the login share: the machine of one client, and its exits.
+ *
+ *   client_auth.c           the machine's life, the choice of the method, the client's messages
+ *   client_auth_password.c  passwords in clear text, MD5
+ *   client_auth_sasl.c      SCRAM
+ *   client_auth_name.c      peer: the name comes from elsewhere
+ */
+#ifndef WORKER_CLIENT_AUTH_IMPL_H
+#define WORKER_CLIENT_AUTH_IMPL_H
+
+#include "conf/conf.h"
+#include "proto/wire.h"
+#include "worker/client_auth.h"
+#include "worker/keys.h"
+#include "worker/peer.h"
+
+enum auth_step {
+	STEP_START,
+	STEP_PEER,	 /* the account database is asked */
+	STEP_PASSWORD,	 /* asked for the password in clear text */
+	STEP_CHECK,	 /* its keys are being derived */
+	STEP_MD5,	 /* asked for an MD5 answer */
+	STEP_SASL_FIRST, /* offered SCRAM */
+	STEP_KEYS,	 /* the verifier is being derived; the client waits for server-first */
+	STEP_SASL_FINAL, /* server-first is sent */
+	STEP_DONE	 /* let in or refused */
+};
+
+struct client_auth {
+	enum auth_step step;
+	enum auth_type method;
+	struct client *client;
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	char map[CONF_NAME_SIZE]; /* of the rule that decided; "" = names must be equal */
+	bool known;
+	char *secret; /* a copy; NULL = none */
+	enum scram_secret kind;
+	const char *doomed; /* why it cannot succeed, whatever it says; NULL = it can */
+	uint8_t salt[4];    /* of the MD5 challenge */
+	char *password;	    /* what the client has sent in clear text */
+	struct keys_wait keys;
+	struct peer_wait peer;
+	struct scram_channel channel;
+	struct scram_server scram;
+	char first[SCRAM_MESSAGE_MAX]; /* STEP_KEYS: client-first */
+	size_t first_len;
+};
+
+/* --- client_auth.c --- */
+
+void auth_set_step(struct client_auth *, enum auth_step);
+/* The end: the client goes on to its pool. */
+void auth_let_in(struct client_auth *);
+/* The end: `why` is for the log, the message for the client. */
+void auth_refuse(struct client_auth *, const char *sqlstate, const char *message, const char *why);
+/* One text for everything that is wrong with name and password; `why` is for the log. */
+void auth_refuse_password(struct client_auth *, const char *why);
+/* The client breaks the protocol. */
+void auth_refuse_protocol(struct client_auth *, const char *why);
+/* Sends a message; `step` is what it waits for. */
+void auth_ask(struct client_auth *, enum auth_step, struct wire_out *);
+void auth_ask_code(
+    struct client_auth *, enum auth_step, uint32_t code, const void *more, size_t len);
+
+/* --- client_auth_password.c --- */
+
+void auth_ask_password(struct client_auth *);
+void auth_ask_md5(struct client_auth *);
+void auth_got_password(struct client_auth *, const char *password);
+void auth_got_md5(struct client_auth *, const char *answer);
+
+/* --- client_auth_sasl.c --- */
+
+void auth_ask_sasl(struct client_auth *);
+void auth_got_sasl_first(struct client_auth *, struct wire_in *);
+void auth_got_sasl_final(struct client_auth *, struct wire_in *);
+
+/* --- client_auth_name.c --- */
+
+void auth_start_peer(struct client_auth *);
+
+#endif

@@ -1,0 +1,145 @@
+/*
+ * client_auth_sasl: SCRAM-SHA-256 with a client. Called by client_auth.c. The exchange is proto's
+ * (scram_server); here is where the verifier comes from, and what its end means. A client's proof
+ * yields its key, which is kept for logging in at PostgreSQL in its name.
+ */
+#include "worker/client_auth_impl.h"
+
+#include <string.h>
+
+#include "conf/log.h"
+
+void
+auth_ask_sasl(struct client_auth *a)
+{
+	static const char plain[] = "SCRAM-SHA-256\0";
+
+	auth_ask_code(a, STEP_SASL_FIRST, WIRE_AUTH_SASL, plain, sizeof(plain));
+}
+
+static void
+sasl_answer(struct client_auth *a, enum auth_step step, uint32_t code, const char *text)
+{
+	uint8_t msg[SCRAM_MESSAGE_MAX + 16];
+	struct wire_out w;
+
+	wire_init(&w, msg, sizeof(msg));
+	wire_begin(&w, 'R');
+	wire_int32(&w, code);
+	wire_bytes(&w, text, strlen(text));
+	wire_end(&w);
+	if (step != STEP_DONE) {
+		auth_ask(a, step, &w);
+		return;
+	}
+	ENSURE(!w.failed);
+	conn_put(&a->client->conn, msg, w.len);
+}
+
+/* The verifier is known: the first answer. */
+static void
+sasl_first(struct client_auth *a)
+{
+	char out[SCRAM_MESSAGE_MAX];
+	const char *why;
+
+	if (scram_server_first(&a->scram, &a->channel, NULL, a->first, a->first_len, out,
+		sizeof(out), &why) != SCRAM_OK)
+		auth_refuse_protocol(a, why);
+	else
+		sasl_answer(a, STEP_SASL_FINAL, WIRE_AUTH_SASL_CONTINUE, out);
+}
+
+static void
+verifier_derived(struct keys_wait *w, const struct scram_keys *keys)
+{
+	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, keys);
+
+	if (a->step == STEP_KEYS) /* nobody else will send what comes now */
+		loop_again(&a->client->conn.src);
+	if (keys == NULL || scram_verifier_of(keys, &a->scram.verifier) == -1)
+		auth_refuse_password(a, "OpenSSL could not derive the verifier");
+	else
+		sasl_first(a);
+}
+
+/* A password in plain text: its verifier is derived once for all workers. */
+static void
+verifier_of_password(struct client_auth *a)
+{
+	struct scram_keys keys = {
+	    .iterations = (uint32_t)wk->conf->scram_iterations, .salt_len = SCRAM_OWN_SALT};
+
+	if (scram_own_salt(secrets_instance(wk->boot->secrets), a->user, keys.salt) == -1) {
+		auth_refuse_password(a, "OpenSSL could not make a salt");
+	} else if (keys_known(a->user, a->secret, &keys)) {
+		verifier_derived(&a->keys, &keys);
+		explicit_bzero(&keys, sizeof(keys));
+	} else {
+		auth_set_step(a, STEP_KEYS);
+		keys_derive(&a->keys, a->user, a->secret, &keys, true, verifier_derived);
+	}
+}
+
+void
+auth_got_sasl_first(struct client_auth *a, struct wire_in *in)
+{
+	const char *mechanism = wire_get_string(in);
+	uint32_t len = wire_get_int32(in);
+	const uint8_t *first = len == UINT32_MAX ? NULL : wire_get_bytes(in, len);
+
+	if (mechanism == NULL || strcmp(mechanism, "SCRAM-SHA-256") != 0) {
+		auth_refuse_protocol(a, "the client selected an invalid SASL mechanism");
+		return;
+	}
+	if (first == NULL || len == 0 || len > sizeof(a->first) || in->left != 0) {
+		auth_refuse_protocol(a, "malformed SASL message");
+		return;
+	}
+	memcpy(a->first, first, len);
+	a->first_len = len;
+	if (a->doomed == NULL && a->kind == SCRAM_SECRET_PLAIN)
+		verifier_of_password(a);
+	else
+		sasl_first(a);
+}
+
+static void
+keep_proved(struct client_auth *a)
+{
+	struct scram_keys keys = {
+	    .iterations = a->scram.verifier.iterations, .salt_len = a->scram.verifier.salt_len};
+
+	memcpy(keys.salt, a->scram.verifier.salt, sizeof(keys.salt));
+	memcpy(keys.client_key, a->scram.client_key, SCRAM_KEY);
+	memcpy(keys.server_key, a->scram.verifier.server_key, SCRAM_KEY);
+	keys_proved(a->user, &keys);
+	explicit_bzero(&keys, sizeof(keys));
+}
+
+void
+auth_got_sasl_final(struct client_auth *a, struct wire_in *in)
+{
+	char out[SCRAM_MESSAGE_MAX];
+	const char *why;
+
+	switch (scram_server_final(
+	    &a->scram, &a->channel, (const char *)in->p, in->left, out, sizeof(out), &why)) {
+	case SCRAM_MALFORMED:
+		auth_refuse_protocol(a, why);
+		return;
+	case SCRAM_WRONG:
+		auth_refuse_password(a, "wrong password");
+		return;
+	case SCRAM_OK:
+		break;
+	}
+	if (a->doomed != NULL) {
+		auth_refuse_password(a, "");
+		return;
+	}
+	if (a->kind == SCRAM_SECRET_VERIFIER)
+		keep_proved(a);
+	sasl_answer(a, STEP_DONE, WIRE_AUTH_SASL_FINAL, out);
+	auth_let_in(a);
+}
