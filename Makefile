@@ -11,6 +11,7 @@ UNITDIR   ?= $(PREFIX)/lib/systemd/system
 SYSCONFDIR ?= /etc
 WERROR    ?=
 FUZZ_SECONDS ?= 60
+E2E_JOBS  ?= $(shell expr $$(nproc) + 1)
 VERSION   := 0.1.0
 
 ifeq ($(origin CC),default)
@@ -105,7 +106,7 @@ all: $(BIN) ## build build/pgdrove (the default)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: CC MODE=release|asan|tsan|clang|fuzz WERROR=-Werror PREFIX DESTDIR CFLAGS LDFLAGS FUZZ_SECONDS"
+	@echo "  variables: CC MODE=release|asan|tsan|clang|fuzz WERROR=-Werror PREFIX DESTDIR CFLAGS LDFLAGS FUZZ_SECONDS E2E_JOBS"
 
 $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -151,7 +152,7 @@ crash: $(CRASH_BINS) ## run the kill sweeps of this MODE
 	@tests/run-all $(CRASH_BINS)
 
 e2e: $(BIN) $(E2E_BINS) $(E2E_TOOLS) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
-	@PGDROVE_BIN=$(BIN) tests/run-all $(E2E_BINS) $(E2E_SHELL)
+	@PGDROVE_BIN=$(BIN) JOBS=$(E2E_JOBS) tests/run-all $(E2E_BINS) $(E2E_SHELL)
 
 check: ## everything scripts/check runs, without installing packages
 	scripts/check --no-install

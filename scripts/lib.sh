@@ -145,11 +145,13 @@ pid_children() {
 		/proc/[0-9]*/stat 2>/dev/null
 }
 
-# port_free: a TCP port of 127.0.0.1 nobody listens on, below the kernel's ephemeral range.
+# port_free: a TCP port of 127.0.0.1 nobody listens on, below the kernel's ephemeral range. PORTS="FIRST
+# COUNT" chooses others, so that programs that run side by side do not pick the same one.
 port_free() {
-	local port
+	local port first=20000 count=10000
+	[ -z "${PORTS:-}" ] || read -r first count <<<"$PORTS"
 	for _ in {1..100}; do
-		port=$((20000 + RANDOM % 10000))
+		port=$((first + RANDOM % count))
 		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
 			echo "$port"
 			return

@@ -149,14 +149,18 @@ until(bool (*fn)(void *), void *arg, int ms)
 int
 free_port(void)
 {
-	static unsigned int next;
+	static unsigned int next, first = 20000, count = 10000; /* as scripts/lib.sh: port_free */
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const char *ports = getenv("PORTS");
 	int tries, fd, port;
 
-	if (next == 0)
+	if (next == 0) {
 		next = (unsigned int)getpid() * 7;
+		if (ports != NULL && sscanf(ports, "%u %u", &first, &count) != 2)
+			give_up("PORTS");
+	}
 	for (tries = 0; tries < 1000; tries++) {
-		port = 20000 + (int)(next++ % 10000); /* below the kernel's ephemeral range */
+		port = (int)(first + next++ % count);
 		in.sin_port = htons((uint16_t)port);
 		fd = socket(AF_INET, SOCK_STREAM, 0);
 		if (fd == -1)
