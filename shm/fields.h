@@ -72,6 +72,8 @@
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \
+	X(sv_checked, COUNTER, "count", "times server_check_query was run on an idle backend")     \
+	X(sv_check_failed, COUNTER, "count", "of these, backends that did not pass")               \
 	X(sv_evicted, COUNTER, "count", "idle backends closed as another pool needed the place")   \
 	X(sv_yielded, COUNTER, "count", "backends closed as another pool had waited longer")       \
 	X(sv_given, COUNTER, "count", "backends given to another worker")                          \

@@ -113,6 +113,7 @@ backend_free(struct backend *b)
 		b->gone(b);
 	loop_free_later(b);
 	pool_backend_gone(p);
+	worker_check_done();
 }
 
 void
@@ -125,6 +126,7 @@ backend_drop(struct backend *b, const char *why)
 		p->nopening--;
 		stats_sub(&p->row->sv_login, 1);
 	}
+	pool_check_over(b, false);
 	if (b->state == BACKEND_IDLE)
 		pool_take(p, b);
 	log_debug("backend %s/%s pid %d: closed: %s", p->db, p->user, (int)b->facts.pid, why);

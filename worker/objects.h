@@ -80,6 +80,7 @@ struct backend {
 	enum backend_state state;
 	char status;	/* of the last ReadyForQuery: I, T, E */
 	bool dirty;	/* session mode: server_reset_query is owed */
+	bool checking;	/* runs server_check_query: pool_check.c */
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
 	struct client *client;
@@ -132,6 +133,7 @@ struct pool {
 	uint32_t nclients;
 	uint32_t nbackends; /* in any state */
 	uint32_t nopening;
+	uint32_t nchecking;	   /* idle ones that are proving that they work */
 	struct backend_queue idle; /* newest first */
 	struct backend_queue held; /* by clients, longest first */
 	struct timer timer;	   /* armed while somebody waits */

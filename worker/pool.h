@@ -3,6 +3,7 @@
  *
  *   pool.c        which pools there are, their welcome
  *   pool_queue.c  idle backends and clients that wait for one
+ *   pool_check.c  server_check_query
  *   pool_open.c   opening connections, and what happens when that fails
  *   pool_limit.c  limits shared with other pools, the least size, the reserve
  *   pool_share.c  handing backends to other workers and taking them
@@ -58,7 +59,7 @@ void pool_pump(struct pool *);
 
 /* A backend is clean (status I, nothing owed): to the next who waits here or elsewhere, or idle. */
 void pool_release(struct backend *);
-/* The idle backend that fits best, taken off the list; NULL = none. */
+/* The idle backend that fits best and needs no check, taken off the list; NULL = none. */
 struct backend *pool_take_best(struct pool *, const struct params *want);
 /* Takes this one off the list of idle ones. */
 void pool_take(struct pool *, struct backend *);
@@ -66,6 +67,19 @@ void pool_take(struct pool *, struct backend *);
 void pool_unlinked(struct pool *, struct backend *);
 /* Puts it there; nobody here waits. */
 void pool_put_idle(struct pool *, struct backend *);
+
+/* --- pool_check.c --- */
+
+/* An idle backend must pass the check before it serves anybody. */
+bool pool_check_due(const struct backend *);
+/* Takes it off the list of idle ones; it is released, or closed, when the answer has come. */
+void pool_check(struct backend *);
+/* Starts checks if only backends that need one are idle, one for each client that waits. */
+void pool_check_for_waiters(struct pool *);
+/* So many clients that wait will probably be served by what is being checked. */
+uint32_t pool_check_promised(const struct pool *);
+/* For whoever ends a backend: the check it is in, if any, is over. */
+void pool_check_over(struct backend *, bool good);
 
 /* --- pool_open.c --- */
 

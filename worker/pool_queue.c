@@ -46,8 +46,12 @@ pool_take_best(struct pool *p, const struct params *want)
 		if (++depth == MATCH_DEPTH)
 			break;
 	}
-	if (best != NULL)
-		pool_take(p, best);
+	if (best != NULL && pool_check_due(best))
+		best =
+		    TAILQ_FIRST(&p->idle); /* the warmest, even if it must be told the settings */
+	if (best == NULL || pool_check_due(best))
+		return NULL;
+	pool_take(p, best);
 	return best;
 }
 
@@ -332,7 +336,9 @@ pool_pump(struct pool *p)
 		serve_head(p, b);
 	expire_waiters(p);
 	notify_waiters(p);
-	wanted = p->nwaiting + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
+	pool_check_for_waiters(p);
+	wanted =
+	    p->nwaiting - pool_check_promised(p) + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
 	if (p->nwaiting > 0)
 		pool_ask(p, p->nwaiting);
 	if (wanted > 0 && !wk->draining)

@@ -120,6 +120,10 @@ pool_asked(uint32_t index, uint32_t worker, uint32_t count)
 
 	while (worker < wk->boot->nworkers && p != NULL && count-- > 0 &&
 	       TAILQ_EMPTY(&p->waiting) && (b = TAILQ_FIRST(&p->idle)) != NULL) {
+		if (pool_check_due(b)) { /* it is given when it has passed */
+			pool_check(b);
+			continue;
+		}
 		pool_take(p, b);
 		if (!pool_give(b, worker)) {
 			pool_put_idle(p, b);

@@ -97,11 +97,14 @@ end_now(struct timer *t)
 void
 worker_check_done(void)
 {
-	if (!wk->draining || client_count() > 0 || timer_armed(&end_timer))
+	if (!wk->draining || client_count() > 0)
 		return;
-	pool_close_idle();
-	timer_set(
-	    &end_timer, loop_now() + (stats_get(&wk->row->backends) > 0 ? GOODBYE_US : 0), end_now);
+	if (!timer_armed(&end_timer)) {
+		timer_set(&end_timer, loop_now() + GOODBYE_US, end_now);
+		pool_close_idle();
+	}
+	if (stats_get(&wk->row->backends) == 0)
+		timer_set(&end_timer, loop_now(), end_now);
 }
 
 static void
