@@ -78,6 +78,12 @@ warn_readable(const char *path)
 void
 conf_warn(const struct conf *c)
 {
+	const char *p, *end;
+
+	for (p = c->notes; p != NULL && *p != '\0'; p = end + (*end == '\n')) {
+		end = strchrnul(p, '\n');
+		log_warnx("%.*s", (int)(end - p), p);
+	}
 	if (holds_passwords(c))
 		warn_readable(c->path);
 	if (c->userlist != NULL && userlist_count(c->userlist) > 0)

@@ -63,6 +63,8 @@ struct vault;
 
 struct conf {
 	char *path;
+	char
+	    *notes; /* of a PgBouncer configuration: lines that tell what has no meaning; or NULL */
 	struct vault *vault;	   /* holds every secret of the lists */
 	struct userlist *userlist; /* auth_file, or NULL */
 	struct hba *hba;	   /* auth_hba_file, or NULL */
@@ -84,9 +86,9 @@ struct conf {
 };
 
 /*
- * Reads and checks a file. Every error is written to `err` as "FILE:LINE: KEY: what is wrong and
- * what would be right", one a line, all of them and not only the first. Returns NULL if there was
- * any. Free with conf_free.
+ * Reads and checks a file, ours or PgBouncer's. Every error is written to `err` as "FILE:LINE: KEY:
+ * what is wrong and what would be right", one a line, all of them and not only the first. Returns
+ * NULL if there was any. Free with conf_free.
  */
 struct conf *conf_load(const char *path, FILE *err);
 /* The same for text that is no file by that name any more; `path` is for messages. */
@@ -107,7 +109,8 @@ const struct conf_user *conf_user(const struct conf *, const char *name);
  * from users, auth_file, or the entry "*" of users. NULL = none is known. *known: is there such a
  * user? */
 const char *conf_secret(const struct conf *, const char *user, bool *known);
-/* Logs what is not wrong and not wise either, such as passwords that everybody can read. */
+/* Logs what is not wrong and not wise either, such as passwords that everybody can read, and what
+ * has no meaning. */
 void conf_warn(const struct conf *);
 /*
  * What is in force of a number that can be given at several levels: the user's before the

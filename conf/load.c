@@ -14,7 +14,9 @@
 
 #include "conf/hba.h"
 #include "conf/ident.h"
+#include "conf/ini.h"
 #include "conf/option.h"
+#include "conf/pgbouncer.h"
 #include "conf/userlist.h"
 #include "conf/vault.h"
 
@@ -86,7 +88,7 @@ one_listen(struct load *l, const config_setting_t *s, void *item, size_t index)
 	struct conf_listen *x = item;
 	size_t i;
 
-	x->line = (int)config_setting_source_line(s);
+	(void)load_place(l, s, &x->line);
 	load_members(l, s, option_listen, x);
 	if ((x->host == NULL) == (x->path == NULL))
 		load_complain(l, s, "host", "give either host or path");
@@ -116,7 +118,7 @@ one_database(struct load *l, const config_setting_t *s, void *item, size_t index
 	struct conf_database *x = item;
 	size_t i;
 
-	x->line = (int)config_setting_source_line(s);
+	(void)load_place(l, s, &x->line);
 	load_members(l, s, option_database, x);
 	check_name(l, s, x->name);
 	if (x->host[0] == '\0')
@@ -133,7 +135,7 @@ one_user(struct load *l, const config_setting_t *s, void *item, size_t index)
 	struct conf_user *x = item;
 	size_t i;
 
-	x->line = (int)config_setting_source_line(s);
+	(void)load_place(l, s, &x->line);
 	load_members(l, s, option_user, x);
 	check_name(l, s, x->name);
 	for (i = 0; i < index; i++)
@@ -261,11 +263,47 @@ complain_parse(struct load *l, const config_t *file)
 }
 
 /* From `in`, or from the file by that name. */
+static void
+load_text(struct load *l, FILE *in)
+{
+	const char *path = l->conf->path;
+	config_t file;
+	int ok;
+
+	config_init(&file);
+	errno = 0;
+	if (l->origin != NULL)
+		ok = config_read_string(&file, l->origin->text);
+	else
+		ok = in != NULL ? config_read(&file, in) : config_read_file(&file, path);
+	if (ok == CONFIG_TRUE) {
+		load_root(l, config_root_setting(&file));
+		finish(l);
+	} else {
+		complain_parse(l, &file);
+	}
+	config_destroy(&file);
+}
+
+/* A PgBouncer configuration is read as its translation. */
+static void
+load_pgbouncer(struct load *l)
+{
+	struct pgbouncer_text text;
+
+	l->errors += pgbouncer_translate(&text, l->conf->path, l->err);
+	l->origin = &text;
+	load_text(l, NULL);
+	l->origin = NULL;
+	l->conf->notes = text.notes;
+	text.notes = NULL;
+	pgbouncer_text_free(&text);
+}
+
 static struct conf *
 load(FILE *in, const char *path, FILE *err)
 {
 	struct load l = {.err = err};
-	config_t file;
 
 	l.conf = calloc(1, sizeof(*l.conf));
 	if (l.conf == NULL)
@@ -273,15 +311,10 @@ load(FILE *in, const char *path, FILE *err)
 	l.conf->path = option_copy(path);
 	l.conf->vault = vault_new();
 	option_defaults(option_globals, l.conf);
-	config_init(&file);
-	errno = 0;
-	if ((in != NULL ? config_read(&file, in) : config_read_file(&file, path)) == CONFIG_TRUE) {
-		load_root(&l, config_root_setting(&file));
-		finish(&l);
-	} else {
-		complain_parse(&l, &file);
-	}
-	config_destroy(&file);
+	if (in == NULL && ini_is(path))
+		load_pgbouncer(&l);
+	else
+		load_text(&l, in);
 	if (l.errors == 0)
 		return l.conf;
 	conf_free(l.conf);
@@ -322,6 +355,7 @@ conf_free(struct conf *c)
 	hba_free(c->hba);
 	ident_free(c->ident);
 	vault_free(c->vault);
+	free(c->notes);
 	free(c->path);
 	free(c);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/pgbouncer.h"
 #include "conf/suggest.h"
 #include "conf/units.h"
 #include "conf/vault.h"
@@ -61,15 +62,29 @@ const struct option option_user[] = {
     {.name = NULL}};
 #undef OWNER
 
+const char *
+load_place(const struct load *l, const config_setting_t *s, int *line)
+{
+	const char *file = s == NULL ? NULL : config_setting_source_file(s);
+
+	*line = s == NULL ? 1 : (int)config_setting_source_line(s);
+	if (l->origin != NULL && *line >= 1 && (size_t)*line <= l->origin->nlines) {
+		const struct pgbouncer_line *from = &l->origin->lines[*line - 1];
+		*line = from->line;
+		return from->file;
+	}
+	return file == NULL ? l->conf->path : file;
+}
+
 void
 load_complain(struct load *l, const config_setting_t *s, const char *key, const char *fmt, ...)
 {
-	const char *file = s == NULL ? NULL : config_setting_source_file(s);
+	int line;
+	const char *file = load_place(l, s, &line);
 	va_list ap;
 
 	l->errors++;
-	fprintf(l->err, "%s:%d: %s%s: ", file == NULL ? l->conf->path : file,
-	    s == NULL ? 1 : (int)config_setting_source_line(s), l->prefix, key);
+	fprintf(l->err, "%s:%d: %s%s: ", file, line, l->prefix, key);
 	va_start(ap, fmt);
 	vfprintf(l->err, fmt, ap);
 	va_end(ap);

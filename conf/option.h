@@ -41,7 +41,12 @@ struct load {
 	FILE *err;
 	int errors;
 	char prefix[64]; /* "databases[1]." */
+	/* where the lines come from, if the file is PgBouncer's; else NULL */
+	const struct pgbouncer_text *origin;
 };
+
+/* The file and the line where something stands; `s` may be NULL. */
+const char *load_place(const struct load *, const config_setting_t *s, int *line);
 
 /* One error, "FILE:LINE: PREFIX KEY: ..."; `s` may be NULL. */
 void load_complain(struct load *, const config_setting_t *s, const char *key, const char *fmt, ...)

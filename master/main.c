@@ -43,8 +43,9 @@ print_usage(void)
 	(void)fputs("usage: pgdrove [-dt] [-c FILE]\n"
 		    "       pgdrove stat [-c FILE | --run-dir DIR] [--json | --get NAME | --watch "
 		    "[SECONDS]]\n"
+		    "       pgdrove convert FILE\n"
 		    "       pgdrove -h | -V\n"
-		    "  -c FILE  configuration (" MAIN_CONF ")\n"
+		    "  -c FILE  configuration (" MAIN_CONF "), or a pgbouncer.ini\n"
 		    "  -d       go to the background once everybody serves\n"
 		    "  -t       check the configuration and exit\n"
 		    "  -h, -V   this help; the version\n",
@@ -94,6 +95,31 @@ read_args(struct args *args, int argc, char **argv)
 		(void)snprintf(text, sizeof text, "unexpected argument %.32s", argv[optind]);
 		fail_usage(text);
 	}
+}
+
+/* `pgdrove convert FILE`: the configuration in our format, what could not be taken over before it.
+ */
+static int
+convert_main(int argc, char **argv)
+{
+	struct conf *conf;
+	const char *p, *end;
+	int rc;
+
+	if (argc != 2 || argv[1][0] == '-')
+		fail_usage("convert needs one file");
+	conf = conf_load(argv[1], stderr);
+	if (conf == NULL)
+		return 1;
+	for (p = conf->notes; p != NULL && *p != '\0'; p = end + (*end == '\n')) {
+		end = strchrnul(p, '\n');
+		(void)printf("# %.*s\n", (int)(end - p), p);
+	}
+	rc = conf_write(conf, stdout);
+	if (rc == -1)
+		(void)fprintf(stderr, "pgdrove: cannot write: %s\n", strerror(errno));
+	conf_free(conf);
+	return rc == 0 ? 0 : 1;
 }
 
 /* The launcher's part: wait for '+', or for the reason why not. */
@@ -179,6 +205,8 @@ main(int argc, char **argv)
 	setproctitle_init(argc, argv, environ);
 	if (argc > 1 && strcmp(argv[1], "stat") == 0)
 		return stat_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "convert") == 0)
+		return convert_main(argc - 1, argv + 1);
 	read_args(&args, argc, argv);
 	conf = conf_load(args.conf, stderr);
 	if (conf == NULL)
