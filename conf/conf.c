@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "conf/tls.h"
 #include "conf/userlist.h"
 
 const struct conf_database *
@@ -88,6 +89,7 @@ conf_warn(const struct conf *c)
 		warn_readable(c->path);
 	if (c->userlist != NULL && userlist_count(c->userlist) > 0)
 		warn_readable(c->auth_file);
+	tls_warn(c);
 }
 
 enum pool_mode
@@ -123,4 +125,13 @@ auth_type_name(enum auth_type t)
 	    "trust", "any", "password", "md5", "scram-sha-256", "peer", "reject", "cert", "hba"};
 
 	return names[t];
+}
+
+const char *
+tls_mode_name(enum tls_mode m)
+{
+	static const char *const names[] = {
+	    "disable", "allow", "prefer", "require", "verify-ca", "verify-full"};
+
+	return names[m];
 }

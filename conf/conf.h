@@ -37,16 +37,26 @@ enum auth_type {
 	AUTH_HBA
 };
 
+/* Of clients, prefer and allow are the same. verify-ca: the other side's certificate has a root we
+ * know; verify-full: and the name by which we know the server. */
+enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+/* How TLS begins on a connection to PostgreSQL: by SSLRequest, or with the first byte. */
+enum tls_negotiation { TLS_ASK, TLS_DIRECT };
+
+struct tls_ctx; /* conf/tls.h */
+
 /* The members of the lists are conf/members.def; `line` is where the element stands in the file. */
 struct conf_listen {
 #define MEMBERS_LISTEN
 #include "conf/members.def"
+	struct tls_ctx *tls; /* NULL = no TLS here */
 	int line;
 };
 
 struct conf_database {
 #define MEMBERS_DATABASE
 #include "conf/members.def"
+	struct tls_ctx *tls; /* of its backends; NULL = no TLS */
 	int line;
 };
 
@@ -131,6 +141,7 @@ char *conf_stats_path(const char *run_dir);
 
 const char *pool_mode_name(enum pool_mode);
 const char *auth_type_name(enum auth_type);
+const char *tls_mode_name(enum tls_mode);
 
 /* "500ms", "30s", "5min", "2h", "1d", "100us" or a bare number of seconds. 0 or -1 (malformed or
  * overflow). */

@@ -17,6 +17,7 @@
 #include "conf/ini.h"
 #include "conf/option.h"
 #include "conf/pgbouncer.h"
+#include "conf/tls.h"
 #include "conf/userlist.h"
 #include "conf/vault.h"
 
@@ -246,6 +247,7 @@ finish(struct load *l)
 	}
 	load_secrets(l);
 	load_rules(l);
+	tls_load(l);
 }
 
 /* libconfig's own error, with the file and line that it names. */
@@ -277,7 +279,8 @@ load_text(struct load *l, FILE *in)
 	else
 		ok = in != NULL ? config_read(&file, in) : config_read_file(&file, path);
 	if (ok == CONFIG_TRUE) {
-		load_root(l, config_root_setting(&file));
+		l->root = config_root_setting(&file);
+		load_root(l, l->root);
 		finish(l);
 	} else {
 		complain_parse(l, &file);
@@ -347,6 +350,12 @@ free_list(const struct option *members, void *items, size_t size, size_t n)
 void
 conf_free(struct conf *c)
 {
+	size_t i;
+
+	for (i = 0; i < c->nlisten; i++)
+		tls_ctx_unref(c->listen[i].tls);
+	for (i = 0; i < c->ndatabases; i++)
+		tls_ctx_unref(c->databases[i].tls);
 	option_free(option_globals, c);
 	free_list(option_listen, c->listen, sizeof(*c->listen), c->nlisten);
 	free_list(option_database, c->databases, sizeof(*c->databases), c->ndatabases);

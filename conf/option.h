@@ -38,6 +38,7 @@ extern const struct option option_globals[], option_listen[], option_database[],
 /* A file being loaded, and where its errors go. */
 struct load {
 	struct conf *conf;
+	const config_setting_t *root;
 	FILE *err;
 	int errors;
 	char prefix[64]; /* "databases[1]." */

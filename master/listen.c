@@ -31,6 +31,7 @@ static int
 add_listener(struct listen_set *set, int fd, const char *name)
 {
 	struct listener *items;
+	size_t *confs;
 	int *fds;
 
 	items = realloc(set->items, (set->n + 1) * sizeof *items);
@@ -41,6 +42,11 @@ add_listener(struct listen_set *set, int fd, const char *name)
 	if (fds == NULL)
 		return -1;
 	set->fds = fds;
+	confs = realloc(set->confs, (set->n + 1) * sizeof *confs);
+	if (confs == NULL)
+		return -1;
+	set->confs = confs;
+	confs[set->n] = set->conf;
 	memset(&items[set->n], 0, sizeof *items);
 	(void)snprintf(items[set->n].name, sizeof items[set->n].name, "%s", name);
 	fds[set->n++] = fd;
@@ -282,6 +288,7 @@ listen_open(
 	memset(set, 0, sizeof *set);
 	for (i = 0; i < conf->nlisten; i++) {
 		l = &conf->listen[i];
+		set->conf = i;
 		if (l->path != NULL)
 			rc = open_unix(set, l, conf->listen_backlog, privs, why);
 		else
@@ -319,5 +326,6 @@ listen_close(struct listen_set *set)
 	}
 	free(set->items);
 	free(set->fds);
+	free(set->confs);
 	memset(set, 0, sizeof *set);
 }

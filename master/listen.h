@@ -18,7 +18,9 @@ struct listener {
 
 struct listen_set {
 	struct listener *items;
-	int *fds; /* same order as items */
+	int *fds;      /* same order as items */
+	size_t *confs; /* which of conf->listen each is */
+	size_t conf;   /* the one being opened */
 	size_t n;
 };
 

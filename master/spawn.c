@@ -110,6 +110,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .steward = steward,
 	    .control_fd = control,
 	    .listen_fds = steward ? NULL : kit->listeners->fds,
+	    .listen_confs = steward ? NULL : kit->listeners->confs,
 	    .nlisten = steward ? 0 : kit->listeners->n,
 	    .inbox_fd = kit->inbox_fds[w],
 	    .inbox_peers = kit->inbox_peers,

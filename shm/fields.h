@@ -28,6 +28,11 @@
 	X(login_failures, COUNTER, "count", "clients refused or lost before they were logged in")  \
 	X(auth_failures, COUNTER, "count", "of these, wrong passwords, unknown names, rejections") \
 	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")       \
+	X(tls_handshakes, COUNTER, "count", "TLS handshakes with clients")                         \
+	X(tls_resumed, COUNTER, "count", "of these, by a session ticket")                          \
+	X(tls_failures, COUNTER, "count", "TLS handshakes with clients that failed")               \
+	X(server_tls_handshakes, COUNTER, "count", "TLS handshakes with PostgreSQL")               \
+	X(server_tls_resumed, COUNTER, "count", "of these, of a session taken up again")           \
 	X(cancel_requests, COUNTER, "count", "cancel requests received")                           \
 	X(cancels_sent, COUNTER, "count", "cancel requests passed on to PostgreSQL")               \
 	X(orphans, GAUGE, "count", "backends of dead workers not yet confirmed gone")              \

@@ -22,6 +22,7 @@
 
 struct listener {
 	struct loop_source src;
+	size_t conf; /* of conf->listen */
 	bool added;
 };
 
@@ -75,7 +76,7 @@ accept_one(struct listener *l)
 	if (fd == -1)
 		return -1;
 	stats_add(&wk->row->accepts, 1);
-	client_accepted(fd, &addr);
+	client_accepted(fd, &addr, &wk->conf->listen[l->conf]);
 	return 0;
 }
 
@@ -136,8 +137,9 @@ accept_start(void)
 	if (listeners == NULL)
 		fatal("listeners");
 	for (i = 0; i < nlisteners; i++)
-		listeners[i].src =
-		    (struct loop_source){.fd = wk->boot->listen_fds[i], .fn = listener_event};
+		listeners[i] =
+		    (struct listener){.src = {.fd = wk->boot->listen_fds[i], .fn = listener_event},
+			.conf = wk->boot->listen_confs[i]};
 	listeners_set(true);
 }
 

@@ -165,7 +165,7 @@ static void
 close_wait(struct backend *b)
 {
 	backend_set_state(b, BACKEND_CLOSING);
-	(void)shutdown(b->conn.src.fd, SHUT_WR);
+	conn_shutdown(&b->conn);
 	timer_set(&b->timer, loop_now() + CLOSE_WAIT_US, close_timeout);
 	b->conn.readable = true;
 	loop_again(&b->conn.src);

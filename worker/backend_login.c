@@ -611,7 +611,7 @@ backend_login_event(struct backend *b, uint32_t events)
 		connect_event(b, events);
 		return;
 	}
-	if (b->conn.out != NULL && conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
+	if (conn_unsent(&b->conn) && conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
 		login_failed(b, "08006", "lost the server at", strerror(errno));
 		return;
 	}

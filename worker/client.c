@@ -21,6 +21,7 @@
 #include "worker/client_login.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
+#include "worker/tls.h"
 
 #define LINGER_US 2000000
 
@@ -76,7 +77,7 @@ login_timeout(struct timer *t)
 }
 
 void
-client_accepted(int fd, const struct sockaddr_storage *addr)
+client_accepted(int fd, const struct sockaddr_storage *addr, const struct conf_listen *listener)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
@@ -87,6 +88,7 @@ client_accepted(int fd, const struct sockaddr_storage *addr)
 		return;
 	}
 	c->row = TABLE_NONE;
+	c->offer = tls_ctx_ref(listener->tls);
 	note_address(c, addr);
 	TAILQ_INSERT_TAIL(&clients, c, all);
 	nclients++;
@@ -100,6 +102,7 @@ client_free(struct client *c)
 {
 	timer_stop(&c->timer);
 	conn_close(&c->conn);
+	tls_ctx_unref(c->offer);
 	params_fini(&c->params);
 	TAILQ_REMOVE(&clients, c, all);
 	nclients--;
@@ -215,7 +218,7 @@ client_linger(struct client *c)
 		return;
 	}
 	if (r == CONN_SENT)
-		(void)shutdown(c->conn.src.fd, SHUT_WR);
+		conn_shutdown(&c->conn);
 	while (c->conn.readable || c->conn.hup) {
 		int n = conn_recv(&c->conn);
 		if (n == -1) {
@@ -309,6 +312,14 @@ client_server_lost(struct client *c, bool whole, bool told, const char *why)
 				   .message = "server conn crashed?",
 				   .detail = why});
 	client_end(c, whole, msg, w.len, "server connection lost");
+}
+
+void
+client_hang_up(struct client *c, const char *why)
+{
+	log_info("%s: %s", client_name(c), why);
+	tls_drop(&c->conn);
+	client_end(c, false, NULL, 0, why);
 }
 
 /* --- client_idle_timeout ---------------------------------------------------------------------- */

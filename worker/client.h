@@ -11,7 +11,8 @@
 #include "worker/objects.h"
 
 /* A fresh connection from the listener; takes the fd. */
-void client_accepted(int fd, const struct sockaddr_storage *addr);
+void client_accepted(
+    int fd, const struct sockaddr_storage *addr, const struct conf_listen *listener);
 /* The pool's ParameterStatus messages are known: finishes the login. */
 void client_welcome(struct client *, const uint8_t *params, size_t len);
 /* pool.c linked a backend: brings its settings over, then lets the relay go. */
@@ -29,6 +30,8 @@ void client_fail_raw(struct client *, const uint8_t *body, size_t len);
 /* Its server connection is lost. `whole`: what it got ends at a message's border; `told`: the
  * server has said why. */
 void client_server_lost(struct client *, bool whole, bool told, const char *why);
+/* Nothing can be said to it, as TLS has failed: what TLS itself had to say still arrives. */
+void client_hang_up(struct client *, const char *why);
 /* Ends the session without a word. */
 void client_close(struct client *, const char *why);
 

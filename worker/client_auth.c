@@ -389,7 +389,7 @@ client_auth_event(struct client *c)
 	}
 	if (c->conn.src.fd == -1 || c->state == CLIENT_CLOSING)
 		return;
-	if (c->conn.out != NULL && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
+	if (conn_unsent(&c->conn) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
 		client_close(c, strerror(errno));
 	else if (c->state == CLIENT_AUTH && c->conn.hup && !expects_message(c->auth))
 		client_close(c, "closed during login");

@@ -17,6 +17,7 @@
 #include "worker/client_auth.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
+#include "worker/tls.h"
 
 /* --- what it asks for ------------------------------------------------------------------------- */
 
@@ -99,7 +100,9 @@ begin_session(struct client *c, const struct startup *s)
 	c->long_key = s->protocol >= WIRE_PROTO_3_2;
 	if (s->negotiate)
 		negotiate(c, s);
-	if (s->replication != NULL && strcmp(s->replication, "false") != 0)
+	if (c->offer != NULL && c->offer->mode >= TLS_REQUIRE && c->conn.tls == NULL)
+		refuse(c, "28000", "Connect with sslmode=require.", "SSL required", "");
+	else if (s->replication != NULL && strcmp(s->replication, "false") != 0)
 		refuse(c, "0A000", "Connect to PostgreSQL directly.",
 		    "replication connections are not supported", "");
 	else if (take_parameters(c, s))
@@ -166,7 +169,7 @@ client_login_go(struct client *c, const char *db, const char *user)
 
 /* Once each, and nothing may follow before our answer: it could be a man in the middle's. */
 static bool
-decline_encryption(struct client *c, bool ssl, bool more)
+answer_encryption(struct client *c, bool ssl, bool more)
 {
 	bool *asked = ssl ? &c->asked_ssl : &c->asked_gss;
 
@@ -177,11 +180,31 @@ decline_encryption(struct client *c, bool ssl, bool more)
 		return false;
 	}
 	*asked = true;
-	conn_put(&c->conn, "N", 1);
+	if (!ssl || c->offer == NULL)
+		conn_put(&c->conn, "N", 1);
+	else if (!more)
+		conn_put(&c->conn, "S", 1);
 	if (more)
 		refuse(c, "08P01", NULL, "received unencrypted data after ",
 		    ssl ? "SSL request" : "GSSAPI encryption request");
 	return !more;
+}
+
+/* What comes from now on is TLS: its own request for encryption is answered for good. */
+static void
+begin_tls(struct client *c, bool direct)
+{
+	c->asked_ssl = c->asked_gss = true;
+	if (tls_accept(&c->conn, c->offer, direct) == -1)
+		client_close(c, "no memory for TLS");
+}
+
+/* As PostgreSQL 17 takes it: a handshake record instead of a startup packet, by TCP. */
+static bool
+is_direct_tls(const struct client *c, const struct buf *in)
+{
+	return c->offer != NULL && c->conn.tls == NULL && !c->asked_ssl && !c->asked_gss &&
+	       in->data[in->head] == 0x16;
 }
 
 /* Takes the first packets out of the buffer. False: nothing more to do for now. */
@@ -194,6 +217,10 @@ startup_step(struct client *c)
 
 	if (in == NULL || c->state != CLIENT_STARTUP)
 		return false;
+	if (is_direct_tls(c, in)) {
+		begin_tls(c, true);
+		return false;
+	}
 	kind = startup_parse(in->data + in->head, in->tail - in->head, &s);
 	switch (kind) {
 	case STARTUP_MORE:
@@ -204,7 +231,7 @@ startup_step(struct client *c)
 		return false;
 	case STARTUP_SSL:
 	case STARTUP_GSSENC:
-		if (!decline_encryption(c, kind == STARTUP_SSL, in->tail - in->head > s.len))
+		if (!answer_encryption(c, kind == STARTUP_SSL, in->tail - in->head > s.len))
 			return false;
 		break;
 	case STARTUP_CANCEL:
@@ -219,7 +246,23 @@ startup_step(struct client *c)
 	in->head += s.len;
 	in->fwd = in->head;
 	conn_trim(&c->conn);
+	if (kind == STARTUP_SSL && c->offer != NULL)
+		begin_tls(c, false);
 	return true;
+}
+
+/* Before it was logged in: quietly, unless it is TLS that failed. */
+static void
+lost(struct client *c)
+{
+	char text[320];
+
+	if (c->conn.tls == NULL || tls_up(&c->conn)) {
+		client_close(c, errno == 0 ? "closed before login" : conn_why(&c->conn));
+		return;
+	}
+	snprintf(text, sizeof(text), "TLS handshake failed: %s", conn_why(&c->conn));
+	client_hang_up(c, text);
 }
 
 void
@@ -230,7 +273,7 @@ client_login_event(struct client *c)
 	while (c->state == CLIENT_STARTUP && conn_can_recv(&c->conn)) {
 		n = conn_recv(&c->conn);
 		if (n == -1) {
-			client_close(c, errno == 0 ? "closed before login" : strerror(errno));
+			lost(c);
 			return;
 		}
 		while (startup_step(c))
@@ -240,8 +283,8 @@ client_login_event(struct client *c)
 		if (n == 0)
 			break;
 	}
-	if (c->conn.out != NULL && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
-		client_close(c, strerror(errno));
+	if (conn_unsent(&c->conn) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
+		lost(c);
 	else if (c->state == CLIENT_IDLE && c->conn.in != NULL)
 		relay_client_event(c, false);
 }

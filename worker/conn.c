@@ -2,15 +2,14 @@
  * conn: sockets and buffers. See conn.h for the rules.
  *
  * Called by client, backend, relay, cancel. Owns its fd and its buffers. Failures are returned,
- * never logged: the caller knows whose connection it is. No memory for a buffer is fatal: the
- * master starts a successor.
+ * never logged: the caller knows whose connection it is. With TLS, receiving and sending are
+ * tls.c's, which gathers by the same functions.
  */
 #include "worker/conn.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -19,61 +18,7 @@
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/state.h"
-
-#define BUF_KEEP 128 /* free buffers kept for reuse */
-
-static struct {
-	uint32_t cap;
-	uint32_t used, nfree;
-	struct buf *free;
-} pool;
-
-void
-buf_init(size_t cap)
-{
-	pool.cap = (uint32_t)cap;
-}
-
-uint32_t
-buf_cap(void)
-{
-	return pool.cap;
-}
-
-uint32_t
-buf_used(void)
-{
-	return pool.used;
-}
-
-struct buf *
-buf_get(void)
-{
-	struct buf *b = pool.free;
-
-	if (b != NULL) {
-		pool.free = b->next;
-		pool.nfree--;
-	} else if ((b = malloc(sizeof(*b) + pool.cap)) == NULL)
-		fatal("buffer");
-	b->next = NULL;
-	b->head = b->fwd = b->tail = 0;
-	pool.used++;
-	return b;
-}
-
-void
-buf_put(struct buf *b)
-{
-	pool.used--;
-	if (pool.nfree >= BUF_KEEP) {
-		free(b);
-		return;
-	}
-	b->next = pool.free;
-	pool.free = b;
-	pool.nfree++;
-}
+#include "worker/tls.h"
 
 /* 0 leaves the system's value. */
 static void
@@ -118,32 +63,34 @@ conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *,
 	return -1;
 }
 
-static void
-chain_free(struct buf **b)
-{
-	while (*b != NULL) {
-		struct buf *next = (*b)->next;
-		buf_put(*b);
-		*b = next;
-	}
-}
-
 int
 conn_detach(struct conn *c)
 {
 	int fd = c->src.fd;
 
-	ENSURE(c->in == NULL && c->out == NULL);
+	ENSURE(c->in == NULL && c->out == NULL && c->tls == NULL);
 	loop_del(&c->src);
 	c->src.fd = -1;
 	return fd;
 }
 
 void
+conn_shutdown(struct conn *c)
+{
+	if (c->tls != NULL)
+		tls_bye(c);
+	if (c->raw == NULL)
+		(void)shutdown(c->src.fd, SHUT_WR);
+}
+
+void
 conn_close(struct conn *c)
 {
+	if (c->tls != NULL)
+		tls_close(c);
 	chain_free(&c->in);
 	chain_free(&c->out);
+	chain_free(&c->raw);
 	if (c->src.fd == -1)
 		return;
 	loop_del(&c->src);
@@ -156,8 +103,10 @@ conn_note(struct conn *c, uint32_t events)
 {
 	bool writable = c->blocked && (events & EPOLLOUT) != 0;
 
-	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
 		c->readable = true;
+		c->dry = false;
+	}
 	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		c->hup = true;
 	if (writable || (c->blocked && c->hup))
@@ -175,7 +124,7 @@ conn_trim(struct conn *c)
 	if (b->head == b->tail) {
 		c->in = NULL;
 		buf_put(b);
-	} else if (b->tail == pool.cap && b->head > 0) {
+	} else if (b->tail == buf_cap() && b->head > 0) {
 		memmove(b->data, b->data + b->head, b->tail - b->head);
 		b->fwd -= b->head;
 		b->tail -= b->head;
@@ -191,10 +140,18 @@ conn_forget_input(struct conn *c)
 	conn_trim(c);
 }
 
+const char *
+conn_why(const struct conn *c)
+{
+	if (errno == 0)
+		return "the other side closed the connection";
+	return errno == EPROTO && c->tls != NULL ? tls_error() : strerror(errno);
+}
+
 bool
 conn_can_recv(const struct conn *c)
 {
-	return c->readable && (c->in == NULL || c->in->tail < pool.cap);
+	return c->readable && (c->in == NULL || c->in->tail < buf_cap());
 }
 
 int
@@ -204,10 +161,12 @@ conn_recv(struct conn *c)
 	size_t room;
 	ssize_t n;
 
+	if (c->tls != NULL)
+		return tls_recv(c);
 	if (c->in == NULL)
 		c->in = buf_get();
 	b = c->in;
-	room = pool.cap - b->tail;
+	room = buf_cap() - b->tail;
 	if (room == 0)
 		return 0;
 	do
@@ -232,25 +191,7 @@ conn_recv(struct conn *c)
 void
 conn_put(struct conn *c, const void *bytes, size_t n)
 {
-	const uint8_t *p = bytes;
-	struct buf **tail = &c->out;
-
-	while (*tail != NULL && (*tail)->next != NULL)
-		tail = &(*tail)->next;
-	while (n > 0) {
-		size_t part;
-		if (*tail != NULL && (*tail)->tail == pool.cap)
-			tail = &(*tail)->next;
-		if (*tail == NULL)
-			*tail = buf_get();
-		part = pool.cap - (*tail)->tail;
-		if (part > n)
-			part = n;
-		memcpy((*tail)->data + (*tail)->tail, p, part);
-		(*tail)->tail += (uint32_t)part;
-		p += part;
-		n -= part;
-	}
+	chain_put(&c->out, bytes, n);
 }
 
 void
@@ -284,34 +225,14 @@ conn_put_rest(struct conn *dst, struct conn *src)
 	conn_trim(src);
 }
 
-/* Takes `n` sent bytes off the chain; returns how many were not the chain's. */
-static size_t
-chain_sent(struct conn *c, size_t n)
-{
-	while (c->out != NULL) {
-		struct buf *b = c->out;
-		size_t have = b->tail - b->head;
-		if (n < have) {
-			b->head += (uint32_t)n;
-			return 0;
-		}
-		n -= have;
-		c->out = b->next;
-		buf_put(b);
-	}
-	return n;
-}
-
-#define IOV_PER_SEND 8
-
-static size_t
-fill_iov(struct conn *dst, struct conn *src, struct iovec *iov, int *count)
+size_t
+conn_gather(struct conn *dst, struct conn *src, struct iovec *iov, int *count)
 {
 	size_t total = 0;
 	struct buf *b;
 	int i = 0;
 
-	for (b = dst->out; b != NULL && i < IOV_PER_SEND - 1; b = b->next, i++) {
+	for (b = dst->out; b != NULL && i < CONN_IOV - 1; b = b->next, i++) {
 		iov[i] = (struct iovec){b->data + b->head, b->tail - b->head};
 		total += iov[i].iov_len;
 	}
@@ -324,7 +245,16 @@ fill_iov(struct conn *dst, struct conn *src, struct iovec *iov, int *count)
 	return total;
 }
 
-static void
+void
+conn_gathered_sent(struct conn *dst, struct conn *src, size_t n)
+{
+	size_t rest = chain_drop(&dst->out, n);
+
+	if (rest > 0)
+		src->in->head += (uint32_t)rest;
+}
+
+void
 conn_block(struct conn *c)
 {
 	c->blocked = true;
@@ -337,7 +267,7 @@ conn_block(struct conn *c)
 enum conn_sent
 conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
 {
-	struct iovec iov[IOV_PER_SEND];
+	struct iovec iov[CONN_IOV];
 	struct msghdr msg = {.msg_iov = iov};
 	size_t total;
 	ssize_t n;
@@ -345,7 +275,9 @@ conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
 
 	if (dst->blocked)
 		return CONN_BLOCKED;
-	while ((total = fill_iov(dst, src, iov, &count)) > 0) {
+	if (dst->tls != NULL)
+		return tls_send(dst, src, sent);
+	while ((total = conn_gather(dst, src, iov, &count)) > 0) {
 		if (count == 1) {
 			n = send(dst->src.fd, iov[0].iov_base, total, MSG_NOSIGNAL);
 		} else {
@@ -357,9 +289,7 @@ conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
 		if (n == -1 && errno != EAGAIN)
 			return CONN_BROKEN;
 		if (n > 0) {
-			size_t rest = chain_sent(dst, (size_t)n);
-			if (rest > 0)
-				src->in->head += (uint32_t)rest;
+			conn_gathered_sent(dst, src, (size_t)n);
 			if (sent != NULL)
 				*sent += (uint64_t)n;
 		}

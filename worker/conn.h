@@ -6,6 +6,8 @@
  * chain of bytes of our own making (or a detached rest of a reply) that must reach this socket
  * before anything relayed does.
  *
+ * With TLS, what is encrypted and could not be sent waits in `raw`.
+ *
  * Edge-triggered rules: a short read means drained, so no read is made to see EAGAIN; a short write
  * means full, so `blocked` stays set until EPOLLOUT. TCP sockets are registered once for both; a
  * Unix socket asks for EPOLLOUT only after its first short write, because the kernel would report
@@ -18,29 +20,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worker/buf.h"
 #include "worker/loop.h"
 
-struct buf {
-	struct buf *next;
-	uint32_t head, fwd, tail;
-	uint8_t data[];
-};
-
-/* Buffer capacity for this process, set once. */
-void buf_init(size_t cap);
-uint32_t buf_cap(void);
-struct buf *buf_get(void);
-void buf_put(struct buf *);
-/* Buffers attached somewhere. */
-uint32_t buf_used(void);
+struct iovec;
+struct tls;
 
 struct conn {
 	struct loop_source src;
 	struct buf *in;
 	struct buf *out;
+	struct buf *raw;   /* TLS: encrypted already, goes out before anything else */
+	struct tls *tls;   /* NULL = plain text; worker/tls.h */
 	uint32_t left;	   /* bytes of the current incoming message still to come */
 	bool discard : 1;  /* ... and they are to be dropped */
 	bool readable : 1; /* the kernel may hold bytes that we have not read */
+	bool dry : 1;	   /* TLS: the kernel holds nothing, but the session may */
 	bool hup : 1;	   /* the peer closed its side: read to the end */
 	bool blocked : 1;  /* the kernel's send buffer is full */
 	bool is_unix : 1;
@@ -52,7 +47,11 @@ struct conn {
 int conn_open(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
 /* Closes the fd and drops the buffers. Safe to call twice. */
 void conn_close(struct conn *);
-/* Deregisters and returns the fd without closing it; there must be no buffer. */
+/* Nothing more will be sent: says so (TLS: close_notify first) once all is on its way. Twice is
+ * fine.
+ */
+void conn_shutdown(struct conn *);
+/* Deregisters and returns the fd without closing it; there must be no buffer and no TLS. */
 int conn_detach(struct conn *);
 
 /* Notes what an event says: readable, hup, blocked. True if the socket became writable again. */
@@ -61,12 +60,21 @@ bool conn_note(struct conn *, uint32_t events);
 /* One recv into `in`. > 0 bytes; 0 = nothing now or no room; -1 = closed by the peer (errno 0) or
  * broken (errno). */
 int conn_recv(struct conn *);
+/* What conn_recv or conn_send failed by: errno, or what TLS says. */
+const char *conn_why(const struct conn *);
 /* Throws away all that was received and not passed on. */
 void conn_forget_input(struct conn *);
 /* Gives the buffer back if it is empty, moves a rest to its front if there is no room behind it. */
 void conn_trim(struct conn *);
 /* True if a recv would make sense: something may be there and there is room. */
 bool conn_can_recv(const struct conn *);
+
+/* Something waits to be sent. */
+static inline bool
+conn_unsent(const struct conn *c)
+{
+	return c->out != NULL || c->raw != NULL;
+}
 
 /* Appends to `out`. */
 void conn_put(struct conn *, const void *bytes, size_t n);
@@ -85,5 +93,16 @@ enum conn_sent {
 };
 /* Sends dst's `out`, then src's [head, fwd) (src may be NULL), in one call where possible. */
 enum conn_sent conn_send(struct conn *dst, struct conn *src, uint64_t *sent);
+
+/* --- between conn.c and tls.c --- */
+
+#define CONN_IOV 8
+
+/* What is to be sent next: the bytes, as pieces, and their sum. */
+size_t conn_gather(struct conn *dst, struct conn *src, struct iovec *iov, int *count);
+/* `n` of these bytes are on their way. */
+void conn_gathered_sent(struct conn *dst, struct conn *src, size_t n);
+/* The kernel takes no more: waits for EPOLLOUT. */
+void conn_block(struct conn *);
 
 #endif

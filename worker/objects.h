@@ -35,13 +35,14 @@ enum client_state {
 struct client {
 	struct conn conn;
 	enum client_state state;
-	uint32_t row;	      /* in the client table, TABLE_NONE before login */
-	int32_t pid;	      /* as shown to the client */
-	uint64_t ticket;      /* CLIENT_CANCEL: what the acknowledgement will name */
-	uint16_t port;	      /* of the peer, 0 = Unix socket */
-	struct in6_addr addr; /* of the peer, IPv4 mapped */
-	bool long_key;	      /* protocol 3.2 */
-	bool asked_ssl;	      /* and was told no */
+	uint32_t row;	       /* in the client table, TABLE_NONE before login */
+	int32_t pid;	       /* as shown to the client */
+	uint64_t ticket;       /* CLIENT_CANCEL: what the acknowledgement will name */
+	uint16_t port;	       /* of the peer, 0 = Unix socket */
+	struct in6_addr addr;  /* of the peer, IPv4 mapped */
+	bool long_key;	       /* protocol 3.2 */
+	struct tls_ctx *offer; /* its listener's; NULL = no TLS there */
+	bool asked_ssl;	       /* and was answered */
 	bool asked_gss;
 	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */

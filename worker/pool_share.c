@@ -97,7 +97,8 @@ pool_give(struct backend *b, uint32_t w)
 	uint8_t facts[INBOX_FACTS_MAX];
 	size_t len = params_pack(&b->params, facts, sizeof(facts));
 
-	if (to.incarnation == 0 || len == 0 || b->conn.in != NULL || b->conn.out != NULL)
+	if (to.incarnation == 0 || len == 0 || b->conn.in != NULL || b->conn.out != NULL ||
+	    b->conn.tls != NULL)
 		return false;
 	ledger_hand(wk->table, wk->self, b->slot, to);
 	if (!inbox_give(w, to.incarnation, b->slot, b->conn.src.fd, facts, len)) {

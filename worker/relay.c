@@ -144,7 +144,7 @@ parse_client(struct client *c)
 			continue;
 		}
 		if (c->backend == NULL && !needs_no_backend(type, len)) {
-			if (conn->out != NULL)
+			if (conn_unsent(conn))
 				return STOPPED; /* it has not read its last answer yet */
 			pool_want(c->pool, c);
 		}
@@ -190,7 +190,7 @@ relay_client_event(struct client *c, bool writable)
 	int reads = 0;
 	struct backend *b = c->backend;
 
-	if (c->conn.out != NULL && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN) {
+	if (conn_unsent(&c->conn) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN) {
 		client_close(c, strerror(errno));
 		return;
 	}
@@ -210,9 +210,10 @@ relay_client_event(struct client *c, bool writable)
 		if (!conn_can_recv(&c->conn))
 			return;
 		/* Nobody free: leave the bytes in the kernel and queue, unless this may be a
-		 * goodbye. */
+		 * goodbye, or TLS's own. */
 		if (c->backend == NULL && c->conn.in == NULL && !c->conn.hup && c->reject == NULL &&
-		    !pool_has_idle(c->pool) && c->conn.out == NULL && reads == 0) {
+		    !pool_has_idle(c->pool) && !conn_unsent(&c->conn) && reads == 0 &&
+		    c->conn.tls == NULL) {
 			pool_want(c->pool, c);
 			if (c->backend == NULL || c->backend->state != BACKEND_ACTIVE)
 				return;

@@ -29,7 +29,8 @@ struct worker_boot {
 	uint32_t nworkers;	 /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
 	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
-	const int *listen_fds; /* non-blocking listening sockets */
+	const int *listen_fds;	    /* non-blocking listening sockets */
+	const size_t *listen_confs; /* which of conf->listen each is */
 	size_t nlisten;
 	int inbox_fd;		/* our end to read, SOCK_SEQPACKET, non-blocking; outlives us */
 	const int *inbox_peers; /* [nworkers + 1] ends to write to, non-blocking; [self] too */
