@@ -58,6 +58,8 @@
 	    "monotonic time since when a client has held a backend longest, 0 = none does")        \
 	X(idle_since_us, GAUGE, "us",                                                              \
 	    "monotonic time since when the coldest idle backend is idle, 0 = none is")             \
+	X(cl_demand, GAUGE, "count",                                                               \
+	    "256 times the clients that hold a backend or wait for one, over the last while")      \
 	X(hungry_db_us, GAUGE, "us",                                                               \
 	    "monotonic time since when max_db_connections denies a backend, 0 = it does not")      \
 	X(hungry_user_us, GAUGE, "us",                                                             \

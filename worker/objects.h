@@ -138,7 +138,9 @@ struct pool {
 	struct backend_queue idle; /* newest first */
 	struct backend_queue held; /* by clients, longest first */
 	struct timer timer;	   /* armed while somebody waits */
-	int64_t retry_us;	   /* no connection attempt before */
+	uint32_t asked;	  /* pool_share.c: idle backends other workers were asked for ... */
+	int64_t asked_us; /* ... last at this time */
+	int64_t retry_us; /* no connection attempt before */
 	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we
 	 * were last given one */
 	enum ledger_result denied;

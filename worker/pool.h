@@ -94,10 +94,12 @@ void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retr
 /* --- pool_share.c --- */
 
 void pool_share_init(void);
+/* A client wants a backend or has just got one. */
+void pool_demand_count(struct pool *);
 /* Asks workers that show idle backends for up to `wanted` of them. */
 void pool_ask(struct pool *, uint32_t wanted);
-/* The worker whose client has waited longest, if longer than `mine` (0 = nobody of ours waits) by
- * fairness_window; TABLE_NONE if there is none. */
+/* The worker whose client has waited longest, if so much longer than since `mine` (0 = nobody of
+ * ours waits) that it should be given a backend; TABLE_NONE if there is none. */
 uint32_t pool_longest_wait(const struct pool *, int64_t mine);
 /* Gives a clean backend to that worker. False: it stays ours. */
 bool pool_give(struct backend *, uint32_t worker);

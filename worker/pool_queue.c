@@ -112,6 +112,8 @@ set_timer(struct pool *p)
 	const struct client *head = TAILQ_FIRST(&p->waiting);
 
 	if (head != NULL) {
+		if (wk->boot->nworkers > 1) /* then idle ones elsewhere are asked for */
+			not_later(&at, head->since_us, wk->conf->fairness_window_us);
 		not_later(&at, head->since_us, p->wait_timeout_us);
 		not_later(&at, head->since_us, wk->conf->query_wait_notify_us);
 		if (p->reserve_size > 0)
@@ -227,9 +229,11 @@ pool_want(struct pool *p, struct client *c)
 
 	if (b != NULL) {
 		link_client(p, b, c);
+		pool_demand_count(p);
 		return;
 	}
 	enqueue(p, c);
+	pool_demand_count(p);
 	pool_queue_changed(p);
 	pool_pump(p);
 }
@@ -381,7 +385,7 @@ pool_release(struct backend *b)
 	}
 	pool_put_idle(p, b);
 	/* Pairs with the fence in pool_ask: either we see a wait elsewhere, or it sees our idle
-	 * backend. */
+	 * backend. If neither thinks it worth moving yet, the timer of the queue looks again. */
 	atomic_thread_fence(memory_order_seq_cst);
 	w = pool_longest_wait(p, 0);
 	if (w != TABLE_NONE)

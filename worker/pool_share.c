@@ -13,23 +13,49 @@
 #include "worker/inbox.h"
 #include "worker/pool.h"
 
+/*
+ * An idle backend there is not surplus yet if it was used a moment ago, while our own backends will
+ * be free in a moment: moving it, and back, costs more than the wait. A head that has waited for
+ * the window asks in any case.
+ */
+static bool
+worth_asking(const struct pool *p, struct stats_pool *theirs)
+{
+	int64_t window = wk->conf->fairness_window_us;
+	const struct client *head = TAILQ_FIRST(&p->waiting);
+
+	return stats_get(&p->row->sv_active) == 0 || head == NULL ||
+	       loop_now() - head->since_us >= window ||
+	       loop_now() - (int64_t)stats_get(&theirs->idle_since_us) >= window;
+}
+
+#define ASK_US 1000 /* by then the answer is here, or none will come */
+
 void
 pool_ask(struct pool *p, uint32_t wanted)
 {
+	struct stats_pool *row;
 	uint32_t w, idle;
 
 	/* Pairs with the fence in pool_release. */
 	atomic_thread_fence(memory_order_seq_cst);
+	if (loop_now() - p->asked_us >= ASK_US)
+		p->asked = 0;
+	wanted = wanted > p->asked ? wanted - p->asked : 0;
 	for (w = 0; w < wk->boot->nworkers && wanted > 0; w++) {
 		if (w == wk->self.worker)
 			continue;
-		idle = (uint32_t)stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle);
-		if (idle == 0)
+		row = stats_pool(wk->stats, p->index, w);
+		idle = (uint32_t)stats_get(&row->sv_idle);
+		if (idle == 0 || !worth_asking(p, row))
 			continue;
 		if (idle > wanted)
 			idle = wanted;
-		if (inbox_send(w, CTL_ASK, p->index, idle))
-			wanted -= idle;
+		if (!inbox_send(w, CTL_ASK, p->index, idle))
+			continue;
+		wanted -= idle;
+		p->asked += idle;
+		p->asked_us = loop_now();
 	}
 }
 
@@ -71,18 +97,73 @@ pool_share_init(void)
 		fatal("gifts");
 }
 
+/*
+ * Who has waited longer is not reason enough to give: a worker that is about to run has old waiters
+ * and, in its sockets, the backends for them. If those of others went there as well, they would all
+ * come back a moment later, and a quarter of the transactions would pay for a hand-over (measured).
+ * What evens waiting out for good is that each worker has backends in proportion to its clients.
+ *
+ * So a backend goes to who has waited longer than our head by the window (or by a quarter of the
+ * wait: waits may be shorter than the window), if that worker has no backend at all or less than
+ * its share. Whatever the shares, as when transactions there last longer, it goes to who has waited
+ * longer by half and four windows.
+ */
+
+/* Of the clients that want or hold a backend; over some turns, since those whose answer is on its
+ * way want one again soon. */
+#define DEMAND_ONE   256
+#define DEMAND_SHIFT 7 /* averaged over 128 transactions */
+
+void
+pool_demand_count(struct pool *p)
+{
+	int64_t now = ((int64_t)stats_get(&p->row->cl_active) + p->nwaiting) * DEMAND_ONE;
+	int64_t was = (int64_t)stats_get(&p->row->cl_demand);
+
+	stats_set(&p->row->cl_demand, (uint64_t)(was + (now - was) / (1 << DEMAND_SHIFT)));
+}
+
+/* Are they short of a quarter of a backend at least, if both sides shared theirs by need? */
+static bool
+below_share(struct stats_pool *ours, struct stats_pool *theirs, uint32_t under_way)
+{
+	int64_t have = (int64_t)stats_get(&ours->sv_active) + 1; /* with the one that is released */
+	int64_t need = (int64_t)stats_get(&ours->cl_demand) + 1;
+	int64_t they_have = (int64_t)stats_get(&theirs->sv_active) + under_way;
+	int64_t they_need = (int64_t)stats_get(&theirs->cl_demand) + 1;
+
+	return they_have == 0 || 4 * (have * they_need - they_have * need) >= need + they_need;
+}
+
+/* `mine`, `since`: the heads of both queues wait since then; mine = 0: nobody here does. */
+static bool
+deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
+{
+	struct stats_pool *theirs = stats_pool(wk->stats, p->index, w);
+	int64_t window = wk->conf->fairness_window_us, wait, longer;
+
+	if (mine == 0) /* see worth_asking */
+		return stats_get(&theirs->sv_active) == 0 || loop_now() - since >= window;
+	longer = mine - since;
+	wait = loop_now() - mine;
+	if (longer > 4 * window + wait / 2)
+		return true;
+	return longer > (wait / 4 < window ? wait / 4 : window) &&
+	       below_share(p->row, theirs, gifts[w].given);
+}
+
 uint32_t
 pool_longest_wait(const struct pool *p, int64_t mine)
 {
-	int64_t oldest = mine == 0 ? INT64_MAX : mine - wk->conf->fairness_window_us;
+	int64_t oldest = INT64_MAX, since;
 	uint32_t w, best = TABLE_NONE;
 
 	for (w = 0; w < wk->boot->nworkers; w++) {
-		int64_t since;
 		if (w == wk->self.worker)
 			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
-		if (since != 0 && since < oldest && gift_allowed(w)) {
+		if (since != 0 && since < oldest && gift_allowed(w) &&
+		    deserves(p, w, mine, since)) {
 			oldest = since;
 			best = w;
 		}
