@@ -1,12 +1,13 @@
 /*
  * test_fairness: four workers behave as one pool.
  *
- * One backend for 64 clients, spread evenly or all but one on the same worker: everybody gets on at the
- * same pace, and PostgreSQL shows one backend. Then all busy clients sit on one worker and all idle
- * backends belong to another: how soon is the whole pool in use?
+ * One backend for 64 clients, spread evenly or all but one on the same worker: everybody gets on at
+ * the same pace, and PostgreSQL shows one backend. Then all busy clients sit on one worker and all
+ * idle backends belong to another: how soon is the whole pool in use?
  *
  * Clients are put on a worker by connecting more than are needed and looking which worker's count
- * grows. scripts/bench --fair runs it with FAIR_POOL_MS=100, the bound that holds on a quiet machine.
+ * grows. scripts/bench --fair runs it with FAIR_POOL_MS=100, the bound that holds on a quiet
+ * machine.
  */
 #include <errno.h>
 #include <libpq-fe.h>
@@ -120,8 +121,8 @@ client_open(const char *db)
 
 	for (b.worker = 0; b.worker < POOLER_WORKERS; b.worker++)
 		b.n[b.worker] = clients_of(b.worker);
-	snprintf(info, sizeof(info), "host=127.0.0.1 port=%d user=postgres dbname=%s", pooler.port,
-	    db);
+	snprintf(
+	    info, sizeof(info), "host=127.0.0.1 port=%d user=postgres dbname=%s", pooler.port, db);
 	*c = (struct client){.c = PQconnectdb(info)};
 	if (PQstatus(c->c) != CONNECTION_OK || !until(grown, &b, SETTLE_MS)) {
 		check(false, "login: %s", PQerrorMessage(c->c));
@@ -251,12 +252,14 @@ busy(struct client **of, int n)
 	return count;
 }
 
-/* --- one backend for all ------------------------------------------------------------------------ */
+/* --- one backend for all ------------------------------------------------------------------------
+ */
 
 static long
 backends(void)
 {
-	return atol(admin("select count(*) from pg_stat_activity where datname = 'app' and client_addr is not null"));
+	return atol(admin("select count(*) from pg_stat_activity where datname = 'app' and "
+			  "client_addr is not null"));
 }
 
 /* Everybody asks, over and over, until so many transactions were done by all together. */
@@ -284,15 +287,16 @@ race(const char *name, const int each[POOLER_WORKERS], long wanted)
 	while (busy(c, n) > 0)
 		(void)answers(c, n, true, NULL);
 	check(least_done > 0 && most_done * 2 <= least_done * 3,
-	    "%s: %d clients of one backend did %ld to %ld transactions each (at most 1.5 times)", name, n,
-	    least_done, most_done);
+	    "%s: %d clients of one backend did %ld to %ld transactions each (at most 1.5 times)",
+	    name, n, least_done, most_done);
 	check(most == 1, "%s: PostgreSQL shows one backend (%ld)", name, most);
 	check(ROW(pool_of("one"), 0, sv_given) > 0 || ROW(pool_of("one"), 1, sv_given) > 0,
 	    "%s: it went from worker to worker", name);
 	crowd_close();
 }
 
-/* --- idle backends on another worker ------------------------------------------------------------- */
+/* --- idle backends on another worker -------------------------------------------------------------
+ */
 
 /* All clients send at once; when are `wanted` backends in use? In us, -1 = never. */
 static int64_t
@@ -335,8 +339,8 @@ uneven(uint32_t from, uint32_t to, int64_t bound_ms)
 	(void)crowd_place("app", each, here);
 	pool = pool_of("app");
 	(void)fill(there, n, pool, POOL);
-	check(until(all_idle, &from, SETTLE_MS), "all %d backends are idle on worker %u (%llu)", POOL, from,
-	    (unsigned long long)ROW(pool, from, sv_idle));
+	check(until(all_idle, &from, SETTLE_MS), "all %d backends are idle on worker %u (%llu)",
+	    POOL, from, (unsigned long long)ROW(pool, from, sv_idle));
 	for (opened = 0, w = 0; w < POOLER_WORKERS; w++)
 		opened += ROW(pool, w, sv_opened);
 	took = fill(here, 2 * POOL, pool, POOL);
@@ -345,7 +349,8 @@ uneven(uint32_t from, uint32_t to, int64_t bound_ms)
 	    (long long)took, (long long)bound_ms);
 	for (w = 0; w < POOLER_WORKERS; w++)
 		after += ROW(pool, w, sv_opened);
-	check(after == opened, "... without opening one (%llu)", (unsigned long long)(after - opened));
+	check(after == opened, "... without opening one (%llu)",
+	    (unsigned long long)(after - opened));
 	check(backends() <= POOL + 1, "... never more than the pool (and the first one)");
 	crowd_close();
 }
@@ -364,7 +369,8 @@ main(int argc, char **argv)
 	snprintf(conf, sizeof(conf),
 	    "pool_mode = \"transaction\"; pool_size = %d; max_client_conn = 2000;\n"
 	    "databases = ( { name = \"app\"; host = \"127.0.0.1\"; port = %d; },\n"
-	    "  { name = \"one\"; host = \"127.0.0.1\"; port = %d; dbname = \"app\"; pool_size = 1; } );\n"
+	    "  { name = \"one\"; host = \"127.0.0.1\"; port = %d; dbname = \"app\"; pool_size = 1; "
+	    "} );\n"
 	    "users = ( { name = \"postgres\"; } );\n"
 	    "log_connections = false; log_disconnections = false;\n",
 	    POOL, rig.pg_port, rig.pg_port);

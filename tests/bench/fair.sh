@@ -1,0 +1,124 @@
+# shellcheck shell=bash disable=SC2154,SC2034
+#
+# fair: one pool over several workers. Sourced by scripts/bench --fair, which has the poolers and the
+# measuring.
+#
+# Every pooler in turn, round after round, pgbench -S with a log of each transaction. What must hold, on
+# the medians over the rounds:
+#
+#   - with 4 workers p99 / p50 of the latencies <= 1.5, no client starves (each gets at least half of
+#     the mean), and PostgreSQL never shows more backends than pool_size;
+#   - busy clients on one worker and idle backends on another: the whole pool is in use within 100 ms
+#     (tests/e2e/test_fairness, by pgdrove's own statistics);
+#   - CPU per transaction: 2 workers <= 1.10 x 1 worker; 4 workers <= 1.15 x four bare proxies with
+#     pools of their own; less than pgbouncer's with 64 clients and more.
+
+FAIR_CLIENTS=${FAIR_CLIENTS:-64 200 1000}
+FAIR_POOLERS=${FAIR_POOLERS:-pgbouncer:1 proxy:4 pgdrove:1 pgdrove:2 pgdrove:4}
+
+# fair_log N: "p50 p99 least most" of pgbench's logs: us, us, transactions of the poorest and richest client.
+# The last second is left out: clients end there one after the other.
+fair_log() {
+	cat "$WORK_DIR"/txn.[0-9]* | sort -n -k3,3 | awk -v clients="$1" '
+		{ t[NR] = $3; c[$1]++ }
+		END {
+			least = 1e9; most = 0
+			for (i = 0; i < clients; i++) {
+				if (c[i] + 0 < least) least = c[i] + 0
+				if (c[i] + 0 > most) most = c[i] + 0
+			}
+			print t[int(NR * 0.50) + 1], t[int(NR * 0.99) + 1], least, most
+		}'
+	rm -f "$WORK_DIR"/txn.[0-9]*
+}
+
+# The most backends PostgreSQL shows while the file `watch` is there.
+fair_watch() {
+	while [ -e "$WORK_DIR/watch" ]; do
+		echo "select count(*) from pg_stat_activity where usename = 'bench' and backend_type = 'client backend';"
+		sleep 0.1
+	done | PGPASSWORD=$PG_PASSWORD "$PG_BIN/psql" -X -q -A -t -h "$PG_SOCKETS" -p "$PG_PORT" -U postgres \
+		postgres | sort -n | tail -n 1 >"$WORK_DIR/most"
+}
+
+# fair_measure VARIANT CLIENTS: "us_per_txn tps p50 p99 ratio least most backends"
+fair_measure() {
+	local name=${1%:*} before ticks watcher
+	WORKERS=${1#*:}
+	pooler_start "$name"
+	pgbench_run -c "$2" -j 2 -T 1
+	touch "$WORK_DIR/watch"
+	fair_watch &
+	watcher=$!
+	before=$(cpu_ticks)
+	pgbench_run -c "$2" -j 2 -T "$DURATION" -l --log-prefix="$WORK_DIR/txn"
+	ticks=$(($(cpu_ticks) - before))
+	rm -f "$WORK_DIR/watch"
+	wait "$watcher"
+	pooler_stop
+	echo "$(fair_log "$2") $ticks $(getconf CLK_TCK) $(pgbench_said transactions) $(pgbench_said tps)" \
+		"$(cat "$WORK_DIR/most")" |
+		awk '{ print $5 / $6 * 1e6 / $7, $8, $1, $2, $2 / $1, $3, $4, $9 }' >>"$WORK_DIR/$1.$2"
+}
+
+# verdict TEXT VALUE LIMIT: "ok" or "MISSED"
+fair_verdict() {
+	awk -v text="$1" -v a="$2" -v limit="$3" 'BEGIN {
+		printf "%-62s %6.2f  limit %5.2f  %s\n", text, a, limit, a <= limit ? "ok" : "MISSED"
+	}'
+}
+
+fair_ratio() { awk -v a="$(median "$WORK_DIR/$1" 1)" -v b="$(median "$WORK_DIR/$2" 1)" 'BEGIN { print a / b }'; }
+
+fair_row() {
+	local file=$WORK_DIR/$1.$2
+	printf '%7s  %-12s %10.2f %8.0f %9.2f %9.2f %8.2f %7.0f %7.0f %8s\n' "$2" "$1" "$(median "$file" 1)" \
+		"$(median "$file" 2)" "$(median "$file" 3 | awk '{ print $1 / 1000 }')" \
+		"$(median "$file" 4 | awk '{ print $1 / 1000 }')" "$(median "$file" 5)" \
+		"$(median "$file" 6)" "$(median "$file" 7)" "$(awk '{ print $8 }' "$file" | sort -n | tail -n 1)"
+}
+
+fair_verdicts() {
+	local n=$1
+	if [ -s "$WORK_DIR/pgdrove:4.$n" ] && [ "$n" -ge 200 ]; then
+		fair_verdict "$n clients, 4 workers: p99 / p50" "$(median "$WORK_DIR/pgdrove:4.$n" 5)" 1.5
+		fair_verdict "$n clients, 4 workers: mean / poorest client's transactions" \
+			"$(awk -v n="$n" '{ print $2 / n * '"$DURATION"' / ($6 > 0 ? $6 : 0.001) }' "$WORK_DIR/pgdrove:4.$n" |
+				sort -g | tail -n 1)" 2
+		fair_verdict "$n clients, 4 workers: most backends / pool_size" \
+			"$(awk '{ print $8 / '"$POOL"' }' "$WORK_DIR/pgdrove:4.$n" | sort -g | tail -n 1)" 1
+	fi
+	[ ! -s "$WORK_DIR/pgdrove:2.$n" ] || [ ! -s "$WORK_DIR/pgdrove:1.$n" ] ||
+		fair_verdict "$n clients: CPU of 2 workers / 1 worker" "$(fair_ratio "pgdrove:2.$n" "pgdrove:1.$n")" 1.10
+	[ ! -s "$WORK_DIR/pgdrove:4.$n" ] || [ ! -s "$WORK_DIR/proxy:4.$n" ] ||
+		fair_verdict "$n clients: CPU of 4 workers / 4 bare proxies" "$(fair_ratio "pgdrove:4.$n" "proxy:4.$n")" 1.15
+	for v in $FAIR_POOLERS; do
+		[[ $v == pgdrove:* && -s $WORK_DIR/pgbouncer:1.$n ]] || continue
+		fair_verdict "$n clients: CPU of ${v#*:} worker(s) / pgbouncer" \
+			"$(fair_ratio "$v.$n" "pgbouncer:1.$n")" 1
+	done
+}
+
+bench_fair() {
+	local round n v
+	pool_size=$POOL
+	for ((round = 1; round <= ROUNDS; round++)); do
+		for n in $FAIR_CLIENTS; do
+			# shellcheck disable=SC2086
+			for v in $(rotated "$round" $FAIR_POOLERS); do
+				[ -t 2 ] && printf '\rround %d: %s clients, %-12s' "$round" "$n" "$v" >&2
+				fair_measure "$v" "$n"
+			done
+		done
+	done
+	[ -t 2 ] && printf '\r%60s\r' '' >&2
+	echo "pgbench -S -M $MODE, pool of $POOL, $ROUNDS rounds of $DURATION s, medians; NAME:PROCESSES"
+	printf '%7s  %-12s %10s %8s %9s %9s %8s %7s %7s %8s\n' clients pooler 'CPU us/txn' tps 'p50 ms' 'p99 ms' \
+		'p99/p50' poorest richest backends
+	for n in $FAIR_CLIENTS; do
+		for v in $FAIR_POOLERS; do fair_row "$v" "$n"; done
+	done
+	echo
+	for n in $FAIR_CLIENTS; do fair_verdicts "$n"; done
+	FAIR_POOL_MS=100 build/tests/e2e/test_fairness | grep -E 'full use|transactions each'
+}
