@@ -103,12 +103,24 @@ struct conf {
 struct conf *conf_load(const char *path, FILE *err);
 /* The same for text that is no file by that name any more; `path` is for messages. */
 struct conf *conf_read(FILE *in, const char *path, FILE *err);
+/* The same as conf_load, and what the file names is read through `files`, so that all of it can be
+ * published (conf/files.h). */
+struct files;
+struct conf *conf_load_through(const char *path, struct files *, FILE *err);
+/* What files_publish has written: nothing is read from the disk. */
+struct conf *conf_receive(int fd, const char *path, FILE *err);
 void conf_free(struct conf *);
 /* Writes it so that reading gives an equal one, secrets in clear. 0, or -1 with errno. */
 int conf_write(const struct conf *, FILE *out);
 /* What only a restart or an upgrade can change keeps its value `now`; tell() gets each name that
  * differed. */
 void conf_keep_fixed(struct conf *next, const struct conf *now, void (*tell)(const char *name));
+/* A number for what decides where a database's connections lead and what they are when they are
+ * new: another number, another server. Never 0. */
+uint64_t conf_destination(const struct conf_database *);
+/* A copy of the entry, without its secret, that lives on its own. */
+struct conf_database *conf_database_copy(const struct conf_database *);
+void conf_database_free(struct conf_database *);
 bool conf_database_same(const struct conf_database *, const struct conf_database *);
 
 /* The entry for a database name: exact match, else "*", else NULL. Owned by the conf. */

@@ -427,18 +427,18 @@ hba_parse(const char *text, size_t len, const char *path, FILE *err)
 {
 	struct hba *h = hba_new();
 
-	if (tokens_parse(text, len, path, err, take_line, h) == 0)
+	if (tokens_parse(text, len, path, NULL, err, take_line, h) == 0)
 		return h;
 	hba_free(h);
 	return NULL;
 }
 
 struct hba *
-hba_load(const char *path, FILE *err)
+hba_load(const char *path, struct files *files, FILE *err)
 {
 	struct hba *h = hba_new();
 
-	if (tokens_load(path, err, take_line, h) == 0)
+	if (tokens_load(path, files, err, take_line, h) == 0)
 		return h;
 	hba_free(h);
 	return NULL;

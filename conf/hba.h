@@ -37,7 +37,8 @@ struct hba_rule {
 };
 
 /* Errors go to `err` as "FILE:LINE: what"; NULL if there was any. */
-struct hba *hba_load(const char *path, FILE *err);
+struct files;
+struct hba *hba_load(const char *path, struct files *, FILE *err);
 struct hba *hba_parse(const char *text, size_t len, const char *path, FILE *err);
 void hba_free(struct hba *);
 

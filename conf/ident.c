@@ -107,18 +107,18 @@ ident_parse(const char *text, size_t len, const char *path, FILE *err)
 {
 	struct ident *x = ident_new();
 
-	if (tokens_parse(text, len, path, err, take_line, x) == 0)
+	if (tokens_parse(text, len, path, NULL, err, take_line, x) == 0)
 		return x;
 	ident_free(x);
 	return NULL;
 }
 
 struct ident *
-ident_load(const char *path, FILE *err)
+ident_load(const char *path, struct files *files, FILE *err)
 {
 	struct ident *x = ident_new();
 
-	if (tokens_load(path, err, take_line, x) == 0)
+	if (tokens_load(path, files, err, take_line, x) == 0)
 		return x;
 	ident_free(x);
 	return NULL;

@@ -13,7 +13,8 @@
 struct ident;
 
 /* Errors go to `err` as "FILE:LINE: what"; NULL if there was any. */
-struct ident *ident_load(const char *path, FILE *err);
+struct files;
+struct ident *ident_load(const char *path, struct files *, FILE *err);
 struct ident *ident_parse(const char *text, size_t len, const char *path, FILE *err);
 void ident_free(struct ident *);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <arpa/inet.h>
 
+#include "conf/files.h"
 #include "conf/hba.h"
 #include "conf/ident.h"
 #include "conf/ini.h"
@@ -182,7 +183,7 @@ load_secrets(struct load *l)
 	size_t i;
 
 	if (c->auth_file[0] != '\0') {
-		c->userlist = userlist_load(c->auth_file, l->err);
+		c->userlist = userlist_load(c->auth_file, l->files, l->err);
 		l->errors += c->userlist == NULL;
 	}
 	c->verifiers = c->userlist != NULL && userlist_has_verifiers(c->userlist);
@@ -205,7 +206,7 @@ load_rules(struct load *l)
 	const struct hba_rule *rule;
 
 	if (c->auth_ident_file[0] != '\0') {
-		c->ident = ident_load(c->auth_ident_file, l->err);
+		c->ident = ident_load(c->auth_ident_file, l->files, l->err);
 		l->errors += c->ident == NULL;
 	}
 	if (c->auth_hba_file[0] == '\0') {
@@ -213,7 +214,7 @@ load_rules(struct load *l)
 			load_complain(l, NULL, "auth_hba_file", "is needed for auth_type hba");
 		return;
 	}
-	c->hba = hba_load(c->auth_hba_file, l->err);
+	c->hba = hba_load(c->auth_hba_file, l->files, l->err);
 	l->errors += c->hba == NULL;
 	rule = c->hba == NULL || l->errors > 0 ? NULL : hba_unknown_map(c->hba, has_map, c->ident);
 	if (rule != NULL) {
@@ -304,9 +305,9 @@ load_pgbouncer(struct load *l)
 }
 
 static struct conf *
-load(FILE *in, const char *path, FILE *err)
+load(FILE *in, const char *path, struct files *files, FILE *err)
 {
-	struct load l = {.err = err};
+	struct load l = {.files = files, .err = err};
 
 	l.conf = calloc(1, sizeof(*l.conf));
 	if (l.conf == NULL)
@@ -327,13 +328,46 @@ load(FILE *in, const char *path, FILE *err)
 struct conf *
 conf_load(const char *path, FILE *err)
 {
-	return load(NULL, path, err);
+	struct files *files = files_new();
+	struct conf *c = load(NULL, path, files, err);
+
+	files_free(files);
+	return c;
+}
+
+struct conf *
+conf_load_through(const char *path, struct files *files, FILE *err)
+{
+	return load(NULL, path, files, err);
 }
 
 struct conf *
 conf_read(FILE *in, const char *path, FILE *err)
 {
-	return load(in, path, err);
+	struct files *files = files_new();
+	struct conf *c = load(in, path, files, err);
+
+	files_free(files);
+	return c;
+}
+
+struct conf *
+conf_receive(int fd, const char *path, FILE *err)
+{
+	size_t len;
+	const char *text;
+	struct files *files = files_receive(fd, &text, &len);
+	FILE *in = files == NULL ? NULL : fmemopen((void *)(uintptr_t)text, len, "r");
+	struct conf *c = NULL;
+
+	if (in == NULL)
+		fprintf(err, "%s: did not come through whole\n", path);
+	else
+		c = load(in, path, files, err);
+	if (in != NULL)
+		fclose(in);
+	files_free(files);
+	return c;
 }
 
 /* The elements of a list and the list. */

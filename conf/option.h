@@ -35,10 +35,13 @@ struct option {
 
 extern const struct option option_globals[], option_listen[], option_database[], option_user[];
 
+struct files;
+
 /* A file being loaded, and where its errors go. */
 struct load {
 	struct conf *conf;
 	const config_setting_t *root;
+	struct files *files; /* what it names is read through this */
 	FILE *err;
 	int errors;
 	char prefix[64]; /* "databases[1]." */

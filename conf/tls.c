@@ -2,7 +2,7 @@
  * tls: see tls.h. Called by load.c at the end of a file, when all values are known.
  *
  * Errors are told like all others of the configuration, with the option that names the wrong file.
- * The bytes of private keys are held no longer than it takes to parse them.
+ * The bytes of private keys are held, in memory for secrets, no longer than the load takes.
  */
 #include "conf/tls.h"
 
@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 
+#include "conf/files.h"
 #include "conf/option.h"
 #include "conf/tls_files.h"
 
@@ -173,43 +174,24 @@ use_ciphers(struct making *m)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* The bytes of a file, wiped and freed by drop_file. NULL: it was complained of. */
-static char *
+/* The bytes of a file, the load's. NULL: it was complained of. */
+static const char *
 read_file(struct making *m, const char *stem, const char *path, size_t *len)
 {
-	FILE *in = fopen(path, "re");
-	char *text = NULL;
-	long size;
+	const char *text = files_get(m->load->files, path, len);
 
-	if (in == NULL) {
+	if (text == NULL)
 		complain(m, stem, path, strerror(errno));
-		return NULL;
-	}
-	setvbuf(in, NULL, _IONBF, 0);
-	if (fseek(in, 0, SEEK_END) == -1 || (size = ftell(in)) < 0 || size > (64L << 20) ||
-	    fseek(in, 0, SEEK_SET) == -1) {
-		complain(m, stem, path, "is no file of sensible size");
-	} else if ((text = malloc((size_t)size + 1)) != NULL) {
-		*len = fread(text, 1, (size_t)size, in);
+	else
 		add_hash(m, text, *len);
-	}
-	(void)fclose(in);
 	return text;
-}
-
-static void
-drop_file(char *text, size_t len)
-{
-	explicit_bzero(text, len);
-	free(text);
 }
 
 static void
 use_pair(struct making *m)
 {
 	const struct tls_setting *s = m->setting;
-	const char *why = NULL;
-	char *cert, *key;
+	const char *why = NULL, *cert, *key;
 	size_t cert_len = 0, key_len = 0;
 
 	cert = read_file(m, "cert_file", s->cert_file, &cert_len);
@@ -219,19 +201,16 @@ use_pair(struct making *m)
 	if (key != NULL && why == NULL && cert != NULL &&
 	    (why = tls_use_key(m->ctx->ssl, key, key_len)) != NULL)
 		complain(m, "key_file", s->key_file, why);
-	if (key != NULL && (why = tls_key_safe(s->key_file, m->load->conf->user)) != NULL)
+	if (key != NULL && !files_received(m->load->files) &&
+	    (why = tls_key_safe(s->key_file, m->load->conf->user)) != NULL)
 		complain(m, "key_file", s->key_file, why);
-	free(cert);
-	if (key != NULL)
-		drop_file(key, key_len);
 }
 
 static void
 use_roots(struct making *m)
 {
 	const struct tls_setting *s = m->setting;
-	const char *why;
-	char *text;
+	const char *why, *text;
 	size_t len = 0;
 
 	if (!s->server && strcmp(s->ca_file, "system") == 0) {
@@ -241,13 +220,11 @@ use_roots(struct making *m)
 		   (text = read_file(m, "ca_file", s->ca_file, &len)) != NULL) {
 		if ((why = tls_use_ca(m->ctx->ssl, text, len, s->server)) != NULL)
 			complain(m, "ca_file", s->ca_file, why);
-		free(text);
 	}
 	if (s->crl_file[0] != '\0' &&
 	    (text = read_file(m, "crl_file", s->crl_file, &len)) != NULL) {
 		if ((why = tls_use_crl(m->ctx->ssl, text, len)) != NULL)
 			complain(m, "crl_file", s->crl_file, why);
-		free(text);
 	}
 }
 

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/files.h"
 #include "conf/log.h"
 
-#define FILE_MAX  (16L << 20)
 #define DEPTH_MAX 10
 
 struct text {
@@ -21,7 +21,8 @@ struct text {
 
 /* A line being read. */
 struct reader {
-	const char *path; /* of the file at the top */
+	const char *path;    /* of the file at the top */
+	struct files *files; /* what @files are read through */
 	struct line line;
 	size_t tokens;
 	struct text *texts; /* what the tokens point into */
@@ -80,36 +81,6 @@ wrong(struct reader *r, const char *what, const char *which)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-/* The whole file, malloc'd; NULL with errno. */
-static char *
-read_file(const char *path, size_t *len)
-{
-	FILE *f = fopen(path, "re");
-	char *text = NULL;
-	long size;
-	int saved;
-
-	if (f == NULL)
-		return NULL;
-	if (fseek(f, 0, SEEK_END) == 0 && (size = ftell(f)) >= 0 && fseek(f, 0, SEEK_SET) == 0) {
-		errno = EFBIG;
-		text = size > FILE_MAX ? NULL : malloc((size_t)size + 1);
-		if (text != NULL) {
-			*len = fread(text, 1, (size_t)size, f);
-			text[*len] = '\0';
-		}
-		if (text != NULL && ferror(f)) {
-			free(text);
-			text = NULL;
-			errno = EIO;
-		}
-	}
-	saved = errno;
-	fclose(f);
-	errno = saved;
-	return text;
-}
-
 /* NAME relative to the directory of the file that names it; malloc'd. */
 static char *
 beside(const char *path, const char *name)
@@ -142,15 +113,16 @@ add_token(struct reader *r, struct field *f, char *text, bool quoted)
 static void
 add_file(struct reader *r, struct field *f, const char *from, const char *name, int depth)
 {
-	char *path, *text, *at;
+	const char *text;
+	char *path, *at;
 	size_t len;
 
-	if (from == NULL || depth >= DEPTH_MAX) {
+	if (from == NULL || r->files == NULL || depth >= DEPTH_MAX) {
 		wrong(r, "@ files are nested too deep: @", name);
 		return;
 	}
 	path = beside(from, name);
-	text = read_file(path, &len);
+	text = files_get(r->files, path, &len);
 	if (text == NULL) {
 		wrong(r, "cannot read @", name);
 	} else {
@@ -162,7 +134,6 @@ add_file(struct reader *r, struct field *f, const char *from, const char *name, 
 				take_list(r, &at, f, path, depth + 1);
 		}
 	}
-	free(text);
 	free(path);
 }
 
@@ -280,9 +251,10 @@ one_line(struct reader *r, const char *bytes, size_t len, FILE *err, tokens_fn *
 }
 
 int
-tokens_parse(const char *text, size_t len, const char *path, FILE *err, tokens_fn *fn, void *arg)
+tokens_parse(const char *text, size_t len, const char *path, struct files *files, FILE *err,
+    tokens_fn *fn, void *arg)
 {
-	struct reader r = {.path = path};
+	struct reader r = {.path = path, .files = files};
 	const char *s = text, *end = text + len;
 	char *joined = malloc(len + 1);
 	int errors = 0, lines, number = 1;
@@ -301,17 +273,14 @@ tokens_parse(const char *text, size_t len, const char *path, FILE *err, tokens_f
 }
 
 int
-tokens_load(const char *path, FILE *err, tokens_fn *fn, void *arg)
+tokens_load(const char *path, struct files *files, FILE *err, tokens_fn *fn, void *arg)
 {
 	size_t len;
-	char *text = read_file(path, &len);
-	int errors;
+	const char *text = files_get(files, path, &len);
 
 	if (text == NULL) {
 		fprintf(err, "%s:1: cannot read: %s\n", path, strerror(errno));
 		return 1;
 	}
-	errors = tokens_parse(text, len, path, err, fn, arg);
-	free(text);
-	return errors;
+	return tokens_parse(text, len, path, files, err, fn, arg);
 }

@@ -30,11 +30,12 @@ struct line {
 /* Called for each line that is not empty; NULL, or what is wrong with it. */
 typedef const char *tokens_fn(void *arg, const struct line *);
 
-/* All lines of a text; `path` is for messages ("PATH:LINE: what") and for finding @files, NULL =
- * there are none. Returns the number of errors. */
-int tokens_parse(
-    const char *text, size_t len, const char *path, FILE *err, tokens_fn *fn, void *arg);
+/* All lines of a text; `path` is for messages ("PATH:LINE: what") and for finding @files, which are
+ * read through `files`; either may be NULL: there are none. Returns the number of errors. */
+struct files;
+int tokens_parse(const char *text, size_t len, const char *path, struct files *, FILE *err,
+    tokens_fn *fn, void *arg);
 /* All lines of a file. */
-int tokens_load(const char *path, FILE *err, tokens_fn *fn, void *arg);
+int tokens_load(const char *path, struct files *, FILE *err, tokens_fn *fn, void *arg);
 
 #endif

@@ -8,17 +8,13 @@
 #include "conf/userlist.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/files.h"
 #include "conf/vault.h"
-
-#define FILE_MAX (64L << 20)
 
 struct user {
 	const char *name;
@@ -216,51 +212,15 @@ userlist_parse(const char *text, size_t len, const char *path, FILE *err)
 	return NULL;
 }
 
-/* The whole file, straight into the vault. -1 with errno. */
-static ssize_t
-read_file(struct userlist *l, int fd, char **text)
-{
-	struct stat st;
-	size_t got = 0, size;
-
-	if (fstat(fd, &st) == -1)
-		return -1;
-	if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
-		errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
-		return -1;
-	}
-	size = (size_t)st.st_size;
-	*text = vault_take(l->vault, size + 1);
-	while (got < size) {
-		ssize_t n = read(fd, *text + got, size - got);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
-}
-
 struct userlist *
-userlist_load(const char *path, FILE *err)
+userlist_load(const char *path, struct files *files, FILE *err)
 {
-	struct userlist *l = list_new();
-	int fd = open(path, O_RDONLY | O_CLOEXEC), errors = 1;
-	char *text = NULL;
-	ssize_t len = fd == -1 ? -1 : read_file(l, fd, &text);
+	size_t len;
+	const char *text = files_get(files, path, &len);
 
-	if (len == -1)
-		fprintf(err, "%s: auth_file: cannot read: %s\n", path, strerror(errno));
-	else
-		errors = parse(l, text, (size_t)len, path, err);
-	if (fd != -1)
-		close(fd);
-	if (errors == 0)
-		return l;
-	userlist_free(l);
+	if (text != NULL)
+		return userlist_parse(text, len, path, err);
+	fprintf(err, "%s: auth_file: cannot read: %s\n", path, strerror(errno));
 	return NULL;
 }
 

@@ -16,7 +16,8 @@
 struct userlist;
 
 /* Every error is written to `err` as "FILE:LINE: what is wrong"; NULL if there was any. */
-struct userlist *userlist_load(const char *path, FILE *err);
+struct files;
+struct userlist *userlist_load(const char *path, struct files *, FILE *err);
 /* The same from memory; `path` is for the messages. */
 struct userlist *userlist_parse(const char *text, size_t len, const char *path, FILE *err);
 void userlist_free(struct userlist *);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/option.h"
+#include "conf/tls.h"
 #include "conf/units.h"
 
 /* --- one option ------------------------------------------------------------------------------- */
@@ -170,6 +171,59 @@ bool
 conf_database_same(const struct conf_database *a, const struct conf_database *b)
 {
 	return option_table_same(option_database, a, b);
+}
+
+/* FNV-1a: it has to tell apart, not to withstand. */
+static uint64_t
+mix(uint64_t h, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+
+	while (n-- > 0)
+		h = (h ^ *p++) * 1099511628211ULL;
+	return h;
+}
+
+uint64_t
+conf_destination(const struct conf_database *d)
+{
+	const char *const texts[] = {d->host, d->dbname, d->user, d->connect_query};
+	uint64_t h = mix(14695981039346656037ULL, &d->port, sizeof(d->port));
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		h = texts[i] == NULL ? mix(h, "\1", 2) : mix(h, texts[i], strlen(texts[i]) + 1);
+	if (d->tls != NULL)
+		h = mix(h, d->tls->id, sizeof(d->tls->id));
+	return h == 0 ? 1 : h;
+}
+
+struct conf_database *
+conf_database_copy(const struct conf_database *d)
+{
+	struct conf_database *copy = malloc(sizeof(*copy));
+	const struct option *o;
+
+	if (copy == NULL)
+		fatal("configuration");
+	*copy = *d;
+	copy->tls = tls_ctx_ref(d->tls);
+	for (o = option_database; o->name != NULL; o++) {
+		char **text = (char **)(void *)((char *)copy + o->offset);
+		if (o->kind == OPTION_SECRET)
+			*text = NULL;
+		else if (o->kind == OPTION_STRING && *text != NULL)
+			*text = option_copy(*text);
+	}
+	return copy;
+}
+
+void
+conf_database_free(struct conf_database *d)
+{
+	option_free(option_database, d);
+	tls_ctx_unref(d->tls);
+	free(d);
 }
 
 /* --- what cannot change while we run ------------------------------------------------------------

@@ -122,6 +122,8 @@ fill_kit(struct master *m)
 	m->kit.conf = m->conf;
 	m->kit.nworkers = m->nworkers;
 	m->kit.listeners = &m->listeners;
+	m->kit.reload = &m->reload;
+	m->reload.in_force = m->reload.serial = 1;
 	m->kit.pidfile = &m->pidfile;
 	m->kit.signal_fd = m->signal_fd;
 	m->kit.ready_fd = m->ready_fd;

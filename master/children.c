@@ -13,6 +13,7 @@
 
 #include "conf/log.h"
 #include "master/control.h"
+#include "master/reload.h"
 #include "worker/worker.h"
 
 uint32_t
@@ -34,6 +35,7 @@ children_start(struct master *m, uint32_t w)
 
 	if (spawn_worker(&m->kit, m->children, w, m->now_us) == 0) {
 		log_info("%s started, pid %d", child->name, (int)child->pid);
+		reload_newcomer(m, w);
 		return;
 	}
 	pause = reap_delay(&child->backoff, 0);
@@ -66,6 +68,7 @@ bury(struct master *m, uint32_t w)
 	child->control_fd = -1;
 	table_worker_gone(m->kit.table, w);
 	stats_worker_gone(m->kit.stats, w);
+	child->owes = 0;
 	control_broadcast(m, CTL_DEATH, w, child->incarnation);
 }
 

@@ -8,25 +8,54 @@
 #include "master/control.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "master/reload.h"
 
 #define CONTROL_BATCH 16 /* messages of one worker per turn */
 
 bool
 control_send(struct child *child, enum ctlmsg_type type, uint32_t arg32, uint64_t arg64)
 {
+	return control_send_with(child, type, arg32, arg64, NULL, 0, -1);
+}
+
+bool
+control_send_with(struct child *child, enum ctlmsg_type type, uint32_t arg32, uint64_t arg64,
+    const void *payload, size_t len, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} rights;
 	struct ctlmsg msg;
+	struct iovec iov = {&msg, 0};
+	struct msghdr hdr = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (child->pid == 0 || child->control_fd == -1)
 		return true;
 	ctlmsg_init(&msg, type, UINT32_MAX, 0);
+	ENSURE(len <= sizeof msg.payload);
 	msg.to_incarnation = child->incarnation;
 	msg.arg32 = arg32;
 	msg.arg64 = arg64;
-	if (send(child->control_fd, &msg, ctlmsg_size(&msg), MSG_NOSIGNAL) != -1)
+	if (len > 0)
+		memcpy(msg.payload, payload, len);
+	msg.payload_len = (uint32_t)len;
+	iov.iov_len = ctlmsg_size(&msg);
+	if (fd != -1) {
+		memset(&rights, 0, sizeof rights);
+		hdr.msg_control = rights.bytes;
+		hdr.msg_controllen = sizeof rights.bytes;
+		CMSG_FIRSTHDR(&hdr)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&hdr)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&hdr)->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&hdr)), &fd, sizeof fd);
+	}
+	if (sendmsg(child->control_fd, &hdr, MSG_NOSIGNAL) != -1)
 		return true;
 	if (errno == EPIPE || errno == ECONNRESET)
 		return true; /* it is dying */
@@ -51,6 +80,10 @@ handle(struct master *m, uint32_t w, const struct ctlmsg *msg)
 
 	if (msg->from != w || msg->from_incarnation != child->incarnation) {
 		log_warnx("%s sent a message in another's name: ignored", child->name);
+		return false;
+	}
+	if (msg->type == CTL_PREPARED || msg->type == CTL_SWITCHED) {
+		reload_heard(m, w, msg);
 		return false;
 	}
 	if (msg->type != CTL_READY) {

@@ -6,7 +6,7 @@
  * with one exception: "*" on a machine without IPv6 is content with IPv4.
  *
  * An address in use is tried again for LISTEN_RETRY_US: workers of a killed master let go of it
- * within milliseconds, and a start right after that shall work.
+ * within milliseconds, and a start right after that shall work. A reload does not wait.
  */
 #include "master/listen.h"
 
@@ -26,6 +26,9 @@
 
 #define LISTEN_RETRY_US 2000000
 #define LISTEN_PAUSE_US 50000
+
+static bool patient = true; /* this is a start */
+static uint32_t last_id;
 
 static int
 add_listener(struct listen_set *set, int fd, const char *name)
@@ -48,6 +51,7 @@ add_listener(struct listen_set *set, int fd, const char *name)
 	set->confs = confs;
 	confs[set->n] = set->conf;
 	memset(&items[set->n], 0, sizeof *items);
+	items[set->n].id = ++last_id;
 	(void)snprintf(items[set->n].name, sizeof items[set->n].name, "%s", name);
 	fds[set->n++] = fd;
 	return 0;
@@ -59,7 +63,7 @@ wait_again(int64_t *waited_us)
 {
 	const struct timespec pause = {.tv_nsec = LISTEN_PAUSE_US * 1000};
 
-	if (*waited_us >= LISTEN_RETRY_US)
+	if (!patient || *waited_us >= LISTEN_RETRY_US)
 		return false;
 	*waited_us += LISTEN_PAUSE_US;
 	(void)nanosleep(&pause, NULL);
@@ -277,23 +281,40 @@ open_unix(struct listen_set *set, const struct conf_listen *l, int backlog,
 	return 0;
 }
 
+static void
+make_key(const struct conf_listen *l, char *key, size_t size)
+{
+	(void)snprintf(
+	    key, size, "%s port %u", l->path != NULL ? l->path : l->host, (unsigned int)l->port);
+}
+
+/* All sockets of one entry of the configuration. */
+static int
+open_entry(struct listen_set *set, const struct conf_listen *l, int backlog,
+    const struct privs *privs, struct why *why)
+{
+	size_t i = set->n;
+
+	if ((l->path != NULL ? open_unix(set, l, backlog, privs, why)
+			     : open_tcp(set, l, backlog, why)) == -1)
+		return -1;
+	for (; i < set->n; i++) {
+		make_key(l, set->items[i].key, sizeof set->items[i].key);
+		set->items[i].mode = l->mode;
+	}
+	return 0;
+}
+
 int
 listen_open(
     struct listen_set *set, const struct conf *conf, const struct privs *privs, struct why *why)
 {
-	const struct conf_listen *l;
 	size_t i;
-	int rc;
 
 	memset(set, 0, sizeof *set);
 	for (i = 0; i < conf->nlisten; i++) {
-		l = &conf->listen[i];
 		set->conf = i;
-		if (l->path != NULL)
-			rc = open_unix(set, l, conf->listen_backlog, privs, why);
-		else
-			rc = open_tcp(set, l, conf->listen_backlog, why);
-		if (rc == -1) {
+		if (open_entry(set, &conf->listen[i], conf->listen_backlog, privs, why) == -1) {
 			listen_close(set);
 			return -1;
 		}
@@ -312,20 +333,127 @@ remove_file(const struct listener *item)
 		log_warn("cannot remove %s", item->path);
 }
 
+static void
+close_one(struct listen_set *set, size_t i)
+{
+	/* The file first: whoever finds it must find us behind it. */
+	if (set->items[i].path != NULL)
+		remove_file(&set->items[i]);
+	free(set->items[i].path);
+	(void)close(set->fds[i]);
+}
+
 void
 listen_close(struct listen_set *set)
 {
 	size_t i;
 
-	for (i = 0; i < set->n; i++) {
-		/* The file first: whoever finds it must find us behind it. */
-		if (set->items[i].path != NULL)
-			remove_file(&set->items[i]);
-		free(set->items[i].path);
-		(void)close(set->fds[i]);
-	}
+	for (i = 0; i < set->n; i++)
+		close_one(set, i);
 	free(set->items);
 	free(set->fds);
 	free(set->confs);
 	memset(set, 0, sizeof *set);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+bool
+listen_has(const struct listen_set *set, uint32_t id)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++)
+		if (set->items[i].id == id)
+			return true;
+	return false;
+}
+
+/* The sockets that `now` has for this entry, into `next` too. 1 = there are some, 0, -1 = memory.
+ */
+static int
+keep_entry(const struct listen_set *now, struct listen_set *next, const struct conf_listen *l)
+{
+	char key[sizeof now->items->key];
+	int found = 0;
+	size_t i;
+
+	make_key(l, key, sizeof key);
+	for (i = 0; i < now->n; i++) {
+		if (strcmp(now->items[i].key, key) != 0)
+			continue;
+		if (add_listener(next, now->fds[i], "") == -1)
+			return -1;
+		next->items[next->n - 1] = now->items[i];
+		next->items[next->n - 1].mode = l->mode;
+		found = 1;
+	}
+	return found;
+}
+
+int
+listen_change(const struct listen_set *now, struct listen_set *next, const struct conf *conf,
+    const struct privs *privs, struct why *why)
+{
+	size_t i;
+	int rc = 0;
+
+	memset(next, 0, sizeof *next);
+	patient = false;
+	for (i = 0; i < conf->nlisten && rc == 0; i++) {
+		next->conf = i;
+		rc = keep_entry(now, next, &conf->listen[i]);
+		if (rc == -1)
+			rc = why_set(why, "out of memory");
+		else if (rc == 1)
+			rc = 0;
+		else
+			rc = open_entry(next, &conf->listen[i], conf->listen_backlog, privs, why);
+	}
+	patient = true;
+	if (rc == 0 && next->n > LISTEN_MAX)
+		rc = why_set(why, "more than %d listening sockets", LISTEN_MAX);
+	if (rc == -1)
+		listen_abandon(now, next);
+	return rc;
+}
+
+void
+listen_abandon(const struct listen_set *now, struct listen_set *next)
+{
+	size_t i;
+
+	for (i = 0; i < next->n; i++)
+		if (!listen_has(now, next->items[i].id))
+			close_one(next, i);
+	free(next->items);
+	free(next->fds);
+	free(next->confs);
+	memset(next, 0, sizeof *next);
+}
+
+void
+listen_commit(struct listen_set *now, struct listen_set *next, const struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < now->n; i++)
+		if (!listen_has(next, now->items[i].id)) {
+			log_info("no longer listening on %s", now->items[i].name);
+			close_one(now, i);
+		}
+	for (i = 0; i < next->n; i++) {
+		if (!listen_has(now, next->items[i].id))
+			log_info("listening on %s", next->items[i].name);
+		else if (listen(next->fds[i], conf->listen_backlog) == -1)
+			log_warn("listen_backlog of %s", next->items[i].name);
+		if (next->items[i].path != NULL &&
+		    chmod(next->items[i].path, (mode_t)next->items[i].mode & 0777) == -1)
+			log_warn("mode of %s", next->items[i].path);
+	}
+	free(now->items);
+	free(now->fds);
+	free(now->confs);
+	*now = *next;
+	memset(next, 0, sizeof *next);
 }

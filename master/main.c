@@ -200,7 +200,7 @@ main(int argc, char **argv)
 {
 	struct args args = {.conf = MAIN_CONF};
 	struct conf *conf;
-	int ready_fd = -1, rc;
+	int ready_fd = -1;
 
 	setproctitle_init(argc, argv, environ);
 	if (argc > 1 && strcmp(argv[1], "stat") == 0)
@@ -219,7 +219,5 @@ main(int argc, char **argv)
 	}
 	if (args.daemon)
 		ready_fd = daemonise(conf);
-	rc = master_run(conf, ready_fd);
-	conf_free(conf);
-	return rc;
+	return master_run(conf, ready_fd);
 }

@@ -94,6 +94,7 @@ leave_run(struct master *m)
 
 	if (m->state != MASTER_RUN)
 		return;
+	reload_abandon(m);
 	listen_close(&m->listeners);
 	stats_set_state(m->kit.stats, STATS_STOPPING);
 	notify_stopping(&m->notify, "stopping");
@@ -257,8 +258,7 @@ handle_signal(struct master *m, const struct signals_event *event)
 		reopen_logs(m);
 		break;
 	case SIGHUP:
-		log_warnx("reload is not available in this version: restart to use a new "
-			  "configuration");
+		reload_start(m);
 		break;
 	case SIGUSR2:
 		log_warnx("upgrading the binary is not available in this version: restart instead");
@@ -300,6 +300,7 @@ next_wake(const struct master *m)
 		sooner(&when, m->children[w].respawn_us);
 		sooner(&when, m->children[w].kill_us);
 	}
+	sooner(&when, m->reload.deadline_us);
 	if (m->state != MASTER_RUN)
 		sooner(&when, m->stop_us);
 	return when > m->now_us ? when : m->now_us + 1000;
@@ -375,6 +376,7 @@ turn(struct master *m)
 	watch_children(m);
 	check_boot_deadline(m);
 	check_deadline(m);
+	reload_go_on(m);
 	if (m->state != MASTER_RUN)
 		send_orders(m);
 	show_status(m);
@@ -425,7 +427,7 @@ supervise(struct master *m)
 }
 
 int
-master_run(const struct conf *conf, int ready_fd)
+master_run(struct conf *conf, int ready_fd)
 {
 	struct master m = {.conf = conf,
 	    .ready_fd = ready_fd,
@@ -443,6 +445,8 @@ master_run(const struct conf *conf, int ready_fd)
 		setproctitle("master");
 		supervise(&m);
 	}
+	reload_abandon(&m);
 	boot_end(&m);
+	conf_free(m.conf);
 	return m.exit_code;
 }

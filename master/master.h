@@ -15,6 +15,7 @@
 #include "master/notify.h"
 #include "master/pidfile.h"
 #include "master/privs.h"
+#include "master/reload.h"
 #include "master/spawn.h"
 
 enum master_state {
@@ -24,7 +25,7 @@ enum master_state {
 };
 
 struct master {
-	const struct conf *conf;
+	struct conf *conf; /* in force; a reload puts another in its place */
 	enum master_state state;
 	bool ready; /* every worker and the steward have served at the same time once */
 	int exit_code;
@@ -36,6 +37,7 @@ struct master {
 	struct pidfile pidfile;
 	struct privs privs;
 	struct notify notify;
+	struct reload reload;
 	int signal_fd;
 	int ready_fd; /* to the launcher of -d, -1 if there is none */
 	int64_t now_us;
@@ -51,9 +53,10 @@ struct master {
 
 /*
  * Runs an instance to its end in the foreground. `ready_fd` is the launcher's pipe or -1: it gets
- * one '+' when everybody serves, else the reason as text. Returns the exit code.
+ * one '+' when everybody serves, else the reason as text. Takes the configuration. Returns the exit
+ * code.
  */
-int master_run(const struct conf *, int ready_fd);
+int master_run(struct conf *, int ready_fd);
 
 /* CLOCK_MONOTONIC in microseconds. */
 int64_t master_now_us(void);

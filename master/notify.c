@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conf/log.h"
@@ -105,6 +106,20 @@ void
 notify_ready(const struct notify *nt, const char *status)
 {
 	notify_send(nt, "READY=1", getpid(), status);
+}
+
+/* For Type=notify-reload, which wants to know when. */
+void
+notify_reloading(const struct notify *nt)
+{
+	char state[64];
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
+		return;
+	(void)snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	notify_send(nt, state, 0, "reloading");
 }
 
 void

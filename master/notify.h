@@ -19,6 +19,8 @@ struct notify {
 /* Reads NOTIFY_SOCKET and WATCHDOG_*, and takes them out of the environment. */
 void notify_init(struct notify *);
 void notify_ready(const struct notify *, const char *status);
+/* A reload has begun; notify_ready ends it. */
+void notify_reloading(const struct notify *);
 void notify_status(const struct notify *, const char *status);
 void notify_stopping(const struct notify *, const char *status);
 void notify_watchdog(const struct notify *);

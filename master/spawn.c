@@ -88,6 +88,11 @@ close_foreign(const struct spawn_kit *kit, const struct child *children, uint32_
 		if (i != w)
 			(void)close(kit->inbox_fds[i]);
 	}
+	for (l = 0; l < kit->reload->listeners.n; l++)
+		if (!listen_has(kit->listeners, kit->reload->listeners.items[l].id))
+			(void)close(kit->reload->listeners.fds[l]);
+	if (kit->reload->state == RELOAD_PREPARING)
+		(void)close(kit->reload->fd);
 	for (l = 0; children[w].steward && l < kit->listeners->n; l++)
 		(void)close(kit->listeners->fds[l]);
 	pidfile_forget(kit->pidfile);
@@ -96,12 +101,26 @@ close_foreign(const struct spawn_kit *kit, const struct child *children, uint32_
 		(void)close(kit->ready_fd);
 }
 
+static const uint32_t *
+listener_ids(const struct listen_set *set)
+{
+	uint32_t *ids = calloc(set->n, sizeof *ids);
+	size_t l;
+
+	if (ids == NULL)
+		fatal("listeners");
+	for (l = 0; l < set->n; l++)
+		ids[l] = set->items[l].id;
+	return ids;
+}
+
 static _Noreturn void
 become_worker(const struct spawn_kit *kit, const struct child *children, uint32_t w, int control)
 {
 	const bool steward = children[w].steward;
 	const struct worker_boot boot = {
 	    .conf = kit->conf,
+	    .conf_serial = kit->reload->in_force,
 	    .table = kit->table,
 	    .stats = kit->stats,
 	    .secrets = kit->secrets,
@@ -109,6 +128,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .nworkers = kit->nworkers,
 	    .steward = steward,
 	    .control_fd = control,
+	    .listen_ids = steward ? NULL : listener_ids(kit->listeners),
 	    .listen_fds = steward ? NULL : kit->listeners->fds,
 	    .listen_confs = steward ? NULL : kit->listeners->confs,
 	    .nlisten = steward ? 0 : kit->listeners->n,
@@ -168,6 +188,7 @@ spawn_worker(const struct spawn_kit *kit, struct child *children, uint32_t w, in
 	child->kill_us = 0;
 	child->lost_us = 0;
 	child->told = 0;
+	child->owes = 0;
 	prepare_row(kit, w, child);
 	pid = fork();
 	if (pid == -1) {

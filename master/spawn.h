@@ -10,6 +10,7 @@
 #include "master/listen.h"
 #include "master/pidfile.h"
 #include "master/reap.h"
+#include "master/reload.h"
 #include "proto/ctlmsg.h"
 #include "shm/stats.h"
 #include "shm/secrets.h"
@@ -31,17 +32,19 @@ struct child {
 	int64_t kill_us;       /* SIGABRT was sent, SIGKILL comes then; 0 = not */
 	int64_t lost_us;       /* its control socket was closed then; 0 = open */
 	enum ctlmsg_type told; /* the last order it received; 0 = none */
+	enum ctlmsg_type owes; /* what a reload waits for from it; 0 = nothing */
 	struct reap_backoff backoff;
 };
 
 /* What all children get, and what they must let go of. */
 struct spawn_kit {
-	const struct conf *conf;
+	struct conf *conf;
 	struct table *table;
 	struct stats *stats;
 	struct secrets *secrets;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
+	const struct reload *reload;
 	struct pidfile *pidfile;
 	int *inbox_fds;	  /* [nworkers + 1] ends to read, kept open for successors */
 	int *inbox_peers; /* [nworkers + 1] ends to write to */

@@ -67,6 +67,12 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_CANCEL] = "CANCEL",
 	    [CTL_CANCELED] = "CANCELED",
 	    [CTL_EVICT] = "EVICT",
+	    [CTL_CONF] = "CONF",
+	    [CTL_LISTENER] = "LISTENER",
+	    [CTL_PREPARED] = "PREPARED",
+	    [CTL_SWITCH] = "SWITCH",
+	    [CTL_SWITCHED] = "SWITCHED",
+	    [CTL_FORGET] = "FORGET",
 	};
 
 	if ((unsigned)type >= CTL_TYPES || names[type] == NULL)

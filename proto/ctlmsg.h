@@ -25,6 +25,14 @@ enum ctlmsg_type {
 		       the payload; arg64 = ticket */
 	CTL_CANCELED, /* inbox: the cancel with ticket arg64 is done */
 	CTL_EVICT,    /* inbox: close the coldest idle backend of pool arg32 */
+	CTL_CONF,     /* master -> worker, with fd: prepare configuration arg64 (files_receive) */
+	CTL_LISTENER, /* master -> worker, with fd: listener arg32, which arg64 brings */
+	CTL_PREPARED, /* worker -> master: configuration arg64 can be used; arg32 = 1: it cannot,
+			 the payload says why */
+	CTL_SWITCH,   /* master -> worker: configuration arg64 is in force, with the listeners of
+			 the payload: number and place in conf->listen, four bytes each */
+	CTL_SWITCHED, /* worker -> master: so it is */
+	CTL_FORGET,   /* master -> worker: nothing comes of arg64 */
 	CTL_TYPES
 };
 
@@ -39,7 +47,7 @@ struct ctlmsg {
 	uint64_t arg64;
 	uint32_t payload_len;  /* before the payload: only its used part travels */
 	uint8_t payload[2048]; /* per type: CTL_CANCEL the client's key, CTL_GIVE session facts
-				  (parameters) */
+				  (parameters); see above */
 };
 
 void ctlmsg_init(struct ctlmsg *, enum ctlmsg_type, uint32_t from, uint32_t from_incarnation);

@@ -14,6 +14,7 @@
 	X(pid, GAUGE, "pid", "process id, 0 = not running")                                        \
 	X(incarnation, GAUGE, "count", "number of this worker's life, counted from 1")             \
 	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining")                       \
+	X(conf, GAUGE, "count", "number of the configuration in force, 1 = the one of the start")  \
 	X(started_us, GAUGE, "us", "monotonic time of the process's start")                        \
 	X(heartbeat_us, GAUGE, "us", "monotonic time of the last turn of its loop")                \
 	X(clients, GAUGE, "count", "connected clients, those logging in included")                 \

@@ -24,10 +24,12 @@ struct listener {
 	struct loop_source src;
 	size_t conf; /* of conf->listen */
 	bool added;
+	bool pending; /* of a reload that is not in force yet */
+	uint32_t id;
+	LIST_ENTRY(listener) entry;
 };
 
-static struct listener *listeners;
-static size_t nlisteners;
+static LIST_HEAD(listener_list, listener) listeners = LIST_HEAD_INITIALIZER(listeners);
 static struct timer gate;
 
 static bool
@@ -52,11 +54,10 @@ above_share(void)
 static void
 listeners_set(bool on)
 {
-	size_t i;
+	struct listener *l;
 
-	for (i = 0; i < nlisteners; i++) {
-		struct listener *l = &listeners[i];
-		if (l->added == on || l->src.fd == -1)
+	LIST_FOREACH (l, &listeners, entry) {
+		if (l->added == on || l->src.fd == -1 || l->pending)
 			continue;
 		if (on && loop_add(&l->src, EPOLLIN | EPOLLEXCLUSIVE) == -1)
 			fatal("listener");
@@ -87,12 +88,12 @@ accept_one(struct listener *l)
 static void
 gate_open(struct timer *t)
 {
-	size_t i;
+	struct listener *l;
 
 	(void)t;
-	for (i = 0; i < nlisteners; i++)
-		if (listeners[i].src.fd != -1)
-			(void)accept_one(&listeners[i]);
+	LIST_FOREACH (l, &listeners, entry)
+		if (l->src.fd != -1 && !l->pending)
+			(void)accept_one(l);
 	listeners_set(true);
 }
 
@@ -127,42 +128,111 @@ listener_event(struct loop_source *s, uint32_t events)
 	}
 }
 
+static void
+add(uint32_t id, int fd, size_t conf, bool pending)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		fatal("listeners");
+	l->src = (struct loop_source){.fd = fd, .fn = listener_event};
+	l->id = id;
+	l->conf = conf;
+	l->pending = pending;
+	LIST_INSERT_HEAD(&listeners, l, entry);
+}
+
+static void
+drop(struct listener *l)
+{
+	if (l->added)
+		loop_del(&l->src);
+	if (l->src.fd != -1)
+		close(l->src.fd);
+	l->src.fd = -1;
+	LIST_REMOVE(l, entry);
+	loop_free_later(l);
+}
+
 void
 accept_start(void)
 {
 	size_t i;
 
-	nlisteners = wk->boot->nlisten;
-	listeners = calloc(nlisteners, sizeof(*listeners));
-	if (listeners == NULL)
-		fatal("listeners");
-	for (i = 0; i < nlisteners; i++)
-		listeners[i] =
-		    (struct listener){.src = {.fd = wk->boot->listen_fds[i], .fn = listener_event},
-			.conf = wk->boot->listen_confs[i]};
+	for (i = 0; i < wk->boot->nlisten; i++)
+		add(wk->boot->listen_ids[i], wk->boot->listen_fds[i], wk->boot->listen_confs[i],
+		    false);
 	listeners_set(true);
 }
 
 void
 accept_poke(void)
 {
-	size_t i;
+	struct listener *l;
 
-	for (i = 0; i < nlisteners; i++)
-		if (listeners[i].added)
-			listener_event(&listeners[i].src, 0);
+	LIST_FOREACH (l, &listeners, entry)
+		if (l->added)
+			listener_event(&l->src, 0);
 }
 
 void
 accept_stop(void)
 {
-	size_t i;
+	struct listener *l, *next;
 
 	timer_stop(&gate);
-	listeners_set(false);
-	for (i = 0; i < nlisteners; i++) {
-		if (listeners[i].src.fd != -1)
-			close(listeners[i].src.fd);
-		listeners[i].src.fd = -1;
+	LIST_FOREACH_SAFE(l, &listeners, entry, next)
+	drop(l);
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+void
+accept_add(uint32_t id, int fd)
+{
+	if (wk->draining)
+		close(fd);
+	else
+		add(id, fd, 0, true);
+}
+
+/* Its place in the configuration; false: it is in force no more. */
+static bool
+find_place(const uint8_t *places, size_t n, struct listener *l)
+{
+	uint32_t x[2];
+
+	for (; n > 0; n--, places += sizeof(x)) {
+		memcpy(x, places, sizeof(x));
+		if (x[0] != l->id)
+			continue;
+		l->conf = x[1];
+		return true;
 	}
+	return false;
+}
+
+void
+accept_switch(const uint8_t *places, size_t n)
+{
+	struct listener *l, *next;
+
+	LIST_FOREACH_SAFE(l, &listeners, entry, next)
+	{
+		l->pending = false;
+		if (!find_place(places, n, l))
+			drop(l);
+	}
+	if (!timer_armed(&gate))
+		listeners_set(true);
+}
+
+void
+accept_forget(void)
+{
+	struct listener *l, *next;
+
+	LIST_FOREACH_SAFE(l, &listeners, entry, next)
+	if (l->pending)
+		drop(l);
 }

@@ -48,6 +48,7 @@ backend_new(struct pool *p, uint32_t slot)
 		return NULL;
 	b->pool = p;
 	b->slot = slot;
+	b->facts.dest = p->dest;
 	b->conn.src.fd = -1;
 	expect_init(&b->expect);
 	LIST_INIT(&b->cancels);
@@ -91,7 +92,7 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 
 	log_warnx("pool %s/%s: login at the server failed: %s (%s)", p->db, p->user,
 	    text == NULL ? "?" : text, state == NULL ? "?" : state);
-	if (b->slot != TABLE_NONE)
+	if (b->slot != TABLE_NONE && !pool_stale(b))
 		pool_open_failed(p, error, len, may_pass(state));
 	backend_drop(b, "login failed");
 }
@@ -516,7 +517,8 @@ login_ready(struct backend *b)
 		return;
 	}
 	ledger_opened(wk->table, wk->self, b->slot, &b->facts);
-	pool_welcome_put(p, b->login->welcome, b->login->welcome_len);
+	if (!pool_stale(b))
+		pool_welcome_put(p, b->login->welcome, b->login->welcome_len);
 	backend_login_fini(b);
 	if (p->conf->connect_query != NULL)
 		backend_task(b, p->conf->connect_query, NULL, connect_query_done);

@@ -104,6 +104,7 @@ client_free(struct client *c)
 	conn_close(&c->conn);
 	tls_ctx_unref(c->offer);
 	params_fini(&c->params);
+	free(c->user);
 	TAILQ_REMOVE(&clients, c, all);
 	nclients--;
 	stats_sub(&wk->row->clients, 1);
@@ -136,7 +137,7 @@ leave_backend(struct client *c, struct pool *p)
 	bool cut = c->conn.left > 0 && !c->conn.discard; /* in the middle of a message */
 	struct backend *b = client_unlink(c);
 
-	b->dirty = p->mode == POOL_SESSION;
+	b->dirty |= p->mode == POOL_SESSION;
 	if (b->conn.in != NULL) { /* what was to go to this client */
 		b->conn.in->head = b->conn.in->fwd;
 		conn_trim(&b->conn);
@@ -344,6 +345,8 @@ idle_ring(struct timer *t)
 	struct client *c = LOOP_CONTAINER(t, struct client, timer);
 	int64_t limit = CONF_USER(wk->conf, c->who, client_idle_timeout_us), since = idle_since(c);
 
+	if (limit == 0)
+		return;
 	if (since == 0 || loop_now() - since < limit) {
 		timer_set(t, (since == 0 ? loop_now() : since) + limit, idle_ring);
 		return;
@@ -355,16 +358,22 @@ idle_ring(struct timer *t)
 			   .hint = "Raise client_idle_timeout, or keep fewer idle connections."});
 }
 
-void
-client_watch_idle(struct client *c)
+static void
+watch_idle(struct client *c)
 {
 	int64_t limit = CONF_USER(wk->conf, c->who, client_idle_timeout_us);
 
-	c->active_us = loop_now();
 	if (limit > 0)
-		timer_set(&c->timer, loop_now() + limit, idle_ring);
+		timer_set(&c->timer, c->active_us + limit, idle_ring);
 	else
 		timer_stop(&c->timer);
+}
+
+void
+client_watch_idle(struct client *c)
+{
+	c->active_us = loop_now();
+	watch_idle(c);
 }
 
 /* --- rejecting a request ---------------------------------------------------------------------- */
@@ -505,20 +514,70 @@ client_count(void)
 	return nclients;
 }
 
+static bool
+between_transactions(const struct client *c)
+{
+	const struct backend *b = c->backend;
+
+	return b == NULL ||
+	       (b->state == BACKEND_ACTIVE && expect_empty(&b->expect) && b->status == 'I');
+}
+
+static void
+send_away(struct client *c)
+{
+	client_fail(c, &(struct wire_error){.severity = "FATAL",
+			   .sqlstate = "57P01",
+			   .message = c->dismissed != NULL
+					  ? c->dismissed
+					  : "terminating connection due to administrator command"});
+}
+
+bool
+client_dismissed(struct client *c)
+{
+	if ((!wk->draining && c->dismissed == NULL) || c->state == CLIENT_CLOSING ||
+	    !between_transactions(c))
+		return false;
+	send_away(c);
+	return true;
+}
+
 void
 client_drain(bool all)
 {
 	struct client *c, *next;
 
+	TAILQ_FOREACH_SAFE (c, &clients, all, next)
+		if (c->state != CLIENT_CLOSING && (all || between_transactions(c)))
+			send_away(c);
+}
+
+void
+clients_dismiss(struct pool *p, const char *why)
+{
+	struct client *c, *next;
+
 	TAILQ_FOREACH_SAFE (c, &clients, all, next) {
-		struct backend *b = c->backend;
-		bool border = b == NULL || (b->state == BACKEND_ACTIVE &&
-					       expect_empty(&b->expect) && b->status == 'I');
-		if (c->state == CLIENT_CLOSING || (!all && !border))
+		if (c->pool != p)
 			continue;
-		client_fail(
-		    c, &(struct wire_error){.severity = "FATAL",
-			   .sqlstate = "57P01",
-			   .message = "terminating connection due to administrator command"});
+		c->dismissed = why;
+		(void)client_dismissed(c);
+	}
+}
+
+void
+clients_conf_changed(const struct conf *old)
+{
+	struct client *c;
+
+	(void)old;
+	TAILQ_FOREACH (c, &clients, all) {
+		if (c->pool == NULL)
+			continue;
+		pool_readmit(c);
+		if (c->state == CLIENT_IDLE || c->state == CLIENT_WAITING ||
+		    c->state == CLIENT_ACTIVE)
+			watch_idle(c);
 	}
 }

@@ -49,6 +49,12 @@ void client_watch_idle(struct client *);
 void client_row_taken(struct client *);
 /* Our client in this row of the client table, or NULL. */
 struct client *client_by_row(uint32_t row);
+/* It shall leave (draining, or its database is gone) and is between transactions: it is closed. */
+bool client_dismissed(struct client *);
+/* Clients of this pool leave at their next border: those that are at one, now. */
+void clients_dismiss(struct pool *, const char *why);
+/* wk->conf is another; nothing points into the old one afterwards. */
+void clients_conf_changed(const struct conf *old);
 /* Draining: closes those at a border now; `all` closes everybody. */
 void client_drain(bool all);
 uint32_t client_count(void);

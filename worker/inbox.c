@@ -134,6 +134,12 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_STOP:
 	case CTL_REOPEN:
 	case CTL_DEATH:
+	case CTL_CONF:
+	case CTL_LISTENER:
+	case CTL_PREPARED:
+	case CTL_SWITCH:
+	case CTL_SWITCHED:
+	case CTL_FORGET:
 	case CTL_TYPES:
 		log_warnx(
 		    "unexpected message %s in the inbox", ctlmsg_name((enum ctlmsg_type)m->type));
@@ -143,28 +149,35 @@ deliver(const struct ctlmsg *m, int fd)
 		close(fd);
 }
 
-static void
-inbox_event(struct loop_source *s, uint32_t events)
+ssize_t
+inbox_receive(int from, struct ctlmsg *m, int *fd)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
+	struct iovec iov = {m, sizeof(*m)};
+	struct msghdr msg = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.bytes,
+	    .msg_controllen = sizeof(control.bytes)};
+	ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*fd = n <= 0 ? -1 : fd_of(&msg);
+	return n;
+}
+
+static void
+inbox_event(struct loop_source *s, uint32_t events)
+{
 	struct ctlmsg m;
-	int i;
+	int i, fd;
 
 	(void)events;
 	for (i = 0; i < MESSAGES_PER_TURN; i++) {
-		struct iovec iov = {&m, sizeof(m)};
-		struct msghdr msg = {.msg_iov = &iov,
-		    .msg_iovlen = 1,
-		    .msg_control = control.bytes,
-		    .msg_controllen = sizeof(control.bytes)};
-		ssize_t n = recvmsg(s->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-		int fd;
+		ssize_t n = inbox_receive(s->fd, &m, &fd);
 		if (n <= 0)
 			return;
-		fd = fd_of(&msg);
 		if (ctlmsg_valid(&m, (size_t)n) && m.to_incarnation == wk->self.incarnation &&
 		    m.from < wk->boot->nworkers + 1)
 			deliver(&m, fd);

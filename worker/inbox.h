@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "proto/ctlmsg.h"
 #include "shm/table.h"
@@ -14,6 +15,8 @@
 #define INBOX_FACTS_MAX sizeof(((struct ctlmsg *)NULL)->payload)
 
 void inbox_open(void);
+/* One message and its fd (-1: none) from any of our sockets; what recvmsg returns. */
+ssize_t inbox_receive(int from, struct ctlmsg *, int *fd);
 /* False if it could not be queued (full, or the worker is dead). */
 bool inbox_send(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64);
 bool inbox_give(

@@ -50,6 +50,8 @@ struct client {
 	struct client_auth *auth; /* while it logs in */
 	struct pool *pool;
 	const struct conf_user *who;	/* its settings; NULL = it has no entry */
+	char *user;			/* who it logged in as */
+	const char *dismissed;		/* it shall leave at the next border, and why; or NULL */
 	uint32_t groups[LEDGER_GROUPS]; /* counted in: index + 1, 0 = not (pool_limit.c) */
 	struct backend *backend;
 	struct params params;
@@ -116,7 +118,11 @@ struct pool {
 	RB_ENTRY(pool) by_name;
 	char db[CONF_NAME_SIZE];
 	char user[CONF_NAME_SIZE];
-	const struct conf_database *conf;
+	const struct conf_database *conf; /* never NULL: see orphan */
+	struct conf_database *orphan;	  /* the entry is gone: a copy of it; else NULL */
+	uint64_t dest;			  /* where its backends lead; 0 = nowhere */
+	bool pinned;			  /* by min_pool_size: counts as a client */
+	bool shrunk;			  /* its limits were lowered, and it may be above them */
 	const char *secret; /* to log in with: a password, or what may stand for it; may be NULL */
 	char *own_secret;   /* secret, if it is not the conf's: wiped at the end */
 	enum pool_mode mode;

@@ -37,20 +37,8 @@ RB_GENERATE(pool_names, pool, by_name, pool_cmp)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static const char *
-pool_secret(const struct conf_database *d, const char *user)
-{
-	const char *secret;
-	bool known;
-
-	if (d->user != NULL && d->password != NULL)
-		return d->password;
-	secret = conf_secret(wk->conf, user, &known);
-	return secret != NULL ? secret : d->password;
-}
-
-static void
-forget_secret(struct pool *p)
+void
+pool_forget_secret(struct pool *p)
 {
 	if (p->own_secret == NULL)
 		return;
@@ -71,7 +59,7 @@ pool_learn(struct pool *p, const char *user, const char *secret, const char *pas
 	if (p->secret != NULL && (p->own_secret == NULL || strcmp(p->own_secret, best) == 0) &&
 	    (password == NULL || scram_secret_kind(p->secret) == SCRAM_SECRET_PLAIN))
 		return;
-	forget_secret(p);
+	pool_forget_secret(p);
 	p->own_secret = strdup(best);
 	if (p->own_secret == NULL)
 		fatal("pool");
@@ -88,22 +76,12 @@ static struct pool *
 pool_new(const char *db, const char *user, const struct conf_database *d)
 {
 	struct pool *p = calloc(1, sizeof(*p));
-	const struct conf_user *u = conf_user(wk->conf, user);
 
 	if (p == NULL)
 		return NULL;
 	strlcpy(p->db, db, sizeof(p->db));
 	strlcpy(p->user, user, sizeof(p->user));
-	p->conf = d;
-	p->secret = pool_secret(d, user);
-	p->mode = conf_pool_mode(wk->conf, d, u);
-	p->limits.pool = (uint32_t)CONF_POOL(wk->conf, d, u, pool_size);
-	p->limits.group[LEDGER_DB] = (uint32_t)CONF_DATABASE(wk->conf, d, max_db_connections);
-	p->limits.group[LEDGER_USER] = (uint32_t)CONF_USER(wk->conf, u, max_user_connections);
-	p->min_size = (uint32_t)CONF_DATABASE(wk->conf, d, min_pool_size);
-	p->reserve_size = (uint32_t)CONF_POOL(wk->conf, d, u, reserve_pool_size);
-	p->wait_timeout_us = CONF_POOL(wk->conf, d, u, query_wait_timeout_us);
-	p->lifetime_us = CONF_DATABASE(wk->conf, d, server_lifetime_us);
+	pool_configure(p, d);
 	TAILQ_INIT(&p->waiting);
 	TAILQ_INIT(&p->logins);
 	TAILQ_INIT(&p->idle);
@@ -161,25 +139,6 @@ pool_get(
 	return p;
 }
 
-/* min_pool_size holds without any client where the user is known: these pools are never left. */
-static void
-pools_pin(void)
-{
-	const struct conf_database *d;
-	struct wire_error why;
-	size_t i;
-
-	for (i = 0; i < wk->conf->ndatabases; i++) {
-		d = &wk->conf->databases[i];
-		if (d->user == NULL || strcmp(d->name, "*") == 0 ||
-		    CONF_DATABASE(wk->conf, d, min_pool_size) == 0)
-			continue;
-		if (pool_get(d->name, d->user, d, &why) == NULL)
-			log_warnx(
-			    "database %s: min_pool_size is not kept: %s", d->name, why.message);
-	}
-}
-
 void
 pools_init(void)
 {
@@ -187,8 +146,7 @@ pools_init(void)
 	if (by_index == NULL)
 		fatal("pools");
 	pool_share_init();
-	if (wk->self.worker < wk->boot->nworkers)
-		pools_pin();
+	pools_pin();
 }
 
 static void
@@ -202,7 +160,9 @@ pool_free_if_unused(struct pool *p)
 	timer_stop(&p->timer);
 	params_fini(&p->defaults);
 	explicit_bzero(&p->scram, sizeof(p->scram));
-	forget_secret(p);
+	pool_forget_secret(p);
+	if (p->orphan != NULL)
+		conf_database_free(p->orphan);
 	free(p->error);
 	loop_free_later(p);
 }
@@ -236,6 +196,18 @@ pool_backend_gone(struct pool *p)
 }
 
 void
+pools_each(void (*fn)(struct pool *))
+{
+	struct pool *p, *next;
+
+	RB_FOREACH_SAFE (p, pool_names, &by_name, next) {
+		p->nclients++;
+		fn(p);
+		pool_client_gone(p);
+	}
+}
+
+void
 pool_kick_all(void)
 {
 	struct pool *p, *next;
@@ -247,18 +219,19 @@ pool_kick_all(void)
 			pool_fill(p);
 }
 
+static void
+close_idle(struct pool *p)
+{
+	struct backend *b;
+
+	while ((b = TAILQ_FIRST(&p->idle)) != NULL)
+		backend_close(b, "worker is leaving");
+}
+
 void
 pool_close_idle(void)
 {
-	struct pool *p, *next;
-	struct backend *b;
-
-	RB_FOREACH_SAFE (p, pool_names, &by_name, next) {
-		p->nclients++;
-		while ((b = TAILQ_FIRST(&p->idle)) != NULL)
-			backend_close(b, "worker is leaving");
-		pool_client_gone(p);
-	}
+	pools_each(close_idle);
 }
 
 /* --- welcome ---------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  * pool: this worker's share of the (database, user) pools.
  *
  *   pool.c        which pools there are, their welcome
+ *   pool_conf.c   what they have from the configuration, and reloads
  *   pool_queue.c  idle backends and clients that wait for one
  *   pool_check.c  server_check_query
  *   pool_open.c   opening connections, and what happens when that fails
@@ -41,6 +42,23 @@ void pool_welcome_look(struct pool *);
 void pool_kick_all(void);
 /* Closes every idle backend: the worker leaves. */
 void pool_close_idle(void);
+
+/* Calls fn for each; it may let the pool go. */
+void pools_each(void (*fn)(struct pool *));
+void pool_forget_secret(struct pool *);
+
+/* --- pool_conf.c --- */
+
+/* Everything the pool has from the configuration, with this entry. */
+void pool_configure(struct pool *, const struct conf_database *);
+/* Makes the pools that min_pool_size keeps without any client. */
+void pools_pin(void);
+/* wk->conf is another; nothing points into the old one afterwards. */
+void pools_conf_changed(const struct conf *old);
+/* It was opened for another server than the pool has now: it must not be used again. */
+bool pool_stale(const struct backend *);
+/* It has more backends than its limits, which were lowered, allow: release one by closing it. */
+bool pool_too_big(struct pool *);
 
 /* --- pool_queue.c --- */
 
@@ -138,6 +156,8 @@ bool pool_keeps(const struct pool *);
 /* Counts a client under the limits of clients; false: *why says what it gets. Undone by dismiss. */
 bool pool_admit(struct client *, const char *db, const char *user, const struct conf_database *,
     struct wire_error *why);
+/* After a reload: its settings anew, and counted under limits that were none before. */
+void pool_readmit(struct client *);
 void pool_dismiss(struct client *);
 
 #endif

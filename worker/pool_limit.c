@@ -17,6 +17,8 @@
  * that gets lost is made good by the timer of the pool's queue.
  */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "conf/log.h"
 #include "proto/wire.h"
@@ -343,10 +345,35 @@ pool_admit(struct client *c, const char *db, const char *user, const struct conf
     struct wire_error *why)
 {
 	c->who = conf_user(wk->conf, user);
+	free(c->user);
+	c->user = strdup(user);
+	if (c->user == NULL)
+		fatal("login");
 	return admit(c, LEDGER_DB, db, CONF_DATABASE(wk->conf, d, max_db_client_connections),
 		   "max_db_client_connections", why) &&
 	       admit(c, LEDGER_USER, user, CONF_USER(wk->conf, c->who, max_user_client_connections),
 		   "max_user_client_connections", why);
+}
+
+/* Whoever is in stays in: the limit is for those who come later. */
+static void
+recount(struct client *c, enum ledger_group kind, const char *name, int limit)
+{
+	uint32_t group;
+
+	if (limit > 0 && c->groups[kind] == 0 &&
+	    ledger_client_enter(wk->table, wk->self, kind, name, UINT32_MAX, &group) == LEDGER_OK)
+		c->groups[kind] = group + 1;
+}
+
+void
+pool_readmit(struct client *c)
+{
+	const struct conf_database *d = c->pool->conf;
+
+	c->who = conf_user(wk->conf, c->user);
+	recount(c, LEDGER_DB, c->pool->db, CONF_DATABASE(wk->conf, d, max_db_client_connections));
+	recount(c, LEDGER_USER, c->user, CONF_USER(wk->conf, c->who, max_user_client_connections));
 }
 
 void

@@ -371,6 +371,14 @@ pool_release(struct backend *b)
 		backend_close(b, "server_lifetime");
 		return;
 	}
+	if (pool_stale(b)) {
+		backend_close(b, "database configuration changed");
+		return;
+	}
+	if (pool_too_big(p)) {
+		backend_close(b, "the pool's limits were lowered");
+		return;
+	}
 	if (pool_owes_place(p)) {
 		stats_add(&p->row->sv_yielded, 1);
 		backend_close(b, "another pool has waited longer for its place");

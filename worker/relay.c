@@ -329,8 +329,7 @@ transaction_done(struct backend *b)
 	struct client *c = b->client;
 
 	if (b->pool->mode == POOL_SESSION) {
-		if (wk->draining)
-			client_drain(false);
+		(void)client_dismissed(c);
 		return;
 	}
 	if (b->conn.in != NULL) {
@@ -339,7 +338,7 @@ transaction_done(struct backend *b)
 		b->conn.readable = true;
 	}
 	(void)client_unlink(c);
-	b->dirty = wk->conf->server_reset_query_always;
+	b->dirty |= wk->conf->server_reset_query_always;
 	if (b->conn.in != NULL && b->conn.in->tail > b->conn.in->fwd) {
 		log_debug("backend pid %d: data behind the last answer", (int)b->facts.pid);
 		backend_close(b, "data behind the last answer");
@@ -347,10 +346,8 @@ transaction_done(struct backend *b)
 		conn_trim(&b->conn);
 		backend_clean(b);
 	}
-	if (wk->draining) {
-		client_drain(false);
+	if (client_dismissed(c))
 		return;
-	}
 	if (c->conn.in != NULL || c->conn.readable)
 		loop_again(&c->conn.src);
 }

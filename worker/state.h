@@ -9,7 +9,7 @@
 
 struct worker {
 	const struct worker_boot *boot;
-	const struct conf *conf;
+	struct conf *conf; /* ours; reload.c puts another in its place */
 	struct table *table;
 	struct stats *stats;
 	struct stats_worker *row; /* ours; we are its only writer */

@@ -22,6 +22,7 @@
 #include "worker/client.h"
 #include "worker/inbox.h"
 #include "worker/pool.h"
+#include "worker/reload.h"
 #include "worker/steward.h"
 
 #define BEAT_US	   1000000
@@ -132,7 +133,7 @@ drain(int64_t deadline_us)
  * -------------------------------------------------------------------------------------- */
 
 static void
-control_message(const struct ctlmsg *m)
+control_message(const struct ctlmsg *m, int fd)
 {
 	switch ((enum ctlmsg_type)m->type) {
 	case CTL_DRAIN:
@@ -153,6 +154,20 @@ control_message(const struct ctlmsg *m)
 			pool_kick_all();
 		}
 		break;
+	case CTL_CONF:
+		reload_conf(m->arg64, fd);
+		return;
+	case CTL_LISTENER:
+		reload_listener(m->arg64, m->arg32, fd);
+		return;
+	case CTL_SWITCH:
+		reload_switch(m->arg64, m->payload, m->payload_len);
+		break;
+	case CTL_FORGET:
+		reload_forget(m->arg64);
+		break;
+	case CTL_PREPARED:
+	case CTL_SWITCHED:
 	case CTL_READY:
 	case CTL_GIVE:
 	case CTL_ASK:
@@ -165,6 +180,8 @@ control_message(const struct ctlmsg *m)
 		    ctlmsg_name((enum ctlmsg_type)m->type));
 		break;
 	}
+	if (fd != -1)
+		close(fd);
 }
 
 static void
@@ -172,11 +189,14 @@ control_event(struct loop_source *s, uint32_t events)
 {
 	struct ctlmsg m;
 	ssize_t n;
+	int fd;
 
 	(void)events;
-	while ((n = recv(s->fd, &m, sizeof(m), MSG_DONTWAIT)) > 0)
+	while ((n = inbox_receive(s->fd, &m, &fd)) > 0)
 		if (ctlmsg_valid(&m, (size_t)n))
-			control_message(&m);
+			control_message(&m, fd);
+		else if (fd != -1)
+			close(fd);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	log_warnx("the master is gone: draining");
@@ -222,6 +242,7 @@ set_up(const struct worker_boot *boot)
 	pools_init();
 	stats_set(&me.row->pid, (uint64_t)getpid());
 	stats_set(&me.row->incarnation, boot->self.incarnation);
+	stats_set(&me.row->conf, boot->conf_serial);
 	stats_set(&me.row->started_us, (uint64_t)loop_now());
 	stats_set(&me.row->heartbeat_us, (uint64_t)loop_now());
 	stats_set(&me.row->state, STATS_STARTING);

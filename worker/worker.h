@@ -21,7 +21,8 @@
 #define WORKER_EXIT_CONFIG 78
 
 struct worker_boot {
-	const struct conf *conf;
+	struct conf *conf; /* the worker's from now on */
+	uint64_t conf_serial;
 	struct table *table;
 	struct stats *stats;
 	struct secrets *secrets; /* keys shared by all processes */
@@ -30,6 +31,7 @@ struct worker_boot {
 	bool steward;
 	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
 	const int *listen_fds;	    /* non-blocking listening sockets */
+	const uint32_t *listen_ids; /* their numbers */
 	const size_t *listen_confs; /* which of conf->listen each is */
 	size_t nlisten;
 	int inbox_fd;		/* our end to read, SOCK_SEQPACKET, non-blocking; outlives us */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <bsd/string.h>
 
+#include "conf/files.h"
 #include "conf/option.h"
 
 static struct conf *
@@ -190,12 +191,72 @@ test_fixed(void **state)
 	conf_free(next);
 }
 
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* What was published comes through with everything it names, and is not read from the disk again.
+ */
+static void
+published(void **state)
+{
+	char dir[] = "/tmp/test_conf.XXXXXX", text[512], path[64], list[64], hba[64], more[64];
+	struct files *files = files_new();
+	struct conf *c, *again;
+	bool known;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/conf", dir);
+	snprintf(list, sizeof(list), "%s/list", dir);
+	snprintf(hba, sizeof(hba), "%s/hba", dir);
+	snprintf(more, sizeof(more), "%s/more", dir);
+	snprintf(text, sizeof(text),
+	    "auth_file = \"%s\"; auth_type = \"hba\"; auth_hba_file = \"%s\"; pool_size = 7;"
+	    "databases = ( { name = \"a\"; password = \"se\\\"cret\"; } );",
+	    list, hba);
+	write_file(path, text);
+	write_file(list, "\"eve\" \"apple\"\n");
+	write_file(hba, "local all @more trust\n");
+	write_file(more, "eve\n");
+	c = conf_load_through(path, files, stderr);
+	assert_non_null(c);
+	fd = files_publish(files, c);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(write(fd, "x", 1), -1); /* sealed */
+	files_free(files);
+	unlink(list);
+	unlink(hba);
+	unlink(more);
+	again = conf_receive(fd, path, stderr);
+	assert_non_null(again);
+	close(fd);
+	all_same(c, again);
+	assert_string_equal(conf_secret(again, "eve", &known), "apple");
+	assert_non_null(again->hba);
+	assert_true(conf_destination(&c->databases[0]) == conf_destination(&again->databases[0]));
+	again->databases[0].port++;
+	assert_true(conf_destination(&c->databases[0]) != conf_destination(&again->databases[0]));
+	conf_free(c);
+	conf_free(again);
+	unlink(path);
+	rmdir(dir);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference),
-	    cmocka_unit_test(test_errors), cmocka_unit_test(test_units),
-	    cmocka_unit_test(test_written), cmocka_unit_test(test_fixed)};
+	    cmocka_unit_test(published), cmocka_unit_test(test_errors),
+	    cmocka_unit_test(test_units), cmocka_unit_test(test_written),
+	    cmocka_unit_test(test_fixed)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * test_hba: rules of pg_hba.conf and maps of pg_ident.conf: what fits whom, what is refused, and
  * with which line.
  */
+#include "conf/files.h"
 #include "conf/hba.h"
 #include "conf/ident.h"
 
@@ -175,6 +176,7 @@ refused(void **state)
 static void
 files(void **state)
 {
+	struct files *files;
 	char dir[] = "/tmp/test_hba.XXXXXX", path[64], list[64], more[64];
 	FILE *f, *err = errors_open();
 
@@ -193,7 +195,9 @@ files(void **state)
 	fputs("\"fo ur\"", f);
 	fclose(f);
 	hba_free(rules);
-	rules = hba_load(path, err);
+	files = files_new();
+	rules = hba_load(path, files, err);
+	files_free(files);
 	fclose(err);
 	assert_string_equal(errors, "");
 	assert_int_equal(line_of("two", "x", NULL, false), 1);
@@ -205,7 +209,9 @@ files(void **state)
 	fclose(f);
 	err = errors_open();
 	hba_free(rules);
-	rules = hba_load(path, err);
+	files = files_new();
+	rules = hba_load(path, files, err);
+	files_free(files);
 	fclose(err);
 	assert_null(rules);
 	assert_non_null(strstr(errors, "nested too deep"));
