@@ -14,6 +14,7 @@
 
 #include "conf/files.h"
 #include "conf/hba.h"
+#include "conf/hosts.h"
 #include "conf/ident.h"
 #include "conf/ini.h"
 #include "conf/option.h"
@@ -118,13 +119,15 @@ static void
 one_database(struct load *l, const config_setting_t *s, void *item, size_t index)
 {
 	struct conf_database *x = item;
+	const char *wrong, *key;
 	size_t i;
 
 	(void)load_place(l, s, &x->line);
 	load_members(l, s, option_database, x);
 	check_name(l, s, x->name);
-	if (x->host[0] == '\0')
-		load_complain(l, s, "host", "is empty");
+	wrong = conf_hosts_wrong(x, &key);
+	if (wrong != NULL)
+		load_complain(l, s, key, "%s", wrong);
 	for (i = 0; i < index; i++)
 		if (x->name != NULL && same(l->conf->databases[i].name, x->name))
 			load_complain(l, s, "name", "\"%s\" stands in line %d too", x->name,

@@ -187,7 +187,7 @@ mix(uint64_t h, const void *bytes, size_t n)
 uint64_t
 conf_destination(const struct conf_database *d)
 {
-	const char *const texts[] = {d->host, d->dbname, d->user, d->connect_query};
+	const char *const texts[] = {d->host, d->ports, d->dbname, d->user, d->connect_query};
 	uint64_t h = mix(14695981039346656037ULL, &d->port, sizeof(d->port));
 	size_t i;
 

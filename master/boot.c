@@ -94,6 +94,13 @@ make_secrets(struct master *m, struct why *why)
 }
 
 static int
+make_hosts(struct master *m, struct why *why)
+{
+	m->kit.hosts = hosts_create(m->nchildren);
+	return m->kit.hosts != NULL ? 0 : why_set(why, "shared hosts: %s", strerror(errno));
+}
+
+static int
 make_children(struct master *m, struct why *why)
 {
 	struct child *child;
@@ -148,7 +155,8 @@ boot_begin(struct master *m, struct why *why)
 	if (m->signal_fd == -1)
 		return why_set(why, "signalfd: %s", strerror(errno));
 	fill_kit(m);
-	if (make_table(m, why) == -1 || make_stats(m, why) == -1 || make_secrets(m, why) == -1)
+	if (make_table(m, why) == -1 || make_stats(m, why) == -1 || make_secrets(m, why) == -1 ||
+	    make_hosts(m, why) == -1)
 		return -1;
 	return make_children(m, why);
 }
@@ -164,6 +172,9 @@ boot_end(struct master *m)
 	if (m->kit.secrets != NULL)
 		secrets_destroy(m->kit.secrets);
 	m->kit.secrets = NULL;
+	if (m->kit.hosts != NULL)
+		hosts_destroy(m->kit.hosts);
+	m->kit.hosts = NULL;
 	if (m->kit.stats != NULL)
 		stats_close(m->kit.stats);
 	m->kit.stats = NULL;

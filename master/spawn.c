@@ -124,6 +124,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .table = kit->table,
 	    .stats = kit->stats,
 	    .secrets = kit->secrets,
+	    .hosts = kit->hosts,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .steward = steward,

@@ -13,6 +13,7 @@
 #include "master/reload.h"
 #include "proto/ctlmsg.h"
 #include "shm/stats.h"
+#include "shm/hosts.h"
 #include "shm/secrets.h"
 #include "shm/table.h"
 
@@ -42,6 +43,7 @@ struct spawn_kit {
 	struct table *table;
 	struct stats *stats;
 	struct secrets *secrets;
+	struct hosts *hosts;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;

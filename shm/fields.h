@@ -80,6 +80,7 @@
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \
+	X(sv_connect_timeouts, COUNTER, "count", "hosts given up after server_connect_timeout")    \
 	X(sv_checked, COUNTER, "count", "times server_check_query was run on an idle backend")     \
 	X(sv_check_failed, COUNTER, "count", "of these, backends that did not pass")               \
 	X(sv_evicted, COUNTER, "count", "idle backends closed as another pool needed the place")   \

@@ -1,43 +1,22 @@
 /*
- * backend_login: resolve, connect, authenticate (trust, cleartext, MD5, SCRAM-SHA-256), collect the
- * server's ParameterStatus messages. One deadline, server_connect_timeout, covers all of it. Of
- * several addresses the next is tried when one cannot be reached; once a server has answered, its
- * word is final. A failure goes to the pool with the server's own ErrorResponse, or one of ours
- * that names the address and the cause.
+ * backend_login: authenticate at the server (trust, cleartext, MD5, SCRAM-SHA-256), collect its
+ * ParameterStatus messages. Called by backend_connect.c, which has made the connection, and by
+ * backend.c. A failure that is this host's goes to backend_connect.c, which has others perhaps; all
+ * others go to the pool, with the server's own ErrorResponse, or one of ours that names the address
+ * and the cause.
  */
 #include "worker/backend_login.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
-#include "worker/resolve.h"
-
-/* What is needed until the first ReadyForQuery only. */
-struct login {
-	struct resolve *resolve;
-	struct address addrs[RESOLVE_MAX];
-	size_t naddrs, next;
-	struct scram_client scram;
-	bool scram_begun;
-	struct keys_wait keys; /* server_first waits for them */
-	char server_first[SCRAM_MESSAGE_MAX];
-	size_t server_first_len;
-	struct backend *backend;
-	uint8_t *welcome; /* ParameterStatus messages */
-	size_t welcome_len;
-};
-
-static void connect_next(struct backend *, const char *why);
 
 struct backend *
 backend_new(struct pool *p, uint32_t slot)
@@ -64,12 +43,33 @@ backend_login_fini(struct backend *b)
 
 	if (l == NULL)
 		return;
-	resolve_cancel(&l->resolve);
+	connect_fini(b);
 	keys_cancel(&l->keys);
 	free(l->welcome);
 	explicit_bzero(l, sizeof(*l));
 	free(l);
 	b->login = NULL;
+}
+
+void
+login_reset(struct backend *b)
+{
+	struct login *l = b->login;
+
+	conn_close(&b->conn);
+	keys_cancel(&l->keys);
+	free(l->welcome);
+	l->welcome = NULL;
+	l->welcome_len = l->server_first_len = 0;
+	explicit_bzero(&l->scram, sizeof(l->scram));
+	l->scram_begun = false;
+	params_fini(&b->params);
+	expect_fini(&b->expect);
+	expect_init(&b->expect);
+	b->facts.pid = 0;
+	b->facts.key_len = 0;
+	if (b->state == BACKEND_LOGIN)
+		backend_set_state(b, BACKEND_CONNECTING);
 }
 
 /* --- failure ---------------------------------------------------------------------------------- */
@@ -82,8 +82,7 @@ may_pass(const char *sqlstate)
 	       strcmp(sqlstate, "57P03") == 0 || strcmp(sqlstate, "53300") == 0;
 }
 
-/* `error` is an ErrorResponse body. */
-static void
+void
 login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 {
 	struct pool *p = b->pool;
@@ -97,19 +96,21 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 	backend_drop(b, "login failed");
 }
 
-static void
+void
 login_failed(struct backend *b, const char *sqlstate, const char *what, const char *why)
 {
-	uint8_t msg[1024];
-	char text[512], where[300];
+	uint8_t msg[1400];
+	char text[1000], where[300];
 	struct wire_out w;
-	const struct conf_database *d = b->pool->conf;
 
 	if (b->facts.addr_len > 0)
 		snprintf(
 		    where, sizeof(where), "%s", address_text(&b->facts.addr, b->facts.addr_len));
+	else if (b->login->nhosts > 1)
+		snprintf(where, sizeof(where), "%s", b->pool->conf->host);
 	else
-		snprintf(where, sizeof(where), "%s port %u", d->host, d->port);
+		snprintf(where, sizeof(where), "%s port %u", b->login->target->name,
+		    b->login->target->port);
 	snprintf(text, sizeof(text), "%s %s: %s", what, where, why);
 	wire_init(&w, msg, sizeof(msg));
 	wire_error(
@@ -118,22 +119,15 @@ login_failed(struct backend *b, const char *sqlstate, const char *what, const ch
 }
 
 static void
-login_timeout(struct timer *t)
-{
-	login_failed(LOOP_CONTAINER(t, struct backend, timer), "08006",
-	    "cannot connect to server at", "no answer within server_connect_timeout");
-}
-
-static void
 login_send(struct backend *b, struct wire_out *w)
 {
 	conn_put(&b->conn, w->base, w->len);
 	if (conn_send(&b->conn, NULL, NULL) == CONN_BROKEN)
-		login_failed(b, "08006", "lost the server at", strerror(errno));
+		connect_failed(b, "08006", "lost the server at", TARGET_CLOSED, strerror(errno));
 }
 
-static void
-send_startup(struct backend *b)
+void
+login_begin(struct backend *b)
 {
 	uint8_t msg[512];
 	struct wire_out w;
@@ -153,125 +147,6 @@ send_startup(struct backend *b)
 	login_send(b, &w);
 }
 
-/* --- connecting ------------------------------------------------------------------------------- */
-
-/* 0, or the errno of an attempt that failed at once. */
-static int
-connect_to(struct backend *b, const struct address *a)
-{
-	bool is_unix = a->ss.ss_family == AF_UNIX;
-	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
-
-	if (fd == -1)
-		return errno;
-	memcpy(&b->facts.addr, &a->ss, sizeof(a->ss));
-	b->facts.addr_len = (uint32_t)a->len;
-	if ((connect(fd, (const struct sockaddr *)&a->ss, a->len) == -1 && errno != EINPROGRESS) ||
-	    conn_open(&b->conn, fd, is_unix, backend_event) == -1) {
-		err = errno;
-		close(fd);
-		return err;
-	}
-	b->conn.blocked = true; /* until EPOLLOUT says that we are connected */
-	if (is_unix) {
-		b->conn.armed_out = true;
-		(void)loop_mod(&b->conn.src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-	}
-	return 0;
-}
-
-/* Tries address after address; when none is left, the last one's failure is the pool's. */
-static void
-connect_next(struct backend *b, const char *why)
-{
-	struct login *l = b->login;
-
-	conn_close(&b->conn);
-	while (l->next < l->naddrs) {
-		int err = connect_to(b, &l->addrs[l->next++]);
-		if (err == 0)
-			return;
-		why = strerror(err);
-	}
-	login_failed(b, "08006", "cannot connect to server at", why);
-}
-
-static void
-resolved(void *arg, const struct address *addrs, size_t n, const char *error)
-{
-	struct backend *b = arg;
-
-	if (n == 0) {
-		login_failed(b, "08001", "cannot look up server", error);
-		return;
-	}
-	memcpy(b->login->addrs, addrs, n * sizeof(*addrs));
-	b->login->naddrs = n;
-	connect_next(b, "no address");
-}
-
-static void
-connect_unix(struct backend *b, const struct conf_database *d)
-{
-	struct address a = {.ss.ss_family = AF_UNIX};
-	struct sockaddr_un *un = (void *)&a.ss;
-	bool abstract = d->host[0] == '@';
-	int n = snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%u", d->host, d->port);
-
-	if (n < 0 || (size_t)n >= sizeof(un->sun_path)) {
-		login_failed(
-		    b, "08001", "cannot connect to server at", "the socket's path is too long");
-		return;
-	}
-	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + !abstract);
-	if (abstract)
-		un->sun_path[0] = '\0';
-	resolved(b, &a, 1, NULL);
-}
-
-static void
-connect_start(struct backend *b)
-{
-	const struct conf_database *d = b->pool->conf;
-
-	b->login = calloc(1, sizeof(*b->login));
-	if (b->login == NULL)
-		fatal("login");
-	b->login->backend = b;
-	b->pool->nopening++;
-	stats_add(&b->pool->row->sv_login, 1);
-	b->facts.pool = b->pool->index;
-	b->facts.opened_us = loop_now();
-	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, login_timeout);
-	if (d->host[0] == '/' || d->host[0] == '@')
-		connect_unix(b, d);
-	else
-		resolve_start(&b->login->resolve, d->host, d->port, resolved, b);
-}
-
-void
-backend_open(struct pool *p, uint32_t slot)
-{
-	struct backend *b = backend_new(p, slot);
-
-	if (b == NULL)
-		fatal("backend");
-	connect_start(b);
-}
-
-void
-backend_open_outside(
-    struct pool *p, void (*ready)(struct backend *), void (*gone)(struct backend *))
-{
-	struct backend *b = backend_new(p, TABLE_NONE);
-
-	if (b == NULL)
-		fatal("backend");
-	b->ready = ready;
-	b->gone = gone;
-	connect_start(b);
-}
-
 /* --- authentication --------------------------------------------------------------------------- */
 
 static void
@@ -280,7 +155,7 @@ send_password(struct backend *b, const char *text)
 	conn_put_header(&b->conn, 'p', strlen(text) + 1);
 	conn_put(&b->conn, text, strlen(text) + 1);
 	if (conn_send(&b->conn, NULL, NULL) == CONN_BROKEN)
-		login_failed(b, "08006", "lost the server at", strerror(errno));
+		connect_failed(b, "08006", "lost the server at", TARGET_CLOSED, strerror(errno));
 }
 
 static void
@@ -483,6 +358,7 @@ keep_key(struct backend *b, const uint8_t *body, size_t len)
 		return;
 	b->facts.pid = (int32_t)wire_get32(body);
 	b->facts.key_len = (uint32_t)len - 4;
+	b->facts.opened_us = loop_now(); /* so its process is older than that: steward.c */
 	memcpy(b->facts.key, body + 4, len - 4);
 }
 
@@ -505,11 +381,12 @@ login_ready(struct backend *b)
 	struct pool *p = b->pool;
 
 	timer_stop(&b->timer);
+	connect_worked(b);
 	p->nopening--;
 	stats_sub(&p->row->sv_login, 1);
 	stats_add(&p->row->sv_opened, 1);
 	b->status = 'I';
-	p->retry_us = 0;
+	pool_open_worked(p);
 	backend_set_state(b, BACKEND_ACTIVE);
 	if (b->slot == TABLE_NONE) {
 		backend_login_fini(b);
@@ -536,7 +413,7 @@ login_message(struct backend *b, uint8_t type, const uint8_t *msg, size_t len)
 	switch (type) {
 	case 'R':
 		auth_request(b, body, n);
-		return b->conn.src.fd != -1;
+		return b->state == BACKEND_LOGIN && b->conn.src.fd != -1;
 	case 'S':
 		(void)backend_parameter(b, body, n);
 		keep_welcome(b->login, msg, len);
@@ -545,7 +422,7 @@ login_message(struct backend *b, uint8_t type, const uint8_t *msg, size_t len)
 		keep_key(b, body, n);
 		return true;
 	case 'E':
-		login_failed_body(b, body, n);
+		connect_refused(b, body, n);
 		return false;
 	case 'Z':
 		login_ready(b);
@@ -592,20 +469,6 @@ login_read(struct backend *b)
 	conn_trim(&b->conn);
 }
 
-static void
-connect_event(struct backend *b, uint32_t events)
-{
-	int err = 0;
-	socklen_t len = sizeof(err);
-
-	if (getsockopt(b->conn.src.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
-		err = errno;
-	if (err != 0)
-		connect_next(b, strerror(err));
-	else if ((events & EPOLLOUT) != 0)
-		send_startup(b);
-}
-
 void
 backend_login_event(struct backend *b, uint32_t events)
 {
@@ -614,13 +477,13 @@ backend_login_event(struct backend *b, uint32_t events)
 		return;
 	}
 	if (conn_unsent(&b->conn) && conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
-		login_failed(b, "08006", "lost the server at", strerror(errno));
+		connect_failed(b, "08006", "lost the server at", TARGET_CLOSED, strerror(errno));
 		return;
 	}
 	while (b->state == BACKEND_LOGIN && b->conn.readable && b->conn.src.fd != -1) {
 		int n = conn_recv(&b->conn);
 		if (n == -1) {
-			login_failed(b, "08006", "lost the server at",
+			connect_failed(b, "08006", "lost the server at", TARGET_CLOSED,
 			    errno == 0 ? "connection closed during login" : strerror(errno));
 			return;
 		}

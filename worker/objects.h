@@ -111,6 +111,8 @@ struct backend {
 	TAILQ_ENTRY(backend) list; /* pool.idle or pool.held */
 };
 
+struct targets;
+
 TAILQ_HEAD(client_queue, client);
 TAILQ_HEAD(backend_queue, backend);
 
@@ -146,7 +148,13 @@ struct pool {
 	struct timer timer;	   /* armed while somebody waits */
 	uint32_t asked;	  /* pool_share.c: idle backends other workers were asked for ... */
 	int64_t asked_us; /* ... last at this time */
-	int64_t retry_us; /* no connection attempt before */
+	/* pool_open.c: the hosts (NULL: not looked at yet); what has failed since when, in a row;
+	 * no attempt before, unless it was a host's fault and the host works again */
+	struct targets *targets;
+	uint64_t failures;
+	int64_t down_us, failed_us, retry_us;
+	bool may_pass; /* the last failure is of a kind that passes by itself */
+	bool by_host;  /* ... and no host was left to try */
 	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we
 	 * were last given one */
 	enum ledger_result denied;

@@ -164,6 +164,7 @@ pool_free_if_unused(struct pool *p)
 	if (p->orphan != NULL)
 		conf_database_free(p->orphan);
 	free(p->error);
+	pool_forget_targets(p);
 	loop_free_later(p);
 }
 

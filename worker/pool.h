@@ -72,6 +72,8 @@ void pool_unqueue(struct pool *, struct client *);
 void pool_queue_changed(struct pool *);
 /* Has pool_pump called at that time at the latest, though nothing may happen. */
 void pool_look_again(struct pool *, int64_t at);
+/* Its state in a line, for the DETAIL of errors. */
+void pool_describe(const struct pool *, char *text, size_t size);
 /* Serves who can be served; asks others and opens for the rest. */
 void pool_pump(struct pool *);
 
@@ -103,6 +105,13 @@ void pool_check_over(struct backend *, bool good);
 
 /* Opens connections until `wanted` are on their way, within the limits. */
 void pool_open(struct pool *, uint32_t wanted);
+struct targets;
+/* The hosts it lies on. */
+struct targets *pool_targets(struct pool *);
+/* The configuration has changed. */
+void pool_forget_targets(struct pool *);
+/* A login has succeeded. */
+void pool_open_worked(struct pool *);
 /* Brings the pool to min_pool_size. */
 void pool_fill(struct pool *);
 /* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep

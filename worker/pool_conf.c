@@ -62,6 +62,7 @@ pool_configure(struct pool *p, const struct conf_database *d)
 {
 	p->conf = d;
 	p->dest = conf_destination(d);
+	pool_forget_targets(p);
 	set_secret(p, secret_of(d, p->user));
 	set_limits(p, d);
 }
@@ -235,7 +236,7 @@ adopt_conf(struct pool *p, const struct conf_database *d)
 		log_info("pool %s/%s: its server is another: new connections", p->db, p->user);
 		table_welcome_drop(wk->table, p->index);
 		p->welcomed = false;
-		p->retry_us = 0;
+		pool_open_worked(p); /* nothing is known of that one */
 	}
 	if (session && p->mode != POOL_SESSION)
 		TAILQ_FOREACH (b, &p->held, list)

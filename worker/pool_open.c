@@ -1,18 +1,85 @@
 /*
- * pool_open: new connections to PostgreSQL: a few at a time, under the ledger's limits, with a
- * pause after a failure. Who waits is told the server's own reason as soon as waiting has no
- * prospect.
+ * pool_open: new connections to PostgreSQL: a few at a time, under the ledger's limits, with pauses
+ * after failures that double up to server_login_retry.
+ *
+ * Who waits is told the real cause as soon as waiting has no prospect: at once if it is one that
+ * does not pass by itself (a wrong password); else after server_login_retry, or at once if the
+ * failure has lasted for so long already. Nobody is told as long as other backends of the pool
+ * work.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/log.h"
+#include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
 #include "worker/pool.h"
+#include "worker/target.h"
 
 #define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
+#define OPEN_ALL      8	    /* per pool, over all workers */
 #define FILL_US	      50000 /* look again while the pool is below its least size */
+#define LEAST_US      1000  /* pause after a failure even if server_login_retry is 0 */
+
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+struct targets *
+pool_targets(struct pool *p)
+{
+	if (p->targets == NULL)
+		p->targets = targets_new(p->conf);
+	return p->targets;
+}
+
+void
+pool_forget_targets(struct pool *p)
+{
+	targets_drop(p->targets);
+	p->targets = NULL;
+}
+
+/* Not in a pause, as far as we know. A host's pause ends when it works for any worker. That hosts
+ * are in one is learnt by an attempt, which costs nothing then. */
+static bool
+may_try(struct pool *p)
+{
+	if (p->failures == 0)
+		return true;
+	return targets_ready(pool_targets(p)) && (p->by_host || loop_now() >= p->retry_us);
+}
+
+/* When the present pause ends. */
+static int64_t
+try_at(struct pool *p)
+{
+	int64_t host = targets_ready_at(pool_targets(p), NULL);
+
+	return p->by_host || host > p->retry_us ? host : p->retry_us;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static uint32_t
+opening_elsewhere(const struct pool *p)
+{
+	uint32_t w, n = 0;
+
+	for (w = 0; w < wk->boot->nworkers; w++)
+		if (w != wk->self.worker && !pool_worker_silent(w))
+			n += (uint32_t)stats_get(&stats_pool(wk->stats, p->index, w)->sv_login);
+	return n;
+}
+
+static bool
+may_open(struct pool *p)
+{
+	return p->nopening < OPEN_PARALLEL && may_try(p) && !targets_crowded(pool_targets(p)) &&
+	       p->nopening + opening_elsewhere(p) < OPEN_ALL;
+}
+
+static void tell_waiters(struct pool *);
 
 /* The look at the counts keeps the mutex out of the path of those who wait for a full pool. */
 static enum ledger_result
@@ -38,8 +105,8 @@ pool_open(struct pool *p, uint32_t wanted)
 	struct ledger_limits limits = pool_limits_now(p);
 	enum ledger_result r = LEDGER_OK;
 
-	while (r == LEDGER_OK && p->nopening < wanted && p->nopening < OPEN_PARALLEL &&
-	       loop_now() >= p->retry_us)
+	tell_waiters(p);
+	while (r == LEDGER_OK && p->nopening < wanted && may_open(p))
 		r = open_one(p, &limits);
 	if (r == LEDGER_TABLE_FULL)
 		log_warnx("pool %s/%s: the table has no free slot (max_backends)", p->db, p->user);
@@ -56,22 +123,13 @@ pool_fill(struct pool *p)
 
 	if (limits.pool > p->min_size)
 		limits.pool = p->min_size;
-	while (pool_below_min(p) && p->nopening < OPEN_PARALLEL && loop_now() >= p->retry_us &&
-	       open_one(p, &limits) == LEDGER_OK)
+	while (pool_below_min(p) && may_open(p) && open_one(p, &limits) == LEDGER_OK)
 		;
 	if (pool_below_min(p))
-		pool_look_again(p, p->retry_us > loop_now() ? p->retry_us : loop_now() + FILL_US);
+		pool_look_again(p, try_at(p) > loop_now() ? try_at(p) : loop_now() + FILL_US);
 }
 
-static void
-fail_waiters(struct pool *p, struct client_queue *q, int64_t since_us)
-{
-	struct client *c, *next;
-
-	TAILQ_FOREACH_SAFE (c, q, queue, next)
-		if (c->since_us <= since_us)
-			client_fail_raw(c, p->error, p->error_len);
-}
+/* --- failures --------------------------------------------------------------------------------- */
 
 /* Does any worker have a backend of this pool that works? */
 static bool
@@ -87,12 +145,98 @@ pool_works(const struct pool *p)
 	return false;
 }
 
+/* The last error with the pool's state as its DETAIL, if it has none. Returns its length. */
+static size_t
+error_body(struct pool *p, uint8_t *body, size_t size)
+{
+	char detail[384];
+	size_t n;
+
+	if (p->error == NULL || p->error_len + sizeof(detail) + 2 > size)
+		return 0;
+	memcpy(body, p->error, p->error_len);
+	if (wire_error_field(p->error, p->error_len, 'D') != NULL)
+		return p->error_len;
+	pool_describe(p, detail, sizeof(detail));
+	n = strlen(detail) + 1;
+	body[p->error_len - 1] = 'D'; /* in place of the end's zero */
+	memcpy(body + p->error_len, detail, n);
+	body[p->error_len + n] = 0;
+	return p->error_len + n + 1;
+}
+
+static void
+fail_waiters(struct pool *p, struct client_queue *q, int64_t since_us)
+{
+	struct client *c, *next;
+	uint8_t body[2048];
+	size_t len = 0;
+
+	TAILQ_FOREACH_SAFE (c, q, queue, next) {
+		if (c->since_us > since_us)
+			break;
+		if (len == 0)
+			len = error_body(p, body, sizeof(body));
+		client_fail_raw(c, len > 0 ? body : p->error, len > 0 ? len : p->error_len);
+	}
+}
+
+/* Those who have waited since then, or for longer, wait in vain. */
+static int64_t
+hopeless(struct pool *p)
+{
+	int64_t patience = wk->conf->server_login_retry_us, now = loop_now();
+
+	if (!p->may_pass)
+		return now;
+	return now - p->down_us >= patience && p->nopening == 0 && try_at(p) > now ? now
+										   : now - patience;
+}
+
+/* Nothing has been tried for so long that it may be different now. */
+static void
+forget_failures(struct pool *p)
+{
+	if (p->nopening == 0 && loop_now() - p->failed_us > wk->conf->server_login_retry_us +
+								wk->conf->server_connect_timeout_us)
+		p->failures = 0;
+}
+
+static void
+tell_waiters(struct pool *p)
+{
+	int64_t since;
+
+	forget_failures(p);
+	if (p->failures == 0 || pool_works(p))
+		return;
+	since = hopeless(p);
+	p->nclients++;
+	fail_waiters(p, &p->logins, since);
+	fail_waiters(p, &p->waiting, since);
+	pool_client_gone(p);
+}
+
+void
+pool_open_worked(struct pool *p)
+{
+	p->failures = 0;
+	p->retry_us = 0;
+	p->by_host = false;
+}
+
 void
 pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 {
-	int64_t patience = wk->conf->server_login_retry_us, since = loop_now();
+	int64_t pause;
 
-	p->retry_us = loop_now() + patience;
+	if (p->failures++ == 0)
+		p->down_us = loop_now();
+	p->failed_us = loop_now();
+	p->may_pass = retry;
+	p->by_host = targets_ready_at(pool_targets(p), &p->down_us) != 0;
+	pause = hosts_pause_us(p->failures, wk->conf->server_login_retry_us);
+	p->retry_us = loop_now() + (pause < LEAST_US ? LEAST_US : pause);
 	pool_sated(p); /* a place would be of no use before */
 	stats_add(&p->row->sv_failed, 1);
 	free(p->error);
@@ -100,12 +244,5 @@ pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 	p->error_len = p->error == NULL ? 0 : len;
 	if (p->error != NULL)
 		memcpy(p->error, error, len);
-	if (pool_works(p))
-		return; /* keep waiting for those */
-	if (retry)
-		since -= patience;
-	p->nclients++;
-	fail_waiters(p, &p->logins, since);
-	fail_waiters(p, &p->waiting, since);
-	pool_client_gone(p);
+	tell_waiters(p);
 }

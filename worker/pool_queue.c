@@ -253,8 +253,8 @@ describe_limit(const struct pool *p, char *text, size_t size)
 
 /* "pool app/alice: pool_size 20, 20 connections, 20 in use (the longest for 61.3 s), 31 clients
  * wait" */
-static void
-describe(const struct pool *p, char *text, size_t size)
+void
+pool_describe(const struct pool *p, char *text, size_t size)
 {
 	uint64_t waiting = 0, used = 0, oldest = 0, since;
 	char limit[64];
@@ -278,17 +278,16 @@ describe(const struct pool *p, char *text, size_t size)
 	    (unsigned long long)waiting);
 }
 
-/* query_wait_timeout: the queue is in order of arrival, so only heads can be late. */
+/* query_wait_timeout: a queue is in order of arrival, so only heads can be late. */
 static void
-expire_waiters(struct pool *p)
+expire(struct pool *p, struct client_queue *q)
 {
 	int64_t limit = p->wait_timeout_us;
 	struct client *c;
 	char detail[384];
 
-	while (limit > 0 && (c = TAILQ_FIRST(&p->waiting)) != NULL &&
-	       loop_now() - c->since_us >= limit) {
-		describe(p, detail, sizeof(detail));
+	while (limit > 0 && (c = TAILQ_FIRST(q)) != NULL && loop_now() - c->since_us >= limit) {
+		pool_describe(p, detail, sizeof(detail));
 		stats_add(&p->row->wait_timeouts, 1);
 		client_fail(
 		    c, &(struct wire_error){.severity = "FATAL",
@@ -316,7 +315,7 @@ notify_waiters(struct pool *p)
 		if (c->notified)
 			continue;
 		c->notified = true;
-		describe(p, detail, sizeof(detail));
+		pool_describe(p, detail, sizeof(detail));
 		wire_init(&w, msg, sizeof(msg));
 		wire_notice(&w, &(struct wire_error){.severity = "NOTICE",
 				    .sqlstate = "00000",
@@ -338,7 +337,8 @@ pool_pump(struct pool *p)
 	while (
 	    (c = TAILQ_FIRST(&p->waiting)) != NULL && (b = pool_take_best(p, &c->params)) != NULL)
 		serve_head(p, b);
-	expire_waiters(p);
+	expire(p, &p->waiting);
+	expire(p, &p->logins); /* their first backend is late */
 	notify_waiters(p);
 	pool_check_for_waiters(p);
 	wanted =

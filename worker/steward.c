@@ -1,9 +1,18 @@
 /*
  * steward: orphans. A dead worker's backends are claimed (COOLING), a query that may run on them is
  * cancelled with the key in the slot, and the slot is freed only when pg_stat_activity no longer
- * shows the backend's pid: before that the connection still counts at PostgreSQL. The look is taken
- * through one connection of the same pool, outside its limit, one at a time, closed at once. If
- * PostgreSQL cannot be asked, the slots stay counted and the next round tries again.
+ * shows the backend: before that the connection still counts at PostgreSQL. The look is taken
+ * through one connection of the same pool to the same address, outside the pool's limit, one at a
+ * time, closed at once. If PostgreSQL cannot be asked, the slots stay counted and the next round
+ * tries again.
+ *
+ * A pid alone is no proof: systems use them again. The process seen is the orphan only if it logged
+ * in as the same user to the same database and is as old as the orphan is, by PostgreSQL's own
+ * clock and ours (SAME_US).
+ *
+ * A backend whose pid we never learned was logging in and saw our end close. It is freed when a
+ * look that began later has succeeded, since PostgreSQL takes connections in order; or after
+ * NAMELESS_US.
  */
 #include "worker/steward.h"
 
@@ -18,11 +27,10 @@
 #include "worker/cancel.h"
 #include "worker/pool.h"
 
-#define ROUND_US 200000
-#define SWEEP_US 1000000
-#define NAMELESS_US                                                                                \
-	1000000 /* a backend whose pid we never learned: it was logging in and saw our end close   \
-		 */
+#define ROUND_US      200000
+#define SWEEP_US      1000000
+#define NAMELESS_US   10000000
+#define SAME_US	      2000000 /* so much younger is not the same */
 #define CANCEL_US     1000000
 #define PIDS_PER_LOOK 200
 
@@ -38,6 +46,7 @@ struct orphan {
 static TAILQ_HEAD(orphan_list, orphan) orphans = TAILQ_HEAD_INITIALIZER(orphans);
 static struct timer round_timer, sweep_timer;
 static struct pool *look_pool; /* a look is under way */
+static int64_t look_since_us;
 
 static void steward_round(struct timer *);
 
@@ -89,25 +98,35 @@ claim_all(void)
 /* --- looking
  * ---------------------------------------------------------------------------------------------- */
 
+/* A column's text, "" if it is null or too long. */
+static void
+look_column(struct wire_in *in, char *out, uint32_t size)
+{
+	uint32_t n = wire_get_int32(in);
+	const uint8_t *text = n == UINT32_MAX ? NULL : wire_get_bytes(in, n);
+
+	out[0] = '\0';
+	if (text == NULL || n >= size)
+		return;
+	memcpy(out, text, n);
+	out[n] = '\0';
+}
+
 static void
 look_row(struct backend *b, const uint8_t *body, size_t len)
 {
 	struct wire_in in;
-	const uint8_t *text;
-	char pid[16] = "";
+	char pid[16], age[24];
 	struct orphan *o;
-	uint32_t n;
 
 	(void)b;
 	wire_read(&in, body, len);
 	(void)wire_get_int16(&in);
-	n = wire_get_int32(&in);
-	text = n < sizeof(pid) ? wire_get_bytes(&in, n) : NULL;
-	if (text == NULL)
-		return;
-	memcpy(pid, text, n);
+	look_column(&in, pid, sizeof(pid));
+	look_column(&in, age, sizeof(age)); /* unknown: it may be the one */
 	TAILQ_FOREACH (o, &orphans, entry)
-		if (o->facts.pid == atoi(pid))
+		if (o->asked && o->facts.pid == atoi(pid) &&
+		    (age[0] == '\0' || atoll(age) >= loop_now() - o->facts.opened_us - SAME_US))
 			o->alive = true;
 }
 
@@ -132,7 +151,7 @@ look_done(struct backend *b, const uint8_t *error, size_t len)
 	TAILQ_FOREACH_SAFE (o, &orphans, entry, next) {
 		if (!o->asked || error != NULL)
 			continue;
-		if (!o->alive)
+		if (!o->alive) /* nor are those that have no name */
 			orphan_free(o);
 		else if (loop_now() - o->cancel_us > CANCEL_US)
 			orphan_cancel(o);
@@ -140,20 +159,37 @@ look_done(struct backend *b, const uint8_t *error, size_t len)
 	backend_close(b, "the steward has seen enough");
 }
 
+/* Is this orphan one that a look over this connection can tell about? */
+static bool
+look_covers(const struct orphan *o, const struct backend *b)
+{
+	if (o->facts.pool != b->pool->index)
+		return false;
+	if (o->facts.pid == 0)
+		return o->since_us < look_since_us;
+	return o->facts.addr_len == b->facts.addr_len &&
+	       memcmp(&o->facts.addr, &b->facts.addr, b->facts.addr_len) == 0;
+}
+
+/* Its age in microseconds by the server's clock, if it logged in as who asks. */
+#define LOOK                                                                                       \
+	"SELECT pid,(extract(epoch FROM clock_timestamp()-backend_start)*1000000)::bigint "        \
+	"FROM pg_stat_activity WHERE datname=current_database() AND usename=session_user "         \
+	"AND pid IN (0"
+
 static void
 look_ready(struct backend *b)
 {
-	char sql[64 + PIDS_PER_LOOK * 12];
-	size_t n;
+	char sql[sizeof(LOOK) + 8 + PIDS_PER_LOOK * 12];
+	size_t n = sizeof(LOOK) - 1;
 	struct orphan *o;
 	int count = 0;
 
-	n = (size_t)snprintf(sql, sizeof(sql), "SELECT pid FROM pg_stat_activity WHERE pid IN (0");
+	memcpy(sql, LOOK, n);
 	TAILQ_FOREACH (o, &orphans, entry) {
-		o->asked =
-		    o->facts.pid != 0 && o->facts.pool == b->pool->index && count < PIDS_PER_LOOK;
+		o->asked = count < PIDS_PER_LOOK && look_covers(o, b);
 		o->alive = false;
-		if (!o->asked)
+		if (!o->asked || o->facts.pid == 0)
 			continue;
 		count++;
 		n += (size_t)snprintf(sql + n, sizeof(sql) - n, ",%d", (int)o->facts.pid);
@@ -175,7 +211,9 @@ look_start(struct orphan *o)
 	look_pool = pool_get(db, user, d, &why);
 	if (look_pool == NULL)
 		return false;
-	backend_open_outside(look_pool, look_ready, look_gone);
+	look_since_us = loop_now();
+	backend_open_outside(look_pool, o->facts.addr_len > 0 ? &o->facts.addr : NULL,
+	    o->facts.addr_len, look_ready, look_gone);
 	return true;
 }
 
@@ -189,7 +227,7 @@ steward_round(struct timer *t)
 		if (o->facts.pid == 0 && loop_now() - o->since_us > NAMELESS_US)
 			orphan_free(o);
 	TAILQ_FOREACH (o, &orphans, entry)
-		if (o->facts.pid != 0 && look_start(o))
+		if (look_start(o))
 			break;
 	if (o != NULL) { /* the next time another pool's turn */
 		TAILQ_REMOVE(&orphans, o, entry);

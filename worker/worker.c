@@ -239,6 +239,7 @@ set_up(const struct worker_boot *boot)
 	loop_init(before_wait);
 	buf_init((size_t)boot->conf->pkt_buf_bytes);
 	client_tables_init();
+	hosts_worker_start(wk->boot->hosts, wk->self.worker);
 	pools_init();
 	stats_set(&me.row->pid, (uint64_t)getpid());
 	stats_set(&me.row->incarnation, boot->self.incarnation);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "shm/hosts.h"
 #include "shm/secrets.h"
 #include "shm/stats.h"
 #include "shm/table.h"
@@ -26,6 +27,7 @@ struct worker_boot {
 	struct table *table;
 	struct stats *stats;
 	struct secrets *secrets; /* keys shared by all processes */
+	struct hosts *hosts;	 /* what is known of the servers */
 	struct table_self self;	 /* index and incarnation; the steward's index is nworkers */
 	uint32_t nworkers;	 /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;

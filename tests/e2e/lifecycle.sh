@@ -69,3 +69,98 @@ begin "$at pool_size = 1;" 'server_check_delay = "0";'
 first=$(pid_of_mine)
 is 'server_check_delay = 0: a check each time' "$first 2" "$(pid_of_mine) $(get sv_checked)"
 pooler_stop 'ends well'
+
+# --- several hosts ----------------------------------------------------------------------------------------
+
+admin_sql 'create role bob login'
+MORE_USERS=', { name = "bob"; }'
+CROWD_USER=bob
+over_tcp() { admin_count "pg_stat_activity where usename = 'bob' and client_addr is not null"; }
+over_unix() { admin_count "pg_stat_activity where usename = 'bob' and client_addr is null"; }
+# spread_of MODE: four backends opened at once, by what way they came.
+spread_of() {
+	begin "host = \"127.0.0.1, $PG_SOCKETS\"; port = $PG_PORT; pool_size = 4; load_balance_hosts = \"$1\";"
+	crowd_start "$1" app
+	crowd "$1" 'open 4'
+	crowd "$1" 'query select pg_sleep(0.5)'
+	SPREAD="$A $(over_tcp) $(over_unix)"
+	crowd "$1" close
+	pooler_stop 'ends well'
+}
+spread_of disable
+is 'load_balance_hosts = disable: all on the first host' '4 4 0' "$SPREAD"
+spread_of round-robin
+is 'load_balance_hosts = round-robin: each in turn, over all workers' '4 2 2' "$SPREAD"
+spread_of random
+check "load_balance_hosts = random: all are served ($SPREAD)" [ "${SPREAD%% *}" = 4 ]
+
+begin "host = \"127.0.0.2, 127.0.0.1\"; port = $PG_PORT; load_balance_hosts = \"disable\"; pool_size = 4;" 'server_login_retry = "30s";'
+crowd_start skip app
+crowd skip 'open 8'
+crowd skip 'query select pg_sleep(0.1)'
+is 'a host that refuses is passed over' '8 0 0' "$A $B $C"
+is '... which is no failure' 0 "$(get sv_failed)"
+crowd skip close
+pooler_stop 'ends well'
+
+begin "host = \"127.0.0.1, 127.0.0.1\"; ports = \"1, $PG_PORT\";"
+is 'a port for each host' 1 "$(sql app 'select 1')"
+pooler_stop 'ends well'
+
+begin "host = \"127.0.0.2, 127.0.0.3\"; ports = \"$PG_PORT, 1\"; load_balance_hosts = \"disable\";" 'server_login_retry = "200ms";'
+out=$(sql app 'select 1')
+has 'no host works: every reason' "127.0.0.2:$PG_PORT: Connection refused" "$out"
+has '... of each' '127.0.0.3:1: Connection refused' "$out"
+has '... and the state of the pool' 'DETAIL:  pool app/postgres: pool_size 20, 0 connections' "$out"
+pooler_stop 'ends well'
+
+pooler_conf <<<'databases = ( { name = "app"; host = "a, b"; ports = "1"; }, { name = "b"; host = "a,,b"; } );'
+out=$("$BIN" -c "$WORK_DIR/pgdrove.conf" -t 2>&1)
+has 'lists that do not fit are refused' 'databases[0].ports: must have as many ports as there are hosts' "$out"
+has '... so is an empty host' 'databases[1].host: is empty or too long' "$out"
+
+# --- back-off -----------------------------------------------------------------------------------------------
+
+# A host that refuses: 127.0.0.2 has no server. Who comes first waits for the fault to pass.
+begin "host = \"127.0.0.2\"; port = $PG_PORT;" 'server_login_retry = "3s";'
+start=$(now_ms)
+out=$(PGCONNECT_TIMEOUT=20 said 'select 1')
+took=$(($(now_ms) - start))
+has 'unreachable: the real cause' "cannot connect to server at 127.0.0.2:$PG_PORT: Connection refused" "$out"
+has '... and the state of the pool' 'DETAIL:  pool app/postgres: pool_size 20, 0 connections' "$out"
+check "... after server_login_retry ($took ms)" [ "$took" -ge 2900 ]
+fast=0
+for _ in 1 2 3 4 5 6; do
+	start=$(now_ms)
+	out=$(sql app 'select 1')
+	case $out in *'Connection refused'*) [ $(($(now_ms) - start)) -ge 2000 ] || fast=$((fast + 1)) ;; esac
+done
+check "... then at once, on each worker ($fast of 6)" [ "$fast" -ge 5 ]
+tries=$(get sv_failed)
+check "... and with few attempts ($tries)" [ "$tries" -le 30 ]
+pooler_stop 'ends well'
+
+# A login that is refused for good is told at once, and again without asking the server each time.
+begin "$at user = \"nobody\";" 'server_login_retry = "3s";'
+start=$(now_ms)
+out=$(said 'select 1')
+has "a login that is refused: PostgreSQL's own words" 'role "nobody" does not exist' "$out"
+for _ in 1 2 3 4; do out=$(said 'select 1'); done
+has '... each time' 'role "nobody" does not exist' "$out"
+check '... at once' [ $(($(now_ms) - start)) -lt 2900 ]
+pooler_stop 'ends well'
+
+# A server that does not answer (its backlog takes the connection): each host has its own timeout.
+perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, sockaddr_in(0, inet_aton("127.0.0.2"))) && listen(S, 5)
+	or die; $| = 1; print((sockaddr_in(getsockname(S)))[0], "\n"); sleep 300' >"$WORK_DIR/mute" &
+CHILDREN+=($!)
+until_true 10 [ -s "$WORK_DIR/mute" ]
+begin "host = \"127.0.0.2, 127.0.0.1\"; ports = \"$(cat "$WORK_DIR/mute"), $PG_PORT\"; load_balance_hosts = \"disable\";" 'server_connect_timeout = "500ms"; server_login_retry = "30s";'
+is 'server_connect_timeout: a mute host is passed over' 1 "$(sql app 'select 1')"
+is '... counted' 1 "$(get sv_connect_timeouts)"
+pooler_stop 'ends well'
+begin "host = \"127.0.0.2\"; port = $(cat "$WORK_DIR/mute");" 'server_connect_timeout = "500ms"; server_login_retry = "200ms";'
+out=$(said 'select 1')
+has '... the only one: SQLSTATE and text' 'cannot connect to server at 127.0.0.2' "$out"
+has '... the reason' 'no answer within server_connect_timeout' "$out"
+pooler_stop 'ends well'

@@ -1,0 +1,204 @@
+/*
+ * hosts: see hosts.h. Made by the master, used by workers and steward (worker/target.c).
+ */
+#include "shm/hosts.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <bsd/stdlib.h>
+
+#define ENTRIES	  256
+#define FORGET_US 60000000 /* nobody has tried since its last pause: that was another fault */
+#define WORKERS	  80	   /* 64 and the steward, in whole lines */
+
+struct entry {
+	_Alignas(64) _Atomic uint64_t name; /* a hash, 0 = unused; never changes afterwards */
+	_Atomic int64_t retry_us;	    /* 0 = it works */
+	_Atomic int64_t down_us;	    /* the first failure in a row */
+	_Atomic int64_t probe_us;	    /* somebody tries it until then */
+	_Atomic uint64_t failures;	    /* in a row */
+	_Atomic int32_t reason;
+	_Atomic uint32_t turn;
+	_Atomic uint32_t connecting[WORKERS]; /* each written by its worker only */
+};
+
+struct hosts {
+	uint64_t bytes;
+	struct entry entries[ENTRIES];
+};
+
+_Static_assert(sizeof(struct entry) == 384, "whole lines");
+
+#define GET(word)	 atomic_load_explicit(&(word), memory_order_relaxed)
+#define SET(word, value) atomic_store_explicit(&(word), (value), memory_order_relaxed)
+
+struct hosts *
+hosts_create(uint32_t workers)
+{
+	struct hosts *h;
+
+	if (workers > WORKERS) {
+		errno = EINVAL;
+		return NULL;
+	}
+	h = mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (h == MAP_FAILED)
+		return NULL;
+	h->bytes = sizeof(*h);
+	return h;
+}
+
+void
+hosts_destroy(struct hosts *h)
+{
+	(void)munmap(h, h->bytes);
+}
+
+void
+hosts_worker_start(struct hosts *h, uint32_t worker)
+{
+	uint32_t i;
+
+	for (i = 0; i < ENTRIES; i++)
+		SET(h->entries[i].connecting[worker], 0);
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+/* FNV-1a, never 0. */
+static uint64_t
+hash(const char *name)
+{
+	uint64_t x = 14695981039346656037ULL;
+
+	for (; *name != '\0'; name++)
+		x = (x ^ (uint8_t)*name) * 1099511628211ULL;
+	return x == 0 ? 1 : x;
+}
+
+uint32_t
+hosts_find(struct hosts *h, const char *name)
+{
+	uint64_t id = hash(name), seen;
+	uint32_t n, i;
+
+	for (n = 0; n < ENTRIES; n++) {
+		i = (uint32_t)((id + n) % ENTRIES);
+		seen = GET(h->entries[i].name);
+		if (seen == id)
+			return i;
+		/* The rest of an unused entry is zeroes: nothing is to be published with it. */
+		if (seen == 0 &&
+		    (atomic_compare_exchange_strong(&h->entries[i].name, &seen, id) || seen == id))
+			return i;
+	}
+	return HOSTS_NONE;
+}
+
+uint32_t
+hosts_turn(struct hosts *h, uint32_t host)
+{
+	return host == HOSTS_NONE
+		   ? 0
+		   : atomic_fetch_add_explicit(&h->entries[host].turn, 1, memory_order_relaxed);
+}
+
+/* --- failures --------------------------------------------------------------------------------- */
+
+bool
+hosts_ready(const struct hosts *h, uint32_t host, int64_t now_us)
+{
+	const struct entry *e = &h->entries[host];
+	int64_t retry;
+
+	if (host == HOSTS_NONE)
+		return true;
+	retry = GET(e->retry_us);
+	return retry == 0 || (retry <= now_us && GET(e->probe_us) <= now_us);
+}
+
+bool
+hosts_try(struct hosts *h, uint32_t host, int64_t now_us, int64_t probe_us)
+{
+	struct entry *e = &h->entries[host];
+	int64_t until;
+
+	if (!hosts_ready(h, host, now_us))
+		return false;
+	if (host == HOSTS_NONE || GET(e->retry_us) == 0)
+		return true;
+	until = GET(e->probe_us);
+	return until <= now_us &&
+	       atomic_compare_exchange_strong(&e->probe_us, &until, now_us + probe_us);
+}
+
+int64_t
+hosts_pause_us(uint64_t n, int64_t limit_us)
+{
+	int64_t pause = HOSTS_PAUSE_US << (n > 16 ? 16 : n == 0 ? 0 : n - 1);
+
+	if (pause > limit_us)
+		pause = limit_us;
+	return pause - pause / 4 * (int64_t)arc4random_uniform(1024) / 1024;
+}
+
+void
+hosts_failed(struct hosts *h, uint32_t host, int64_t now_us, int64_t limit_us, int32_t reason)
+{
+	struct entry *e = &h->entries[host];
+	int64_t retry;
+
+	if (host == HOSTS_NONE || limit_us == 0)
+		return;
+	retry = GET(e->retry_us);
+	if (retry != 0 && now_us - retry > FORGET_US)
+		SET(e->failures, 0);
+	if (retry > now_us || !atomic_compare_exchange_strong(&e->retry_us, &retry,
+				  now_us + hosts_pause_us(GET(e->failures) + 1, limit_us)))
+		return; /* another attempt that began when it was said to work */
+	if (atomic_fetch_add_explicit(&e->failures, 1, memory_order_relaxed) == 0)
+		SET(e->down_us, now_us);
+	SET(e->reason, reason);
+	SET(e->probe_us, 0);
+}
+
+void
+hosts_worked(struct hosts *h, uint32_t host)
+{
+	struct entry *e = &h->entries[host];
+
+	if (host == HOSTS_NONE || GET(e->retry_us) == 0)
+		return;
+	SET(e->failures, 0);
+	SET(e->probe_us, 0);
+	SET(e->retry_us, 0);
+}
+
+bool
+hosts_down(const struct hosts *h, uint32_t host, struct hosts_pause *pause)
+{
+	if (host == HOSTS_NONE)
+		return false;
+	pause->until_us = GET(h->entries[host].retry_us);
+	pause->down_us = GET(h->entries[host].down_us);
+	pause->reason = GET(h->entries[host].reason);
+	return pause->until_us != 0;
+}
+
+/* --- connections on their way ----------------------------------------------------------------- */
+
+void
+hosts_connecting(struct hosts *h, uint32_t host, uint32_t worker, int by)
+{
+	if (host != HOSTS_NONE)
+		SET(h->entries[host].connecting[worker],
+		    GET(h->entries[host].connecting[worker]) + (uint32_t)by);
+}
+
+uint32_t
+hosts_connecting_of(const struct hosts *h, uint32_t host, uint32_t worker)
+{
+	return host == HOSTS_NONE ? 0 : GET(h->entries[host].connecting[worker]);
+}

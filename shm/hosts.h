@@ -1,0 +1,58 @@
+/*
+ * hosts: what all workers know of the servers they connect to: which one fails, when it may be
+ * tried again and by whom, and how many connections are being made to it.
+ *
+ * Anonymous memory, made before the first fork; no mutex: every word is an atomic of its own, and
+ * one that is out of date costs one attempt too many or too few. An entry stays for the life of the
+ * instance; when all are in use, further hosts are HOSTS_NONE, always worth a try.
+ */
+#ifndef SHM_HOSTS_H
+#define SHM_HOSTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HOSTS_NONE UINT32_MAX
+
+struct hosts;
+
+/* `workers` with the steward. NULL with errno. */
+struct hosts *hosts_create(uint32_t workers);
+void hosts_destroy(struct hosts *);
+
+/* A process begins: what its predecessor was connecting to counts no more. */
+void hosts_worker_start(struct hosts *, uint32_t worker);
+
+/* The entry of this name ("db1:5432"), made if there is none. */
+uint32_t hosts_find(struct hosts *, const char *name);
+/* 0, 1, 2, ... one more each time, whoever asks. */
+uint32_t hosts_turn(struct hosts *, uint32_t host);
+
+/* True if it may be tried now: it works, or its pause is over and nobody else tries it. A relaxed
+ * look; hosts_try is what counts. */
+bool hosts_ready(const struct hosts *, uint32_t host, int64_t now_us);
+/* The same, and if its pause is over, nobody else may try it for `probe_us` or until one of the two
+ * calls below. */
+bool hosts_try(struct hosts *, uint32_t host, int64_t now_us, int64_t probe_us);
+/* An attempt has failed, by `reason` (the caller's number). The pause doubles with each, from
+ * HOSTS_PAUSE_US up to `limit_us`, less up to a quarter at random. Attempts that were under way
+ * together count once. */
+void hosts_failed(struct hosts *, uint32_t host, int64_t now_us, int64_t limit_us, int32_t reason);
+void hosts_worked(struct hosts *, uint32_t host);
+
+struct hosts_pause {
+	int64_t until_us, down_us; /* the end; the first failure in a row */
+	int32_t reason;
+};
+/* False: it is said to work. */
+bool hosts_down(const struct hosts *, uint32_t host, struct hosts_pause *);
+
+#define HOSTS_PAUSE_US 50000
+/* The n-th pause (1, 2, ...) as hosts_failed makes it; for other pauses of this kind too. */
+int64_t hosts_pause_us(uint64_t n, int64_t limit_us);
+
+/* This worker has one connection more (1) or less (-1) on its way to it. */
+void hosts_connecting(struct hosts *, uint32_t host, uint32_t worker, int by);
+uint32_t hosts_connecting_of(const struct hosts *, uint32_t host, uint32_t worker);
+
+#endif

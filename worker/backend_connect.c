@@ -1,0 +1,299 @@
+/*
+ * backend_connect: which host, look it up, connect. Called by pool_open.c (backend_open), the
+ * steward (backend_open_outside) and, for what becomes of the login, backend_login.c.
+ *
+ * Hosts are tried one after the other in the order that target.c gives, each with
+ * server_connect_timeout of its own; of a host with several addresses the next is tried when one
+ * cannot be reached. Once a server has answered, its word about the login is final; that it starts,
+ * stops or has no place is a reason to ask the next host. When none is left, the reasons of all of
+ * them are the pool's.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "conf/log.h"
+#include "proto/wire.h"
+#include "worker/backend.h"
+#include "worker/backend_login.h"
+#include "worker/pool.h"
+
+static void next_host(struct backend *);
+
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+static void
+connect_timeout(struct timer *t)
+{
+	struct backend *b = LOOP_CONTAINER(t, struct backend, timer);
+
+	stats_add(&b->pool->row->sv_connect_timeouts, 1);
+	connect_failed(b, "08006", "cannot connect to server at", TARGET_TIMEOUT,
+	    "no answer within server_connect_timeout");
+}
+
+static void
+note_reason(struct login *l, const char *why)
+{
+	size_t n = strlen(l->reasons);
+
+	if (l->nhosts > 1)
+		snprintf(l->reasons + n, sizeof(l->reasons) - n, "%s%s:%u: %s", n > 0 ? "; " : "",
+		    l->target->name, l->target->port, why);
+}
+
+/* What is known of the present host now; it is no longer counted as being connected to. */
+static void
+host_done(struct login *l, void (*how)(const struct target *))
+{
+	if (l->counted)
+		how(l->target);
+	l->counted = false;
+}
+
+void
+connect_worked(struct backend *b)
+{
+	host_done(b->login, target_worked);
+}
+
+void
+connect_fini(struct backend *b)
+{
+	resolve_cancel(&b->login->resolve);
+	host_done(b->login, target_left);
+	targets_drop(b->login->targets);
+}
+
+/* Several hosts, and none of them will have us. */
+static void
+all_failed(struct backend *b)
+{
+	b->facts.addr_len = 0;
+	login_failed(b, "08006", "cannot connect to any server of", b->login->reasons);
+}
+
+void
+connect_failed(
+    struct backend *b, const char *sqlstate, const char *what, int reason, const char *why)
+{
+	struct login *l = b->login;
+
+	if (l->counted)
+		target_failed(l->target, reason);
+	l->counted = false;
+	if (l->nhosts <= 1) {
+		login_failed(b, sqlstate, what, why);
+		return;
+	}
+	note_reason(l, why);
+	next_host(b);
+}
+
+void
+connect_refused(struct backend *b, const uint8_t *error, size_t len)
+{
+	struct login *l = b->login;
+	const char *state = wire_error_field(error, len, 'C'),
+		   *text = wire_error_field(error, len, 'M');
+	bool not_now = state != NULL && strcmp(state, "57P03") == 0,
+	     full = state != NULL && strcmp(state, "53300") == 0;
+
+	if (l->counted && not_now)
+		target_failed(l->target, TARGET_REFUSED);
+	else
+		connect_worked(b);
+	l->counted = false;
+	if (l->nhosts <= 1 || (!not_now && !full)) {
+		login_failed_body(b, error, len);
+		return;
+	}
+	note_reason(l, text == NULL ? "refused" : text);
+	next_host(b);
+}
+
+/* --- addresses -------------------------------------------------------------------------------- */
+
+/* 0, or the errno of an attempt that failed at once. */
+static int
+connect_to(struct backend *b, const struct address *a)
+{
+	bool is_unix = a->ss.ss_family == AF_UNIX;
+	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
+
+	if (fd == -1)
+		return errno;
+	memcpy(&b->facts.addr, &a->ss, sizeof(a->ss));
+	b->facts.addr_len = (uint32_t)a->len;
+	if ((connect(fd, (const struct sockaddr *)&a->ss, a->len) == -1 && errno != EINPROGRESS) ||
+	    conn_open(&b->conn, fd, is_unix, backend_event) == -1) {
+		err = errno;
+		close(fd);
+		return err;
+	}
+	b->conn.blocked = true; /* until EPOLLOUT says that we are connected */
+	if (is_unix) {
+		b->conn.armed_out = true;
+		(void)loop_mod(&b->conn.src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	}
+	return 0;
+}
+
+/* Tries address after address; when none is left, the last one's failure is the host's. */
+static void
+next_address(struct backend *b, int err)
+{
+	struct login *l = b->login;
+
+	conn_close(&b->conn);
+	while (l->next < l->naddrs) {
+		err = connect_to(b, &l->addrs[l->next++]);
+		if (err == 0)
+			return;
+	}
+	connect_failed(b, "08006", "cannot connect to server at", err, strerror(err));
+}
+
+void
+connect_event(struct backend *b, uint32_t events)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(b->conn.src.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+		err = errno;
+	if (err != 0)
+		next_address(b, err);
+	else if ((events & EPOLLOUT) != 0)
+		login_begin(b);
+}
+
+static void
+resolved(void *arg, const struct address *addrs, size_t n, const char *error)
+{
+	struct backend *b = arg;
+
+	if (n == 0) {
+		b->facts.addr_len = 0;
+		connect_failed(b, "08001", "cannot look up server", TARGET_LOOKUP, error);
+		return;
+	}
+	memcpy(b->login->addrs, addrs, n * sizeof(*addrs));
+	b->login->naddrs = n;
+	b->login->next = 0;
+	next_address(b, EADDRNOTAVAIL);
+}
+
+static void
+connect_unix(struct backend *b, const struct target *x)
+{
+	struct address a = {.ss.ss_family = AF_UNIX};
+	struct sockaddr_un *un = (void *)&a.ss;
+	bool abstract = x->name[0] == '@';
+	int n = snprintf(un->sun_path, sizeof(un->sun_path), "%s/.s.PGSQL.%u", x->name, x->port);
+
+	if (n < 0 || (size_t)n >= sizeof(un->sun_path)) {
+		connect_failed(b, "08001", "cannot connect to server at", ENAMETOOLONG,
+		    "the socket's path is too long");
+		return;
+	}
+	a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n + !abstract);
+	if (abstract)
+		un->sun_path[0] = '\0';
+	resolved(b, &a, 1, NULL);
+}
+
+/* --- the beginning ---------------------------------------------------------------------------- */
+
+static void
+start_host(struct backend *b)
+{
+	const struct target *x = b->login->target;
+
+	b->login->counted = true;
+	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, connect_timeout);
+	if (x->name[0] == '/' || x->name[0] == '@')
+		connect_unix(b, x);
+	else
+		resolve_start(&b->login->resolve, x->name, x->port, resolved, b);
+}
+
+static void
+next_host(struct backend *b)
+{
+	struct login *l = b->login;
+
+	resolve_cancel(&l->resolve);
+	login_reset(b);
+	while (l->next_host < l->nhosts) {
+		l->target = l->order[l->next_host++];
+		if (target_try(l->target)) {
+			start_host(b);
+			return;
+		}
+		if (l->nhosts == 1) {
+			login_failed(
+			    b, "08006", "cannot connect to server at", target_why_not(l->target));
+			return;
+		}
+		note_reason(l, target_why_not(l->target));
+	}
+	all_failed(b);
+}
+
+static void
+connect_start(struct backend *b)
+{
+	b->login = calloc(1, sizeof(*b->login));
+	if (b->login == NULL)
+		fatal("login");
+	b->login->backend = b;
+	b->pool->nopening++;
+	stats_add(&b->pool->row->sv_login, 1);
+	b->facts.pool = b->pool->index;
+	b->facts.opened_us = loop_now();
+}
+
+static void
+start_any(struct backend *b)
+{
+	b->login->targets = targets_keep(pool_targets(b->pool));
+	b->login->nhosts = targets_order(b->login->targets, b->login->order);
+	next_host(b);
+}
+
+void
+backend_open(struct pool *p, uint32_t slot)
+{
+	struct backend *b = backend_new(p, slot);
+
+	if (b == NULL)
+		fatal("backend");
+	connect_start(b);
+	start_any(b);
+}
+
+void
+backend_open_outside(struct pool *p, const struct sockaddr_storage *addr, uint32_t addr_len,
+    void (*ready)(struct backend *), void (*gone)(struct backend *))
+{
+	struct backend *b = backend_new(p, TABLE_NONE);
+	struct address a = {.len = addr_len};
+
+	if (b == NULL)
+		fatal("backend");
+	b->ready = ready;
+	b->gone = gone;
+	connect_start(b);
+	if (addr == NULL) {
+		start_any(b);
+		return;
+	}
+	a.ss = *addr;
+	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, connect_timeout);
+	resolved(b, &a, 1, NULL);
+}

@@ -1,0 +1,46 @@
+/*
+ * target: the hosts that a database lies on, in the order in which a new connection tries them, and
+ * what has become of them. Called by pool_open.c and backend_connect.c. What is known of a host is
+ * shared with all workers (shm/hosts.h).
+ */
+#ifndef WORKER_TARGET_H
+#define WORKER_TARGET_H
+
+#include "conf/hosts.h"
+
+struct target {
+	char name[CONF_HOST_SIZE];
+	uint16_t port;
+	uint32_t host; /* in shm/hosts */
+};
+
+/* Of one database as it was configured at a time; counted references. */
+struct targets;
+
+struct targets *targets_new(const struct conf_database *);
+struct targets *targets_keep(struct targets *);
+void targets_drop(struct targets *);
+
+/* The order for the next connection: pointers into `t`, as many as it returns. */
+size_t targets_order(const struct targets *t, const struct target *order[CONF_HOSTS]);
+/* Is any worth a try now? */
+bool targets_ready(const struct targets *);
+/* Too many connections are on their way to each of them. */
+bool targets_crowded(const struct targets *);
+/* When the first pause of theirs ends, if all are in one, even if it is over; since when none works
+ * (may be NULL). 0 = some work. */
+int64_t targets_ready_at(const struct targets *, int64_t *down_us);
+
+/* May this connection try it? If so, it is counted until one of the next three. */
+bool target_try(const struct target *);
+void target_failed(const struct target *, int reason);
+void target_worked(const struct target *);
+void target_left(const struct target *); /* nothing was learnt about it */
+
+/* Reasons are an errno or one of these. */
+enum { TARGET_TIMEOUT = -1, TARGET_LOOKUP = -2, TARGET_REFUSED = -3, TARGET_CLOSED = -4 };
+/* Why it is left out now, and for how much longer: "Connection refused, next try in 0.4 s". A
+ * static buffer. */
+const char *target_why_not(const struct target *);
+
+#endif
