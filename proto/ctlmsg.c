@@ -23,7 +23,7 @@ _Static_assert(CTLMSG_FIXED + CTLMSG_PAYLOAD <= sizeof(struct ctlmsg), "a full m
 void
 ctlmsg_init(struct ctlmsg *m, enum ctlmsg_type type, uint32_t from, uint32_t from_incarnation)
 {
-	memset(m, 0, sizeof(*m));
+	memset(m, 0, CTLMSG_FIXED);
 	m->magic = CTLMSG_MAGIC;
 	m->version = CTLMSG_VERSION;
 	m->type = (uint16_t)type;

@@ -45,11 +45,12 @@ struct ctlmsg {
 	uint32_t to_incarnation;   /* stale receivers drop it; 0 = any */
 	uint32_t arg32;
 	uint64_t arg64;
-	uint32_t payload_len;  /* before the payload: only its used part travels */
-	uint8_t payload[2048]; /* per type: CTL_CANCEL the client's key, CTL_GIVE session facts
-				  (parameters); see above */
+	uint32_t payload_len;	/* before the payload: only its used part travels */
+	uint8_t payload[65536]; /* per type: CTL_CANCEL the client's key, CTL_GIVE what the backend
+				   brings with it (worker/facts.h); see above */
 };
 
+/* All but the payload's bytes. */
 void ctlmsg_init(struct ctlmsg *, enum ctlmsg_type, uint32_t from, uint32_t from_incarnation);
 /* Bytes to send: the fixed part and the used payload. */
 size_t ctlmsg_size(const struct ctlmsg *);

@@ -42,6 +42,8 @@
 	X(ledger_stalls, COUNTER, "count", "times the table's mutex could not be had in time")     \
 	X(ledger_repairs, COUNTER, "count",                                                        \
 	    "times the table was repaired after a death inside the mutex")                         \
+	X(ddl_seen, COUNTER, "count",                                                              \
+	    "statements that changed definitions: prepared statements are parsed anew")            \
 	X(loop_turns, COUNTER, "count", "turns of the event loop")
 
 /* A row per (pool, worker): one writer each. */
@@ -77,6 +79,8 @@
 	X(xact_timeouts, COUNTER, "count", "transactions ended by transaction_timeout")            \
 	X(idle_xact_timeouts, COUNTER, "count", "transactions ended by idle_transaction_timeout")  \
 	X(cl_idle_timeouts, COUNTER, "count", "clients ended by client_idle_timeout")              \
+	X(stmts_parsed, COUNTER, "count", "statements prepared on a backend that lacked them")     \
+	X(stmts_evicted, COUNTER, "count", "statements closed on a backend that had too many")     \
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \

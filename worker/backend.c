@@ -17,6 +17,8 @@
 #include "worker/backend_login.h"
 #include "worker/cancel.h"
 #include "worker/client.h"
+#include "worker/facts.h"
+#include "worker/gate.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
 
@@ -105,6 +107,7 @@ backend_free(struct backend *b)
 	conn_close(&b->conn);
 	params_fini(&b->params);
 	expect_fini(&b->expect);
+	prepared_fini(&b->prepared);
 	backend_login_fini(b);
 	free(b->task_error);
 	stats_sub(&wk->row->backends, 1);
@@ -288,7 +291,9 @@ own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
 	if (type == 'S')
 		(void)backend_parameter(b, body, len);
-	if (!expect_got(&b->expect, type)) {
+	if (type == 'C')
+		gate_complete(b, body, len);
+	if (expect_got(&b->expect, type) == EXPECT_BAD) {
 		backend_lost(b, "answer to nothing");
 		return false;
 	}
@@ -342,7 +347,7 @@ own_step(struct backend *b)
 		return false;
 	if (len > avail) {
 		c->left = len;
-		if (expect_got(&b->expect, type))
+		if (expect_got(&b->expect, type) != EXPECT_BAD)
 			return true;
 		backend_lost(b, "answer to nothing");
 		return false;
@@ -445,6 +450,7 @@ backend_task(struct backend *b, const char *sql,
 	backend_set_state(b, BACKEND_TASK);
 	b->task_row = row;
 	b->task_done = done;
+	gate_own_query(b);
 	conn_put_header(&b->conn, 'Q', size);
 	conn_put(&b->conn, sql, size);
 	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, task_timeout);
@@ -549,7 +555,7 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 		return NULL;
 	}
 	b = p == NULL || fd == -1 ? NULL : backend_new(p, slot);
-	if (b == NULL || !params_unpack(&b->params, facts, len) ||
+	if (b == NULL || !facts_unpack(b, facts, len) ||
 	    conn_open(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
 		if (fd != -1)
 			close(fd);

@@ -15,6 +15,7 @@
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
+#include "worker/gate.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
 
@@ -29,7 +30,8 @@ backend_new(struct pool *p, uint32_t slot)
 	b->slot = slot;
 	b->facts.dest = p->dest;
 	b->conn.src.fd = -1;
-	expect_init(&b->expect);
+	expect_init(&b->expect, gate_settle);
+	prepared_init(&b->prepared);
 	LIST_INIT(&b->cancels);
 	p->nbackends++;
 	stats_add(&wk->row->backends, 1);
@@ -65,7 +67,6 @@ login_reset(struct backend *b)
 	l->scram_begun = false;
 	params_fini(&b->params);
 	expect_fini(&b->expect);
-	expect_init(&b->expect);
 	b->facts.pid = 0;
 	b->facts.key_len = 0;
 	if (b->state == BACKEND_LOGIN)

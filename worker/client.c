@@ -19,6 +19,7 @@
 #include "worker/cancel.h"
 #include "worker/client_auth.h"
 #include "worker/client_login.h"
+#include "worker/gate.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
 #include "worker/tls.h"
@@ -105,6 +106,8 @@ client_free(struct client *c)
 	tls_ctx_unref(c->offer);
 	params_fini(&c->params);
 	free(c->user);
+	names_free(c);
+	gate_big_free(c);
 	TAILQ_REMOVE(&clients, c, all);
 	nclients--;
 	stats_sub(&wk->row->clients, 1);
@@ -134,7 +137,8 @@ client_unlink(struct client *c)
 static void
 leave_backend(struct client *c, struct pool *p)
 {
-	bool cut = c->conn.left > 0 && !c->conn.discard; /* in the middle of a message */
+	bool cut =
+	    c->conn.left > 0 && !c->conn.discard && c->big == NULL; /* in the middle of a message */
 	struct backend *b = client_unlink(c);
 
 	b->dirty |= p->mode == POOL_SESSION;

@@ -1,10 +1,12 @@
 /*
  * expect: see expect.h. Entries, oldest first:
  *
- *   Q F S   Query, FunctionCall, Sync: end with ReadyForQuery
- *   E       Execute: ends with CommandComplete, EmptyQueryResponse or PortalSuspended
- *   P       a run of Parse, Bind, Describe, Close: counted as one, it only keeps the backend
- *   d c f   COPY data (a run counts as one), CopyDone, CopyFail: no answer of their own
+ *   Q F S     Query, FunctionCall, Sync: end with ReadyForQuery
+ *   P B C     Parse, Bind, Close: end with their Complete message
+ *   D         Describe: ends with RowDescription or NoData
+ *   E         Execute: ends with CommandComplete, EmptyQueryResponse or PortalSuspended
+ *   d c f     COPY data (a run counts as one), CopyDone, CopyFail: no answer of their own; never
+ *             the head
  *
  * Only the owner of the queue calls this; it allocates when a pipeline is longer than the inline
  * ring.
@@ -15,41 +17,94 @@
 #include <string.h>
 
 void
-expect_init(struct expect *x)
+expect_init(
+    struct expect *x, void (*settle)(struct expect *, const struct expect_entry *, enum expect_end))
 {
 	memset(x, 0, sizeof(*x));
 	x->size = EXPECT_INLINE;
+	x->settle = settle;
+}
+
+static struct expect_entry *
+at(struct expect *x, uint32_t i)
+{
+	return &(x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)];
+}
+
+static bool
+is_copy(uint8_t type)
+{
+	return type == 'd' || type == 'c' || type == 'f';
+}
+
+static bool
+is_end(uint8_t type)
+{
+	return type == 'S' || type == 'Q' || type == 'F';
+}
+
+static void
+end_gone(struct expect *x, uint8_t type)
+{
+	x->ends -= is_end(type);
+	x->got_ends += is_end(type);
+}
+
+static void
+settle(struct expect *x, uint32_t i, enum expect_end end)
+{
+	struct expect_entry *e = at(x, i);
+
+	if (e->op != 0 && x->settle != NULL)
+		x->settle(x, e, end);
+	e->op = 0;
+}
+
+struct expect_entry *
+expect_after(struct expect *x, const struct expect_entry *from, const struct stmt_name *name)
+{
+	bool behind = false;
+	uint32_t i;
+
+	for (i = 0; i < x->len; i++) {
+		struct expect_entry *e = at(x, i);
+		if (behind && e->op != 0 && e->name == name)
+			return e;
+		behind = behind || e == from;
+	}
+	return NULL;
+}
+
+static void
+ring_free(struct expect *x)
+{
+	free(x->ring);
+	x->ring = NULL;
+	x->size = EXPECT_INLINE;
+	x->head = 0;
 }
 
 void
 expect_fini(struct expect *x)
 {
-	free(x->ring);
-	expect_init(x);
-}
-
-static uint8_t *
-ring(struct expect *x)
-{
-	return x->ring != NULL ? x->ring : x->inl;
-}
-
-static uint8_t
-at(struct expect *x, uint32_t i)
-{
-	return ring(x)[(x->head + i) & (x->size - 1)];
+	while (x->len > 0) {
+		settle(x, x->len - 1, EXPECT_SKIPPED);
+		x->len--;
+	}
+	ring_free(x);
+	expect_init(x, x->settle);
 }
 
 static bool
 grow(struct expect *x)
 {
-	uint8_t *bigger = malloc((size_t)x->size * 2);
+	struct expect_entry *bigger = reallocarray(NULL, (size_t)x->size * 2, sizeof(*bigger));
 	uint32_t i;
 
 	if (bigger == NULL)
 		return false;
 	for (i = 0; i < x->len; i++)
-		bigger[i] = at(x, i);
+		bigger[i] = *at(x, i);
 	free(x->ring);
 	x->ring = bigger;
 	x->size *= 2;
@@ -57,176 +112,224 @@ grow(struct expect *x)
 	return true;
 }
 
-static bool
-push(struct expect *x, uint8_t entry)
+bool
+expect_push(struct expect *x, const struct expect_entry *e)
 {
 	if (x->len == x->size && !grow(x))
 		return false;
-	ring(x)[(x->head + x->len) & (x->size - 1)] = entry;
+	*at(x, x->len) = *e;
 	x->len++;
+	x->ends += is_end(e->type);
+	x->sent_ends += is_end(e->type);
 	return true;
-}
-
-static void
-pop(struct expect *x, uint32_t n)
-{
-	x->head = (x->head + n) & (x->size - 1);
-	x->len -= n;
-	if (x->len == 0) {
-		x->copy_in = x->skipping = false;
-		if (x->ring != NULL)
-			expect_fini(x);
-	}
-}
-
-static bool
-push_run(struct expect *x, uint8_t entry)
-{
-	if (x->len > 0 && at(x, x->len - 1) == entry)
-		return true;
-	return push(x, entry);
 }
 
 bool
 expect_sent(struct expect *x, uint8_t type)
 {
-	switch (type) {
-	case 'Q':
-	case 'F':
-	case 'S':
-	case 'E':
-		return push(x, type);
-	case 'P':
-	case 'B':
-	case 'D':
-	case 'C':
-		return push_run(x, 'P');
-	case 'd':
-		return x->len == 0 ? true : push_run(x, 'd');
-	case 'c':
-	case 'f':
-		return x->len == 0 ? true : push(x, type);
-	default:
+	const struct expect_entry e = {.type = type};
+
+	if (type == 'H' || (type != 'S' && expect_ignored(x)))
 		return true;
-	}
+	if (is_copy(type) && (x->len == 0 || (type == 'd' && at(x, x->len - 1)->type == 'd')))
+		return true;
+	return expect_push(x, &e);
 }
 
-static bool
-is_copy(uint8_t e)
-{
-	return e == 'd' || e == 'c' || e == 'f';
-}
-
-/* Index of the oldest entry at or after `i` that is no COPY entry; len if there is none. */
-static uint32_t
-skip_copy(struct expect *x, uint32_t i)
-{
-	while (i < x->len && is_copy(at(x, i)))
-		i++;
-	return i;
-}
-
-/*
- * COPY IN ended (`done`: the server read CopyDone; else it failed). Removes, behind entry `i`, what
- * the server's COPY loop has swallowed: every Sync before the first data message, and when it read
- * to CopyDone or CopyFail, all up to that one. Keeps the rest in order.
- */
+/* COPY data that nobody waits for: the server ignores them too. */
 static void
-copy_ended(struct expect *x, uint32_t i, bool done)
+drop_copy(struct expect *x)
 {
-	uint32_t from = i + 1, to = from, k;
+	while (x->len > 0 && is_copy(at(x, 0)->type)) {
+		x->head = (x->head + 1) & (x->size - 1);
+		x->len--;
+	}
+	if (x->len == 0 && x->ring != NULL)
+		ring_free(x);
+}
 
-	x->copy_in = false;
-	while (to < x->len && at(x, to) == 'S')
-		to++;
-	if (to == x->len)
-		return; /* no data was sent at all: these Syncs were never COPY's */
-	if (!is_copy(at(x, to)))
-		return;
-	while (done && to < x->len && at(x, to) != 'c' && at(x, to) != 'f')
-		to++;
-	if (done && to < x->len)
-		to++;
+static void
+pop(struct expect *x, enum expect_end end)
+{
+	end_gone(x, at(x, 0)->type);
+	settle(x, 0, end);
+	x->head = (x->head + 1) & (x->size - 1);
+	x->len--;
+	drop_copy(x);
+}
+
+/* Takes the entries [from, to) out of the middle. */
+static void
+cut(struct expect *x, uint32_t from, uint32_t to)
+{
+	uint32_t k;
+
+	for (k = from; k < to; k++)
+		end_gone(x, at(x, k)->type);
 	for (k = to; k < x->len; k++)
-		ring(x)[(x->head + from + k - to) & (x->size - 1)] = at(x, k);
+		*at(x, from + k - to) = *at(x, k);
 	x->len -= to - from;
 }
 
-/* CommandComplete and its like: ends an Execute; inside a Query it only ends a COPY. */
-static bool
+/*
+ * The head's COPY IN ended (`done`: the server read CopyDone; else it failed). Removes what the
+ * server's COPY loop has swallowed: every Sync before the first data message, and when it read to
+ * CopyDone, all up to that one. Keeps the rest in order.
+ */
+static void
+copy_ended(struct expect *x, bool done)
+{
+	uint32_t to = 1;
+
+	x->copy_in = false;
+	while (to < x->len && at(x, to)->type == 'S')
+		to++;
+	if (to == x->len || !is_copy(at(x, to)->type))
+		return; /* no data was sent at all: these Syncs were never COPY's */
+	while (done && to < x->len && at(x, to)->type != 'c' && at(x, to)->type != 'f')
+		to++;
+	if (done && to < x->len)
+		to++;
+	cut(x, 1, to);
+}
+
+static enum expect_verdict
+head_verdict(const struct expect *x)
+{
+	return (expect_head(x)->flags & EXPECT_OURS) != 0 ? EXPECT_DROP : EXPECT_PASS;
+}
+
+/* The answer that ends a request of this type. */
+static enum expect_verdict
+got_answer(struct expect *x, uint8_t type)
+{
+	enum expect_verdict v;
+
+	if (x->len == 0 || at(x, 0)->type != type)
+		return EXPECT_BAD;
+	v = head_verdict(x);
+	if ((at(x, 0)->flags & EXPECT_AS_PARSE) != 0)
+		v = EXPECT_SHOW_1;
+	pop(x, EXPECT_DONE);
+	return v;
+}
+
+/* CommandComplete and its like: ends an Execute; inside a Query it ends a statement. */
+static enum expect_verdict
 got_complete(struct expect *x)
 {
-	uint32_t i = skip_copy(x, 0);
+	enum expect_verdict v;
 
-	while (i < x->len && at(x, i) == 'P')
-		i = skip_copy(x, i + 1);
-	if (i == x->len)
-		return false;
+	if (x->len == 0 || (at(x, 0)->type != 'E' && at(x, 0)->type != 'Q'))
+		return EXPECT_BAD;
+	v = head_verdict(x);
 	if (x->copy_in)
-		copy_ended(x, i, true);
-	if (at(x, i) == 'E')
-		pop(x, i + 1);
-	return true;
+		copy_ended(x, true);
+	if (at(x, 0)->type == 'E') {
+		pop(x, EXPECT_DONE);
+	} else if (at(x, 0)->drop > 0) {
+		at(x, 0)->drop--;
+		v = EXPECT_DROP;
+	}
+	return v;
+}
+
+/* RowDescription, NoData: end a Describe; rows of a Query have a description too. */
+static enum expect_verdict
+got_description(struct expect *x, uint8_t type)
+{
+	if (x->len > 0 && at(x, 0)->type == 'Q' && type == 'T')
+		return head_verdict(x);
+	return got_answer(x, 'D');
+}
+
+/* What belongs to the head and does not end it. */
+static enum expect_verdict
+got_part(const struct expect *x)
+{
+	return x->len == 0 ? EXPECT_BAD : head_verdict(x);
 }
 
 /*
- * An error belongs to the oldest entry. If that is of the extended protocol, the server now skips
- * to the next Sync. A run of Parse.. straight before a Query may mean either; then it is taken as
- * the Query's, which counts higher.
+ * An error belongs to the head. If that is of the extended protocol, the server now skips to the
+ * next Sync. An error of ours is the client's: it is in place of what its own message would meet.
  */
-static bool
+static enum expect_verdict
 got_error(struct expect *x)
 {
-	uint32_t i = skip_copy(x, 0), next;
+	uint32_t end = 1, i;
+	enum expect_verdict v;
 
-	if (i == x->len)
-		return true; /* asynchronous, FATAL as a rule: the connection ends by itself */
-	next = i;
-	while (next < x->len && at(x, next) == 'P')
-		next = skip_copy(x, next + 1);
+	if (x->len == 0)
+		return EXPECT_PASS; /* FATAL as a rule: the connection ends by itself */
+	v = at(x, 0)->type == 'Q' ? head_verdict(x) : EXPECT_PASS;
 	if (x->copy_in)
-		copy_ended(x, next < x->len ? next : i, false);
-	if (at(x, i) == 'E')
-		x->skipping = true;
-	else if (at(x, i) == 'P')
-		x->skipping = next == x->len || at(x, next) == 'E' || at(x, next) == 'S';
-	return true;
+		copy_ended(x, false);
+	if (is_end(at(x, 0)->type))
+		return v;
+	while (end < x->len && at(x, end)->type != 'S')
+		end++;
+	for (i = end - 1; i > 0; i--)
+		settle(x, i, EXPECT_SKIPPED);
+	cut(x, 1, end);
+	x->skipping = true;
+	pop(x, EXPECT_FAILED);
+	return v;
 }
 
-static bool
+static enum expect_verdict
 got_ready(struct expect *x)
 {
-	uint32_t i;
+	enum expect_verdict v;
 
-	for (i = 0; i < x->len; i++) {
-		uint8_t e = at(x, i);
-		if (e == 'S' || (!x->skipping && (e == 'Q' || e == 'F')))
-			break;
-	}
-	if (i == x->len)
-		return false;
+	if (x->len == 0 || !is_end(at(x, 0)->type))
+		return EXPECT_BAD;
+	v = head_verdict(x);
 	x->skipping = x->copy_in = false;
-	pop(x, i + 1);
-	pop(x, skip_copy(x, 0)); /* data behind a COPY that failed: the server ignores them */
-	return true;
+	pop(x, EXPECT_DONE);
+	return v;
 }
 
-bool
+enum expect_verdict
 expect_got(struct expect *x, uint8_t type)
 {
 	switch (type) {
-	case 'Z':
-		return got_ready(x);
+	case 'D':
+	case 'd':
+	case 'H':
+	case 'V':
+	case 'W':
+		return got_part(x);
+	case 'c': /* CopyDone of a COPY OUT */
+		return got_part(x);
+	case '1':
+		return got_answer(x, 'P');
+	case '2':
+		return got_answer(x, 'B');
+	case '3':
+		return got_answer(x, 'C');
+	case 't':
+		return x->len > 0 && at(x, 0)->type == 'D' ? head_verdict(x) : EXPECT_BAD;
+	case 'T':
+	case 'n':
+		return got_description(x, type);
 	case 'C':
 	case 'I':
 	case 's':
 		return got_complete(x);
-	case 'E':
-		return got_error(x);
 	case 'G':
 		x->copy_in = true;
-		return x->len > 0;
+		return got_part(x);
+	case 'E':
+		return got_error(x);
+	case 'Z':
+		return got_ready(x);
+	case 'N': /* these may come at any time */
+	case 'S':
+	case 'A':
+		return x->len > 0 && at(x, 0)->type == 'Q' && type != 'A' ? head_verdict(x)
+									  : EXPECT_PASS;
 	default:
-		return true;
+		return EXPECT_PASS;
 	}
 }

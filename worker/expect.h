@@ -2,43 +2,105 @@
  * expect: what a backend still owes for the messages sent to it (PostgreSQL protocol, message flow
  * chapter).
  *
- * One small entry per request; a backend may go back to its pool only when the queue is empty.
- * Where the protocol leaves it open how the server saw things, the count errs on the high side: the
- * backend then stays with its client, and no answer ever reaches the wrong one.
+ * One entry per request, in order; a backend may go back to its pool only when the queue is empty.
+ * An entry may be ours (its answers are for nobody), or be answered under another name, and may
+ * carry what its outcome decides: the owner is told how each entry ends.
  *
  * What makes ReadyForQuery: Query, FunctionCall, Sync. What does not, though sent: a Sync read
  * inside COPY IN (the server drops it), everything between an error in the extended protocol and
- * the next Sync.
+ * the next Sync. Anything that fits nowhere means the connection is out of step.
  */
 #ifndef WORKER_EXPECT_H
 #define WORKER_EXPECT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define EXPECT_INLINE 16
 
-struct expect {
-	uint8_t *ring; /* NULL = the inline one */
-	uint32_t size; /* of ring, a power of two */
-	uint32_t head, len;
-	bool copy_in;  /* the server reads COPY data now */
-	bool skipping; /* it skips to the next Sync */
-	uint8_t inl[EXPECT_INLINE];
+struct prep;
+struct statement;
+struct stmt_name;
+
+enum expect_flag {
+	EXPECT_OURS = 1,    /* the client knows nothing of it: its answers are dropped */
+	EXPECT_AS_PARSE = 2 /* a Close in a Parse's place: its answer is shown as ParseComplete */
 };
 
-void expect_init(struct expect *);
+struct expect_entry {
+	uint8_t type;  /* of the message */
+	uint8_t flags; /* enum expect_flag */
+	uint8_t op;    /* what its outcome decides: the owner's */
+	uint16_t drop; /* Query: CommandCompletes that are not shown */
+	struct stmt_name *name;
+	struct statement *stmt, *prev;
+	struct prep *prep;
+};
+
+enum expect_end {
+	EXPECT_DONE,   /* the server did it */
+	EXPECT_FAILED, /* it answered with an error */
+	EXPECT_SKIPPED /* behind an error: it never looked at it */
+};
+
+enum expect_verdict {
+	EXPECT_PASS,   /* for the client */
+	EXPECT_DROP,   /* for nobody */
+	EXPECT_SHOW_1, /* for the client, as a ParseComplete */
+	EXPECT_BAD     /* answers nothing we know of: the connection is out of step */
+};
+
+struct expect {
+	struct expect_entry *ring; /* NULL = the inline one */
+	uint32_t size;		   /* of ring, a power of two */
+	uint32_t head, len;
+	uint32_t ends; /* entries that end with ReadyForQuery */
+	/* Such requests ever sent, and those answered or never to be */
+	uint32_t sent_ends, got_ends;
+	bool copy_in;  /* the server reads COPY data now */
+	bool skipping; /* it skips to the next Sync */
+	/* Told once for every entry that has an op; after an error the newest first. May be NULL;
+	 * must not push. */
+	void (*settle)(struct expect *, const struct expect_entry *, enum expect_end);
+	struct expect_entry inl[EXPECT_INLINE];
+};
+
+void expect_init(
+    struct expect *, void (*settle)(struct expect *, const struct expect_entry *, enum expect_end));
+/* What is open is settled as skipped. */
 void expect_fini(struct expect *);
 
-/* A frontend message of this type goes to the server. False if there is no memory for it. */
+/* A frontend message goes to the server. False if there is no memory for it. */
+bool expect_push(struct expect *, const struct expect_entry *);
 bool expect_sent(struct expect *, uint8_t type);
-/* A backend message of this type came. False = it answers nothing we know of: the connection is out
- * of step. */
-bool expect_got(struct expect *, uint8_t type);
+/* A backend message of this type came. */
+enum expect_verdict expect_got(struct expect *, uint8_t type);
+
+/* The request the next answer is for; NULL = none. */
+static inline const struct expect_entry *
+expect_head(const struct expect *x)
+{
+	return x->len == 0 ? NULL : &(x->ring != NULL ? x->ring : x->inl)[x->head];
+}
+
+/* The next entry behind `from` (one that is being settled) whose outcome decides about this name,
+ * or NULL. */
+struct expect_entry *expect_after(
+    struct expect *, const struct expect_entry *from, const struct stmt_name *);
+
+/* True if the server drops whatever comes before a Sync: it has met an error, and no Sync is on its
+ * way. */
+static inline bool
+expect_ignored(const struct expect *x)
+{
+	return x->skipping && x->len == 0;
+}
+
 static inline bool
 expect_empty(const struct expect *x)
 {
-	return x->len == 0;
+	return x->len == 0 && !x->skipping;
 }
 
 #endif

@@ -19,6 +19,7 @@
 #include "worker/conn.h"
 #include "worker/expect.h"
 #include "worker/params.h"
+#include "worker/statements.h"
 #include "worker/state.h"
 
 enum client_state {
@@ -55,9 +56,12 @@ struct client {
 	uint32_t groups[LEDGER_GROUPS]; /* counted in: index + 1, 0 = not (pool_limit.c) */
 	struct backend *backend;
 	struct params params;
-	int64_t since_us;  /* start of the present wait or of the connection */
-	int64_t active_us; /* last time it logged in or left a backend */
-	bool notified;	   /* of its present wait, by a NOTICE */
+	struct stmt_names *names; /* of its prepared statements; NULL = it has had none */
+	struct gate_big *big; /* a message that must be seen whole and is longer than a buffer */
+	bool stalled;	      /* its next message waits for an answer: gate.c */
+	int64_t since_us;     /* start of the present wait or of the connection */
+	int64_t active_us;    /* last time it logged in or left a backend */
+	bool notified;	      /* of its present wait, by a NOTICE */
 	struct timer timer;
 	TAILQ_ENTRY(client) all;
 	TAILQ_ENTRY(client) queue;
@@ -90,6 +94,8 @@ struct backend {
 	uint32_t slot; /* TABLE_NONE: a connection outside the ledger (the steward's) */
 	struct ledger_backend facts;
 	struct expect expect;
+	struct prepared prepared;
+	bool ddl; /* the open transaction has changed definitions */
 	struct params params;
 	int64_t since_us;	    /* linked, or idle, since */
 	int64_t xact_us;	    /* the transaction began; 0 = none */

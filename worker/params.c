@@ -110,8 +110,14 @@ params_set(struct params *p, int i, const char *value)
 	return true;
 }
 
-static void
-share(struct params *dst, int i, const char *text)
+bool
+params_parses(int i)
+{
+	return i != 4; /* application_name */
+}
+
+void
+params_share(struct params *dst, int i, const char *text)
 {
 	if (text != NULL)
 		atom_of(text)->refs++;
@@ -126,7 +132,7 @@ params_default(struct params *dst, const struct params *src)
 
 	for (i = 0; i < PARAMS_N; i++)
 		if (dst->v[i] == NULL)
-			share(dst, i, src->v[i]);
+			params_share(dst, i, src->v[i]);
 }
 
 void
@@ -135,7 +141,7 @@ params_copy(struct params *dst, const struct params *src)
 	int i;
 
 	for (i = 0; i < PARAMS_N; i++)
-		share(dst, i, src->v[i]);
+		params_share(dst, i, src->v[i]);
 }
 
 void
@@ -183,20 +189,17 @@ params_sql(const struct params *want, const struct params *have)
 	return sql;
 }
 
-size_t
-params_pack(const struct params *p, uint8_t *out, size_t size)
+void
+params_pack(const struct params *p, struct wire_out *w)
 {
-	struct wire_out w;
 	int i;
 
-	wire_init(&w, out, size);
 	for (i = 0; i < PARAMS_N; i++) {
 		if (p->v[i] == NULL)
 			continue;
-		wire_string(&w, names[i]);
-		wire_string(&w, p->v[i]);
+		wire_string(w, names[i]);
+		wire_string(w, p->v[i]);
 	}
-	return w.failed ? 0 : w.len;
 }
 
 bool

@@ -19,6 +19,11 @@ struct params {
 int params_index(const char *name);
 const char *params_name(int i);
 
+/* True if this setting changes what parsing a statement means. */
+bool params_parses(int i);
+/* The same string as `text`, which is another set's value (or NULL). */
+void params_share(struct params *, int i, const char *text);
+
 /* Sets a value (copied and interned), replacing the old one. False = no memory. */
 bool params_set(struct params *, int i, const char *value);
 /* Fills what `dst` does not know from `src`. */
@@ -31,8 +36,9 @@ bool params_match(const struct params *want, const struct params *have);
 /* "SET a TO 'x';SET b TO 'y'" for what differs; malloc'd, NULL = no memory. */
 char *params_sql(const struct params *want, const struct params *have);
 
-/* name\0value\0... of all known values. Bytes written, 0 if they do not fit. */
-size_t params_pack(const struct params *, uint8_t *out, size_t size);
+/* name\0value\0... of all known values. */
+struct wire_out;
+void params_pack(const struct params *, struct wire_out *);
 bool params_unpack(struct params *, const uint8_t *p, size_t len);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "conf/log.h"
 #include "worker/backend.h"
+#include "worker/facts.h"
 #include "worker/inbox.h"
 #include "worker/pool.h"
 
@@ -176,10 +177,12 @@ pool_give(struct backend *b, uint32_t w)
 {
 	struct table_self to = {w, table_worker_live(wk->table, w)};
 	uint8_t facts[INBOX_FACTS_MAX];
-	size_t len = params_pack(&b->params, facts, sizeof(facts));
+	size_t len;
 
-	if (to.incarnation == 0 || len == 0 || b->conn.in != NULL || b->conn.out != NULL ||
-	    b->conn.tls != NULL)
+	if (to.incarnation == 0 || b->conn.in != NULL || b->conn.out != NULL || b->conn.tls != NULL)
+		return false;
+	len = facts_pack(b, facts, sizeof(facts));
+	if (len == 0)
 		return false;
 	ledger_hand(wk->table, wk->self, b->slot, to);
 	if (!inbox_give(w, to.incarnation, b->slot, b->conn.src.fd, facts, len)) {

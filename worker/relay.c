@@ -17,6 +17,7 @@
 #include "worker/backend.h"
 #include "worker/client.h"
 #include "worker/deadline.h"
+#include "worker/gate.h"
 #include "worker/pool.h"
 
 #define TURN_READS 8
@@ -76,7 +77,9 @@ needs_no_backend(uint8_t type, uint32_t len)
 
 enum parsed {
 	PARSED,	 /* all that is there was looked at */
-	STOPPED, /* waits for a backend */
+	SHORT,	 /* the same, and the last message is not complete */
+	STOPPED, /* waits for a backend, or for an answer */
+	FULL,	 /* waits until the backend has taken what there is */
 	ENDED	 /* the client is gone or going */
 };
 
@@ -87,79 +90,162 @@ count_query(struct client *c, uint8_t type)
 		stats_add(&c->pool->row->query_count, 1);
 }
 
-/* A message goes to the backend: what it will owe for it, and since when. */
-static void
-sent_to(struct backend *b, uint8_t type)
+void
+relay_sent(struct backend *b, const struct expect_entry *e)
 {
+	bool ok;
+
 	if (expect_empty(&b->expect)) {
 		b->query_us = loop_now();
 		if (b->xact_us == 0)
 			b->xact_us = loop_now();
 		deadline_touch(b);
 	}
-	if (!expect_sent(&b->expect, type))
+	ok = e->op != 0 || e->flags != 0 ? expect_push(&b->expect, e)
+					 : expect_sent(&b->expect, e->type);
+	if (!ok)
 		fatal("expected responses");
+}
+
+/* Links a backend if the message needs one. False: it waits for one, or for its settings. */
+static bool
+have_backend(struct client *c, bool needed)
+{
+	if (c->backend == NULL && needed) {
+		if (conn_unsent(&c->conn))
+			return false; /* it has not read its last answer yet */
+		pool_want(c->pool, c);
+	}
+	if (c->backend == NULL)
+		return !needed;
+	return c->backend->state == BACKEND_ACTIVE;
+}
+
+/* What follows from the gate's word on a message. */
+static enum parsed
+gate_said(struct client *c, enum gate g, uint8_t type)
+{
+	switch (g) {
+	case GATE_TAKEN:
+		count_query(c, type);
+		return PARSED;
+	case GATE_MORE:
+		return SHORT;
+	case GATE_WAIT:
+		return STOPPED;
+	case GATE_FULL:
+		return FULL;
+	}
+	return STOPPED;
+}
+
+/* A message that is longer than a buffer and must be seen whole. */
+static enum parsed
+parse_big(struct client *c)
+{
+	struct gate_big *g = c->big;
+
+	if (!gate_gather(c))
+		return SHORT;
+	if (!have_backend(c, true))
+		return STOPPED;
+	return gate_said(c, gate_message(c, g->p[0], g->p, g->len, g->len), g->p[0]);
+}
+
+static enum parsed
+parse_goodbye(struct client *c)
+{
+	struct buf *in = c->conn.in;
+
+	if (in->fwd > in->head && c->backend != NULL)
+		(void)conn_send(&c->backend->conn, &c->conn, NULL);
+	client_close(c, "client said goodbye");
+	return ENDED;
+}
+
+static enum parsed
+parse_rejected(struct client *c, uint8_t type, uint32_t len)
+{
+	client_rejected(c, type);
+	c->conn.left = len;
+	c->conn.discard = true;
+	if (conn_send(&c->conn, NULL, NULL) != CONN_BROKEN)
+		return PARSED;
+	client_close(c, strerror(errno));
+	return ENDED;
+}
+
+/* A message whose header is there. */
+static enum parsed
+parse_message(struct client *c, uint8_t type, uint32_t len)
+{
+	struct conn *conn = &c->conn;
+	struct buf *in = conn->in;
+
+	if (type == 'X')
+		return parse_goodbye(c);
+	if (c->reject != NULL)
+		return parse_rejected(c, type, len);
+	if (!have_backend(c, !needs_no_backend(type, len)))
+		return STOPPED;
+	if (c->backend != NULL && gate_looks(c->pool, type)) {
+		uint32_t avail = in->tail - in->fwd;
+		return gate_said(c,
+		    gate_message(c, type, in->data + in->fwd, avail < len ? avail : len, len),
+		    type);
+	}
+	if (c->backend == NULL)
+		conn->discard = true;
+	else
+		relay_sent(c->backend, &(struct expect_entry){.type = type});
+	count_query(c, type);
+	conn->left = len;
+	return PARSED;
+}
+
+static enum parsed
+parse_step(struct client *c)
+{
+	struct conn *conn = &c->conn;
+	struct buf *in = conn->in;
+	uint8_t type;
+	uint32_t len;
+
+	if (conn->left > 0) {
+		pass_rest(conn, in);
+		return PARSED;
+	}
+	type = in->data[in->fwd];
+	if (!wire_frontend_type(type)) {
+		unknown_type(c, type);
+		return ENDED;
+	}
+	switch (wire_header(in->data + in->fwd, in->tail - in->fwd, longest(type), &type, &len)) {
+	case WIRE_MORE:
+		return SHORT;
+	case WIRE_BAD:
+		protocol_error(c, "invalid message length");
+		return ENDED;
+	case WIRE_OK:
+		break;
+	}
+	return parse_message(c, type, len);
 }
 
 static enum parsed
 parse_client(struct client *c)
 {
-	struct conn *conn = &c->conn;
-	struct buf *in;
+	enum parsed p = PARSED;
 
-	while ((in = conn->in) != NULL && in->fwd < in->tail) {
-		enum wire_result r;
-		uint8_t type;
-		uint32_t len;
-		if (conn->left > 0) {
-			pass_rest(conn, in);
-			continue;
-		}
-		type = in->data[in->fwd];
-		if (!wire_frontend_type(type)) {
-			unknown_type(c, type);
-			return ENDED;
-		}
-		r = wire_header(in->data + in->fwd, in->tail - in->fwd, longest(type), &type, &len);
-		if (r == WIRE_MORE)
-			break;
-		if (r == WIRE_BAD) {
-			protocol_error(c, "invalid message length");
-			return ENDED;
-		}
-		if (type == 'X') {
-			if (in->fwd > in->head && c->backend != NULL)
-				(void)conn_send(&c->backend->conn, conn, NULL);
-			client_close(c, "client said goodbye");
-			return ENDED;
-		}
-		if (c->reject != NULL) {
-			client_rejected(c, type);
-			conn->left = len;
-			conn->discard = true;
-			if (conn_send(conn, NULL, NULL) == CONN_BROKEN) {
-				client_close(c, strerror(errno));
-				return ENDED;
-			}
-			continue;
-		}
-		if (c->backend == NULL && !needs_no_backend(type, len)) {
-			if (conn_unsent(conn))
-				return STOPPED; /* it has not read its last answer yet */
-			pool_want(c->pool, c);
-		}
-		if (c->backend == NULL && !needs_no_backend(type, len))
-			return STOPPED;
-		if (c->backend != NULL && c->backend->state != BACKEND_ACTIVE)
-			return STOPPED; /* its settings are on their way */
-		if (c->backend == NULL)
-			conn->discard = true;
+	while (p == PARSED) {
+		if (c->big != NULL)
+			p = parse_big(c);
+		else if (c->conn.in != NULL && c->conn.in->fwd < c->conn.in->tail)
+			p = parse_step(c);
 		else
-			sent_to(c->backend, type);
-		count_query(c, type);
-		conn->left = len;
+			break;
 	}
-	return PARSED;
+	return p;
 }
 
 /* False: stop here. */
@@ -207,6 +293,8 @@ relay_client_event(struct client *c, bool writable)
 		conn_trim(&c->conn);
 		if (!send_to_backend(c) || p == STOPPED)
 			return;
+		if (p == FULL)
+			continue;
 		if (!conn_can_recv(&c->conn))
 			return;
 		/* Nobody free: leave the bytes in the kernel and queue, unless this may be a
@@ -241,7 +329,11 @@ client_parameter(struct backend *b, const uint8_t *body, size_t len)
 {
 	int i = backend_parameter(b, body, len);
 
-	if (i != -1 && b->client != NULL)
+	if (i == -1)
+		return;
+	if (params_parses(i))
+		gate_settings_changed(b);
+	if (b->client != NULL)
 		(void)params_set(&b->client->params, i, b->params.v[i]);
 }
 
@@ -257,6 +349,7 @@ ready_for_query(struct backend *b, char status)
 	if (status == 'I')
 		stats_add(&b->pool->row->xact_count, 1);
 	b->status = status;
+	gate_ready(b, status);
 	if (expect_empty(&b->expect)) {
 		b->query_us = 0;
 		b->quiet_us = loop_now();
@@ -269,43 +362,96 @@ ready_for_query(struct backend *b, char status)
 										      : ANSWER_MORE;
 }
 
+/* The message at hand is not for the client: what came before it is sent without it. */
+static void
+drop_message(struct backend *b)
+{
+	struct buf *in = b->conn.in;
+
+	if (in->fwd > in->head)
+		conn_put(&b->client->conn, in->data + in->head, in->fwd - in->head);
+	in->head = in->fwd;
+	b->conn.discard = true;
+}
+
+/* These must be there whole to be looked at, if a buffer holds them. */
+static bool
+is_looked_at(uint8_t type)
+{
+	return type == 'Z' || type == 'S' || type == 'E' || type == 'C';
+}
+
+/* Looks at a message and says whether the client is to have it. */
+static enum expect_verdict
+look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
+{
+	bool replaced = false;
+	enum expect_verdict v;
+
+	if (type == 'S')
+		client_parameter(b, body, len);
+	if (type == 'E') {
+		b->said_last = wire_error_fatal(body, len);
+		replaced = gate_error(b, body, len);
+	}
+	if (type == 'C')
+		gate_complete(b, body, len);
+	v = expect_got(&b->expect, type);
+	return replaced && v == EXPECT_PASS ? EXPECT_DROP : v;
+}
+
+/* The next message. ANSWER_MORE with *on false: more bytes are needed. */
+static enum answer
+parse_answer(struct backend *b, bool *on)
+{
+	struct conn *conn = &b->conn;
+	struct buf *in = conn->in;
+	uint8_t *p = in->data + in->fwd, type;
+	uint32_t avail = in->tail - in->fwd, len;
+	enum wire_result r =
+	    wire_header(p, avail, (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
+	enum expect_verdict v;
+
+	*on = r == WIRE_OK && (avail >= len || !is_looked_at(type) || len > buf_cap());
+	if (r == WIRE_MORE)
+		return ANSWER_MORE;
+	if (r == WIRE_BAD || !wire_backend_type(type) || (type == 'Z' && len != 6))
+		return ANSWER_BAD;
+	if (!*on)
+		return ANSWER_MORE;
+	v = avail >= len ? look(b, type, p + WIRE_HEADER, len - WIRE_HEADER)
+			 : expect_got(&b->expect, type);
+	if (v == EXPECT_BAD)
+		return ANSWER_BAD;
+	if (v == EXPECT_SHOW_1)
+		p[0] = '1';
+	if (v == EXPECT_DROP)
+		drop_message(b);
+	conn->left = len;
+	pass_rest(conn, in);
+	if (type != 'Z')
+		return ANSWER_MORE;
+	if (v == EXPECT_PASS)
+		return ready_for_query(b, (char)p[WIRE_HEADER]);
+	b->status = (char)p[WIRE_HEADER];
+	return ANSWER_MORE;
+}
+
 /* Looks at whole messages and approves them for sending. Stops behind the last answer owed. */
 static enum answer
 parse_backend(struct backend *b)
 {
 	struct conn *conn = &b->conn;
-	struct buf *in = conn->in;
+	enum answer a = ANSWER_MORE;
+	bool on = true;
 
-	while (in->fwd < in->tail) {
-		const uint8_t *p = in->data + in->fwd;
-		uint32_t avail = in->tail - in->fwd, len;
-		uint8_t type;
-		enum wire_result r;
-		if (conn->left > 0) {
-			pass_rest(conn, in);
-			continue;
-		}
-		r = wire_header(p, avail, (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
-		if (r == WIRE_MORE)
-			return ANSWER_MORE;
-		if (r == WIRE_BAD || !wire_backend_type(type) || (type == 'Z' && len != 6))
-			return ANSWER_BAD;
-		if (type == 'Z' && avail < len)
-			return ANSWER_MORE;
-		if (type == 'S' && avail < len && len <= buf_cap())
-			return ANSWER_MORE;
-		if (type == 'S' && avail >= len)
-			client_parameter(b, p + WIRE_HEADER, len - WIRE_HEADER);
-		if (type == 'E' && avail >= len)
-			b->said_last = wire_error_fatal(p + WIRE_HEADER, len - WIRE_HEADER);
-		if (!expect_got(&b->expect, type))
-			return ANSWER_BAD;
-		conn->left = len;
-		pass_rest(conn, in);
-		if (type == 'Z' && ready_for_query(b, (char)p[WIRE_HEADER]) == ANSWER_DONE)
-			return ANSWER_DONE;
+	while (on && a == ANSWER_MORE && conn->in->fwd < conn->in->tail) {
+		if (conn->left > 0)
+			pass_rest(conn, conn->in);
+		else
+			a = parse_answer(b, &on);
 	}
-	return ANSWER_MORE;
+	return a;
 }
 
 /* Statement mode: a transaction block is refused, as PgBouncer does. */
@@ -338,6 +484,7 @@ transaction_done(struct backend *b)
 		b->conn.readable = true;
 	}
 	(void)client_unlink(c);
+	gate_left(c);
 	b->dirty |= wk->conf->server_reset_query_always;
 	if (b->conn.in != NULL && b->conn.in->tail > b->conn.in->fwd) {
 		log_debug("backend pid %d: data behind the last answer", (int)b->facts.pid);
@@ -348,7 +495,7 @@ transaction_done(struct backend *b)
 	}
 	if (client_dismissed(c))
 		return;
-	if (c->conn.in != NULL || c->conn.readable)
+	if (c->conn.in != NULL || c->big != NULL || c->conn.readable)
 		loop_again(&c->conn.src);
 }
 

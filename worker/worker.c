@@ -23,6 +23,7 @@
 #include "worker/inbox.h"
 #include "worker/pool.h"
 #include "worker/reload.h"
+#include "worker/statements.h"
 #include "worker/steward.h"
 
 #define BEAT_US	   1000000
@@ -241,6 +242,7 @@ set_up(const struct worker_boot *boot)
 	client_tables_init();
 	hosts_worker_start(wk->boot->hosts, wk->self.worker);
 	pools_init();
+	statements_init();
 	stats_set(&me.row->pid, (uint64_t)getpid());
 	stats_set(&me.row->incarnation, boot->self.incarnation);
 	stats_set(&me.row->conf, boot->conf_serial);

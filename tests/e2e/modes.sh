@@ -48,8 +48,8 @@ for workers in 1 4; do
 		run "$name -S simple" "$MANY" -S -t 20
 		run "$name -C" 8 -S -C -T 1
 		[ $mode = statement ] || run "$name TPC-B" 100 -T 1
-		[ $mode != session ] || run "$name TPC-B prepared" 100 -M prepared -T 1
-		[ $mode != session ] || run "$name -S prepared" 16 -S -M prepared -T 1
+		[ $mode = statement ] || run "$name TPC-B prepared" 16 -M prepared -T 1 # it prepares in step: no more than backends
+		run "$name -S prepared" 16 -S -M prepared -T 1
 		is "$name no backend is lost" 0 "$(get sv_failed)"
 		pooler_stop "$name ends well"
 	done

@@ -84,7 +84,7 @@ wrong_headers_refused(void **state)
 static void
 payload_len_that_lies(void **state)
 {
-	static const uint32_t lies[] = {2049, 2052, 1U << 31, UINT32_MAX - 36, UINT32_MAX};
+	static const uint32_t lies[] = {65537, 65540, 1U << 31, UINT32_MAX - 36, UINT32_MAX};
 	struct ctlmsg m;
 
 	(void)state;

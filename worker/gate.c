@@ -1,0 +1,654 @@
+/*
+ * gate: the client's messages. See gate.h. Called by relay.c, which owns the order: what is put
+ * into the backend's `out` here goes before whatever the relay sends from the client's buffer, and
+ * both leave in one send.
+ *
+ * Effects on names and on what is prepared are noted at once, so that the rest of a pipeline sees
+ * them, and are settled or undone when the answers come (gate_answer.c). Within a group (up to the
+ * next Sync) that is exact, since the server skips what follows an error. A message of a later
+ * group that depends on what an earlier group has not settled yet waits.
+ */
+#include "worker/gate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/log.h"
+#include "proto/extended.h"
+#include "proto/wire.h"
+#include "worker/relay.h"
+
+#define BIG_FIRST 65536U
+
+/* The message at hand. */
+struct view {
+	struct client *c;
+	struct backend *b;
+	struct stmt_names *names;
+	struct extended x;
+	const uint8_t *p; /* its first `avail` bytes; the header is the first 5 */
+	uint32_t avail, len;
+	uint8_t type;
+};
+
+bool
+gate_looks(const struct pool *p, uint8_t type)
+{
+	return p->mode != POOL_SESSION && wk->conf->max_prepared_statements > 0 &&
+	       memchr("PBDCQ", type, 5) != NULL;
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+/* What the relay has approved so far goes before what is put next. */
+static void
+put_approved(struct view *v)
+{
+	struct buf *in = v->c->conn.in;
+
+	if (in == NULL || in->fwd == in->head)
+		return;
+	conn_put(&v->b->conn, in->data + in->head, in->fwd - in->head);
+	in->head = in->fwd;
+}
+
+/* The message goes on from byte `from` as it came; what is before was replaced or is nothing. */
+static void
+forward(struct view *v, uint32_t from)
+{
+	struct conn *conn = &v->c->conn;
+
+	if (v->c->big != NULL) {
+		conn_put(&v->b->conn, v->p + from, v->len - from);
+		gate_big_free(v->c);
+		return;
+	}
+	if (from > 0) {
+		conn->in->fwd += from;
+		conn->in->head = conn->in->fwd;
+	}
+	conn->left = v->len - from;
+}
+
+static enum gate
+pass(struct view *v)
+{
+	const struct expect_entry e = {.type = v->type};
+
+	if (v->c->big != NULL)
+		put_approved(v);
+	relay_sent(v->b, &e);
+	forward(v, 0);
+	return GATE_TAKEN;
+}
+
+/* The same, and its end decides something. */
+static enum gate
+pass_with(struct view *v, const struct expect_entry *e)
+{
+	if (v->c->big != NULL)
+		put_approved(v);
+	relay_sent(v->b, e);
+	forward(v, 0);
+	return GATE_TAKEN;
+}
+
+/* Describe or Close of a statement by that name. */
+static void
+put_named(struct view *v, uint8_t type, const char *name)
+{
+	size_t n = strlen(name) + 1;
+
+	put_approved(v);
+	conn_put_header(&v->b->conn, type, n + 1);
+	conn_put(&v->b->conn, "S", 1);
+	conn_put(&v->b->conn, name, n);
+}
+
+static void
+put_parse(struct view *v, const char *name, const uint8_t *body, size_t len)
+{
+	size_t n = strlen(name) + 1;
+
+	put_approved(v);
+	conn_put_header(&v->b->conn, 'P', n + len);
+	conn_put(&v->b->conn, name, n);
+	conn_put(&v->b->conn, body, len);
+}
+
+/* The whole message is replaced by what was put. */
+static void
+consume(struct view *v)
+{
+	forward(v, v->len);
+}
+
+/* --- what the backend has --------------------------------------------------------------------- */
+
+/* Something of an earlier group decides about it, and has not ended yet. */
+static bool
+undecided(const struct view *v, uint32_t pending, uint32_t group)
+{
+	return pending > 0 && group != v->b->expect.sent_ends;
+}
+
+static enum gate
+stall(struct view *v)
+{
+	v->c->stalled = true;
+	return GATE_WAIT;
+}
+
+static void
+prep_touch(struct view *v, struct prep *e)
+{
+	e->pending++;
+	e->group = v->b->expect.sent_ends;
+}
+
+static void
+inject_close(struct view *v, struct prep *e)
+{
+	char name[STATEMENT_NAME_SIZE];
+
+	prep_name(e, name);
+	put_named(v, 'C', name);
+	e->there = false;
+	prep_touch(v, e);
+	relay_sent(v->b, &(struct expect_entry){
+			     .type = 'C', .flags = EXPECT_OURS, .op = GATE_UNPREPARE, .prep = e});
+}
+
+/* One goes for one that comes. What is being closed counts until the answer is there. */
+static void
+evict(struct view *v)
+{
+	struct prepared *p = &v->b->prepared;
+	struct prep *e;
+
+	if (p->n < (uint32_t)wk->conf->max_prepared_statements || (e = prep_oldest(p)) == NULL)
+		return;
+	inject_close(v, e);
+	stats_add(&v->b->pool->row->stmts_evicted, 1);
+}
+
+/* The entry of a statement whose Parse is sent next. */
+static struct prep *
+prep_begin(struct view *v, struct statement *s, struct prep *e)
+{
+	if (e == NULL) {
+		evict(v);
+		e = prep_add(&v->b->prepared, s->digest);
+	}
+	prep_used(&v->b->prepared, e);
+	prep_touch(v, e);
+	e->there = true;
+	e->tainted = false;
+	e->parsed = v->b->expect.sent_ends;
+	e->since = ddl_generation();
+	return e;
+}
+
+static bool
+usable(const struct prep *e, uint64_t since)
+{
+	return e != NULL && e->there && !e->tainted && e->since >= since;
+}
+
+/* Makes sure that the backend has it, parsed no earlier than `since`. */
+static enum gate
+ensure(struct view *v, struct statement *s, uint64_t since)
+{
+	struct prep *e;
+
+	(void)statement_name(s);
+	e = prep_find(&v->b->prepared, s->digest);
+	if (e != NULL && undecided(v, e->pending, e->group))
+		return stall(v);
+	if (usable(e, since)) {
+		prep_used(&v->b->prepared, e);
+		return GATE_TAKEN;
+	}
+	if (e != NULL && e->there)
+		inject_close(v, e);
+	e = prep_begin(v, s, e);
+	put_parse(v, s->name, s->body, s->len);
+	relay_sent(v->b, &(struct expect_entry){
+			     .type = 'P', .flags = EXPECT_OURS, .op = GATE_PREPARE, .prep = e});
+	stats_add(&v->b->pool->row->stmts_parsed, 1);
+	return GATE_TAKEN;
+}
+
+/* The statement behind a name the client knows, there to be used. */
+static enum gate
+ensure_named(struct view *v, struct stmt_name *n)
+{
+	struct statement *s = n->stmt, *again;
+
+	(void)statement_name(s);
+	if (!statement_fits(s, &v->c->params) && n->pending == 0 &&
+	    prep_find(&v->b->prepared, s->digest) == NULL) {
+		/* It would be parsed under other settings now, as PostgreSQL does too when it has
+		 * to parse anew: then it is another statement. */
+		again = statement_get(&v->c->params, s->body, s->len);
+		statement_drop(s);
+		n->stmt = s = again;
+	}
+	return ensure(v, s, n->since);
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+static const char *
+text_of(const struct view *v, struct extended_text t)
+{
+	return (const char *)v->p + WIRE_HEADER + t.at;
+}
+
+static struct stmt_name *
+name_of(const struct view *v)
+{
+	return name_find(v->names, text_of(v, v->x.statement), v->x.statement.len);
+}
+
+/* A name the client must not reach us by. */
+static bool
+is_ours(const struct view *v)
+{
+	size_t n = strlen(STATEMENT_PREFIX);
+
+	return v->x.statement.len >= n &&
+	       memcmp(text_of(v, v->x.statement), STATEMENT_PREFIX, n) == 0;
+}
+
+static void
+name_touch(struct view *v, struct stmt_name *n)
+{
+	n->refs++;
+	n->pending++;
+	n->group = v->b->expect.sent_ends;
+}
+
+/* Bind, Describe or Close: the same with this name of a statement. */
+static enum gate
+rename_to(struct view *v, const char *name, const struct expect_entry *e)
+{
+	struct extended_text t = v->x.statement;
+	size_t n = strlen(name) + 1, before = t.at;
+
+	put_approved(v);
+	conn_put_header(&v->b->conn, v->type, v->len - WIRE_HEADER - t.len + n - 1);
+	conn_put(&v->b->conn, v->p + WIRE_HEADER, before);
+	conn_put(&v->b->conn, name, n);
+	relay_sent(v->b, e);
+	forward(v, WIRE_HEADER + t.at + t.len + 1);
+	return GATE_TAKEN;
+}
+
+/* A name that the client does not know: the server says so. */
+static enum gate
+unknown(struct view *v)
+{
+	struct stmt_name *n;
+
+	if (!is_ours(v))
+		return pass(v);
+	n = name_add(v->names, text_of(v, v->x.statement), v->x.statement.len);
+	n->refs++;
+	return rename_to(
+	    v, STATEMENT_NONE, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});
+}
+
+/* --- Parse ------------------------------------------------------------------------------------ */
+
+/* The body behind the name: the text and the types. */
+static const uint8_t *
+parse_body(const struct view *v, size_t *len)
+{
+	*len = v->len - WIRE_HEADER - v->x.sql.at;
+	return v->p + WIRE_HEADER + v->x.sql.at;
+}
+
+static struct statement *
+parsed_statement(const struct view *v, struct statement *last)
+{
+	size_t len;
+	const uint8_t *body = parse_body(v, &len);
+
+	if (last != NULL && last->len == len && memcmp(last->body, body, len) == 0 &&
+	    statement_fits(last, &v->c->params)) {
+		statement_hold(last);
+		return last;
+	}
+	return statement_get(&v->c->params, body, len);
+}
+
+/* Its Parse is sent next. */
+static void
+unnamed_begin(struct view *v, const struct stmt_name *n)
+{
+	struct prepared *p = &v->b->prepared;
+
+	prepared_unnamed(p, n->stmt);
+	p->unnamed_since = ddl_generation();
+	p->unnamed_pending++;
+	p->unnamed_group = v->b->expect.sent_ends;
+}
+
+static enum gate
+parse_unnamed(struct view *v)
+{
+	struct stmt_name *n = name_unnamed(v->names);
+	struct expect_entry e = {.type = 'P', .op = GATE_UNNAMED, .name = n};
+
+	e.prev = n->stmt;
+	n->stmt = parsed_statement(v, n->stmt);
+	n->used = false;
+	n->since = ddl_generation();
+	name_touch(v, n);
+	unnamed_begin(v, n);
+	return pass_with(v, &e);
+}
+
+/* A Parse whose name the client has already: the server is asked for the same, so that a syntax
+ * error comes first, as it does there. */
+static enum gate
+parse_duplicate(struct view *v, struct stmt_name *n)
+{
+	struct statement *s = n->stmt;
+	struct expect_entry e = {.type = 'P', .op = GATE_DUPLICATE, .name = n};
+	enum gate g = ensure(v, s, 0);
+	size_t len;
+	const uint8_t *body = parse_body(v, &len);
+
+	if (g != GATE_TAKEN)
+		return g;
+	e.stmt = statement_get(&v->c->params, body, len);
+	e.prep = prep_find(&v->b->prepared, s->digest);
+	prep_touch(v, e.prep);
+	name_touch(v, n);
+	put_parse(v, s->name, body, len);
+	relay_sent(v->b, &e);
+	consume(v);
+	return GATE_TAKEN;
+}
+
+/* Too many: an error of the server's is provoked, and ours takes its place. */
+static enum gate
+refuse(struct view *v)
+{
+	put_named(v, 'D', STATEMENT_NONE);
+	relay_sent(v->b, &(struct expect_entry){.type = 'D', .op = GATE_REFUSE});
+	consume(v);
+	return GATE_TAKEN;
+}
+
+/*
+ * The backend has it already. Whether the server would take the Parse is certain if nothing that
+ * may fail is open; then a Close of nothing is sent in its place, so that the answer comes at the
+ * right point of the pipeline.
+ */
+static bool
+may_stand_in(const struct view *v, const struct prep *e)
+{
+	return usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0;
+}
+
+static enum gate
+parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep *p)
+{
+	struct expect_entry e = {.type = 'P', .op = GATE_PARSE, .name = n};
+	uint32_t from = WIRE_HEADER + v->x.sql.at;
+	size_t size = STATEMENT_NAME_SIZE;
+
+	name_touch(v, n);
+	n->stmt = s;
+	n->since = ddl_generation();
+	if (may_stand_in(v, p)) {
+		prep_used(&v->b->prepared, p);
+		put_named(v, 'C', STATEMENT_NONE);
+		e.type = 'C';
+		e.flags = EXPECT_AS_PARSE;
+		relay_sent(v->b, &e);
+		consume(v);
+		return GATE_TAKEN;
+	}
+	if (p != NULL && p->there)
+		inject_close(v, p);
+	e.prep = prep_begin(v, s, p);
+	put_approved(v);
+	conn_put_header(&v->b->conn, 'P', size + v->len - from);
+	conn_put(&v->b->conn, s->name, size);
+	relay_sent(v->b, &e);
+	forward(v, from);
+	return GATE_TAKEN;
+}
+
+static enum gate
+parse_named(struct view *v)
+{
+	struct stmt_name *n = name_of(v);
+	struct statement *s;
+	struct prep *p;
+
+	if (n != NULL && undecided(v, n->pending, n->group))
+		return stall(v);
+	if (n != NULL && n->stmt != NULL)
+		return parse_duplicate(v, n);
+	if (n == NULL && v->names->n >= (uint32_t)wk->conf->max_client_prepared_statements)
+		return refuse(v);
+	s = parsed_statement(v, NULL);
+	(void)statement_name(s);
+	p = prep_find(&v->b->prepared, s->digest);
+	if (p != NULL && undecided(v, p->pending, p->group)) {
+		statement_drop(s);
+		return stall(v);
+	}
+	if (n == NULL)
+		n = name_add(v->names, text_of(v, v->x.statement), v->x.statement.len);
+	return parse_new(v, n, s, p);
+}
+
+/* --- Bind, Describe, Close -------------------------------------------------------------------- */
+
+/* The server's unnamed statement may be somebody else's: makes it the client's, or none. */
+static enum gate
+ensure_unnamed(struct view *v)
+{
+	struct stmt_name *n = name_unnamed(v->names);
+	struct prepared *p = &v->b->prepared;
+
+	if (undecided(v, n->pending, n->group) ||
+	    undecided(v, p->unnamed_pending, p->unnamed_group))
+		return stall(v);
+	n->used = true;
+	if (n->stmt == NULL) {
+		put_named(v, 'C', "");
+		relay_sent(v->b, &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS});
+		prepared_unnamed(p, NULL);
+		return GATE_TAKEN;
+	}
+	if (p->unnamed == n->stmt && p->unnamed_since >= n->since)
+		return GATE_TAKEN;
+	put_parse(v, "", n->stmt->body, n->stmt->len);
+	relay_sent(v->b,
+	    &(struct expect_entry){.type = 'P', .flags = EXPECT_OURS, .op = GATE_UNNAMED_OURS});
+	unnamed_begin(v, n);
+	stats_add(&v->b->pool->row->stmts_parsed, 1);
+	return GATE_TAKEN;
+}
+
+/* Bind, Describe of a statement. */
+static enum gate
+use(struct view *v)
+{
+	struct stmt_name *n;
+	enum gate g;
+
+	if (v->x.statement.len == 0) {
+		g = ensure_unnamed(v);
+		return g == GATE_TAKEN ? pass(v) : g;
+	}
+	n = name_of(v);
+	if (n != NULL && undecided(v, n->pending, n->group))
+		return stall(v);
+	if (n == NULL || n->stmt == NULL)
+		return unknown(v);
+	g = ensure_named(v, n);
+	if (g != GATE_TAKEN)
+		return g;
+	n->refs++;
+	return rename_to(
+	    v, n->stmt->name, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});
+}
+
+/* The name has no statement from here on. */
+static struct expect_entry
+forget(struct view *v, struct stmt_name *n)
+{
+	struct expect_entry e = {.type = v->type, .op = GATE_CLOSE, .name = n, .prev = n->stmt};
+
+	name_touch(v, n);
+	n->stmt = NULL;
+	return e;
+}
+
+/* Other clients may use the statement: the server is asked to close what it has not. */
+static enum gate
+close_statement(struct view *v)
+{
+	bool unnamed = v->x.statement.len == 0;
+	struct stmt_name *n = unnamed ? v->names->unnamed : name_of(v);
+	struct expect_entry e = {.type = 'C'};
+
+	if (unnamed)
+		prepared_unnamed(&v->b->prepared, NULL);
+	if (n != NULL && n->stmt != NULL)
+		e = forget(v, n);
+	if (is_ours(v))
+		return rename_to(v, STATEMENT_NONE, &e);
+	return pass_with(v, &e);
+}
+
+/* --- Query ------------------------------------------------------------------------------------ */
+
+/* The server forgets its unnamed statement before it looks at a Query. */
+static enum gate
+query(struct view *v)
+{
+	struct stmt_name *n = v->c->names == NULL ? NULL : v->c->names->unnamed;
+	struct expect_entry e = {.type = 'Q'};
+
+	if (v->b->prepared.unnamed != NULL)
+		prepared_unnamed(&v->b->prepared, NULL);
+	if (n != NULL && n->stmt != NULL)
+		e = forget(v, n);
+	return pass_with(v, &e);
+}
+
+/* --- the way in ------------------------------------------------------------------------------- */
+
+void
+gate_big_free(struct client *c)
+{
+	if (c->big == NULL)
+		return;
+	free(c->big->p);
+	free(c->big);
+	c->big = NULL;
+}
+
+bool
+gate_gather(struct client *c)
+{
+	struct gate_big *g = c->big;
+	struct buf *in = c->conn.in;
+	uint32_t n = in == NULL ? 0 : in->tail - in->fwd;
+
+	if (n > g->len - g->have)
+		n = g->len - g->have;
+	if (n > 0 && g->have + n > g->size) {
+		uint32_t size = g->size < g->len / 2 ? g->size * 2 : g->len;
+		uint8_t *p = realloc(g->p, size);
+		if (p == NULL)
+			fatal("a long message");
+		g->p = p;
+		g->size = size;
+	}
+	if (n > 0) {
+		memcpy(g->p + g->have, in->data + in->fwd, n);
+		g->have += n;
+		in->fwd += n;
+		in->head = in->fwd;
+	}
+	return g->have == g->len;
+}
+
+/* What is there of it is moved to memory of its own, which grows as the rest comes. */
+static void
+gather_begin(struct view *v)
+{
+	struct gate_big *g = calloc(1, sizeof(*g));
+
+	if (g == NULL || (g->p = malloc(BIG_FIRST)) == NULL)
+		fatal("a long message");
+	g->len = v->len;
+	g->size = BIG_FIRST;
+	put_approved(v);
+	v->c->big = g;
+	(void)gate_gather(v->c);
+}
+
+/* Its fields are not there yet. */
+static enum gate
+more(struct view *v)
+{
+	if (v->len > buf_cap() && (v->type == 'P' || v->avail >= buf_cap())) {
+		gather_begin(v);
+		return GATE_TAKEN;
+	}
+	return GATE_MORE;
+}
+
+static enum gate
+extended(struct view *v)
+{
+	switch (extended_read(
+	    v->type, v->p + WIRE_HEADER, v->avail - WIRE_HEADER, v->len - WIRE_HEADER, &v->x)) {
+	case EXTENDED_MORE:
+		return more(v);
+	case EXTENDED_BAD:
+		return pass(v);
+	case EXTENDED_OK:
+		break;
+	}
+	v->names = names_of(v->c);
+	switch (v->type) {
+	case 'P':
+		return v->x.statement.len == 0 ? parse_unnamed(v) : parse_named(v);
+	case 'B':
+		return use(v);
+	case 'D':
+		return v->x.kind == 'S' ? use(v) : pass(v);
+	case 'C':
+		return v->x.kind == 'S' ? close_statement(v) : pass(v);
+	default:
+		return pass(v);
+	}
+}
+
+enum gate
+gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, uint32_t len)
+{
+	struct view v = {.c = c, .b = c->backend, .type = type, .p = p, .avail = avail, .len = len};
+
+	if (v.b->conn.out != NULL && v.b->conn.out->next != NULL)
+		return GATE_FULL;
+	if (expect_ignored(&v.b->expect)) {
+		if (c->big != NULL)
+			put_approved(&v);
+		forward(&v, 0);
+		return GATE_TAKEN;
+	}
+	return type == 'Q' ? query(&v) : extended(&v);
+}

@@ -1,0 +1,310 @@
+/*
+ * gate_answer: the server's messages. See gate.h. Called by relay.c and backend.c for what they
+ * read, and by expect.c when a request has ended.
+ *
+ * A client may be gone when its requests end: what they decide about the backend still counts.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/wire.h"
+#include "worker/gate.h"
+
+/* --- the ends of requests --------------------------------------------------------------------- */
+
+/* The name has this statement (its reference goes with it), if no later request decides. */
+static void
+name_becomes(struct expect *x, const struct expect_entry *e, struct statement *s)
+{
+	struct expect_entry *later = e->name->pending > 0 ? expect_after(x, e, e->name) : NULL;
+	struct statement **at = later == NULL ? &e->name->stmt : &later->prev;
+
+	if (later != NULL && later->op == GATE_DUPLICATE)
+		at = &e->name->stmt;
+	statement_drop(*at);
+	*at = s;
+}
+
+static void
+name_done(struct backend *b, struct stmt_name *n)
+{
+	if (b->client != NULL && b->client->names != NULL)
+		name_settled(b->client, n);
+	name_drop(n);
+}
+
+static void
+settle_prep(struct backend *b, struct prep *p, bool there, bool tainted)
+{
+	p->pending--;
+	p->there = there;
+	p->tainted = p->tainted || tainted;
+	if (p->pending == 0 && !p->there)
+		prep_remove(&b->prepared, p);
+}
+
+static void
+settle_parse(struct backend *b, const struct expect_entry *e, enum expect_end end)
+{
+	e->name->pending--;
+	if (end == EXPECT_DONE)
+		statement_drop(e->prev);
+	else
+		name_becomes(&b->expect, e, e->prev);
+	if (e->prep != NULL)
+		settle_prep(b, e->prep, end == EXPECT_DONE && e->prep->there, false);
+	name_done(b, e->name);
+}
+
+/* If it was no duplicate after all, the server has the new text under the old one's name. */
+static void
+settle_duplicate(struct backend *b, const struct expect_entry *e, enum expect_end end)
+{
+	e->name->pending--;
+	if (end == EXPECT_DONE) {
+		e->name->since = ddl_generation();
+		name_becomes(&b->expect, e, e->stmt);
+	} else {
+		statement_drop(e->stmt);
+	}
+	settle_prep(b, e->prep, e->prep->there || end == EXPECT_DONE, end == EXPECT_DONE);
+	name_done(b, e->name);
+}
+
+static void
+settle_close(struct backend *b, const struct expect_entry *e, enum expect_end end)
+{
+	e->name->pending--;
+	if (end == EXPECT_DONE)
+		statement_drop(e->prev);
+	else
+		name_becomes(&b->expect, e, e->prev);
+	name_done(b, e->name);
+}
+
+static void
+settle_unnamed(struct backend *b, const struct expect_entry *e, enum expect_end end)
+{
+	struct prepared *p = &b->prepared;
+
+	p->unnamed_pending--;
+	if (end != EXPECT_DONE)
+		prepared_unnamed(p, NULL);
+	if (e->op == GATE_UNNAMED_OURS)
+		return;
+	e->name->pending--;
+	if (end == EXPECT_SKIPPED) {
+		name_becomes(&b->expect, e, e->prev);
+	} else {
+		statement_drop(e->prev);
+		if (end == EXPECT_FAILED)
+			name_becomes(&b->expect, e, NULL);
+	}
+	name_done(b, e->name);
+}
+
+void
+gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
+{
+	struct backend *b = LOOP_CONTAINER(x, struct backend, expect);
+	bool done = end == EXPECT_DONE;
+
+	switch ((enum gate_op)e->op) {
+	case GATE_NOTHING:
+	case GATE_REFUSE:
+		return;
+	case GATE_USE:
+		name_done(b, e->name);
+		return;
+	case GATE_PARSE:
+		settle_parse(b, e, end);
+		break;
+	case GATE_DUPLICATE:
+		settle_duplicate(b, e, end);
+		break;
+	case GATE_CLOSE:
+		settle_close(b, e, end);
+		break;
+	case GATE_PREPARE:
+		settle_prep(b, e->prep, done && e->prep->there, false);
+		break;
+	case GATE_UNPREPARE: /* skipped: the old one is still there */
+		settle_prep(b, e->prep, !done || e->prep->there, !done);
+		break;
+	case GATE_UNNAMED:
+	case GATE_UNNAMED_OURS:
+		settle_unnamed(b, e, end);
+		break;
+	}
+	if (b->client != NULL && b->client->stalled) {
+		b->client->stalled = false;
+		loop_again(&b->client->conn.src);
+	}
+}
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+/* What came before goes before what is put next. */
+static void
+put_approved(struct backend *b)
+{
+	struct buf *in = b->conn.in;
+
+	if (in->fwd > in->head)
+		conn_put(&b->client->conn, in->data + in->head, in->fwd - in->head);
+	in->head = in->fwd;
+}
+
+static void
+put_refusal(struct backend *b)
+{
+	uint8_t msg[512];
+	struct wire_out w;
+
+	wire_init(&w, msg, sizeof(msg));
+	wire_error(&w, &(struct wire_error){.severity = "ERROR",
+			   .sqlstate = "53400",
+			   .message = "max_client_prepared_statements reached",
+			   .detail = "This session has as many prepared statements as it may have.",
+			   .hint = "Close or DEALLOCATE some, or raise the limit."});
+	put_approved(b);
+	conn_put(&b->client->conn, msg, w.len);
+}
+
+/*
+ * "cached plan must not change result type": somebody changed a table in a way we did not see. The
+ * client whose Parse came before that gets the error as it does without us; nobody else shall.
+ */
+static void
+look_at_plan(struct backend *b, const struct expect_entry *head, const uint8_t *body, size_t len)
+{
+	const char *code = wire_error_field(body, len, 'C');
+	const char *routine = wire_error_field(body, len, 'R');
+	struct prep *p;
+
+	if (code == NULL || routine == NULL || strcmp(code, "0A000") != 0 ||
+	    strcmp(routine, "RevalidateCachedQuery") != 0)
+		return;
+	ddl_happened();
+	prepared_unnamed(&b->prepared, NULL);
+	if (head->op != GATE_USE || head->name->stmt == NULL || !head->name->stmt->named)
+		return;
+	p = prep_find(&b->prepared, head->name->stmt->digest);
+	if (p != NULL)
+		p->tainted = true;
+}
+
+/* Our name of a statement in an error's text: tells the client its own. */
+static bool
+put_own_name(struct backend *b, const struct expect_entry *head, const uint8_t *body, size_t len)
+{
+	const char *text = wire_error_field(body, len, 'M'), *from, *to;
+	struct conn *out = &b->client->conn;
+	size_t before, after, n;
+
+	if (text == NULL || (from = strstr(text, "\"" STATEMENT_PREFIX)) == NULL ||
+	    (to = strchr(from + 1, '"')) == NULL)
+		return false;
+	from++;
+	before = (size_t)((const uint8_t *)from - body);
+	after = (size_t)((const uint8_t *)to - body);
+	n = strlen(head->name->text);
+	put_approved(b);
+	conn_put_header(out, 'E', len - (after - before) + n);
+	conn_put(out, body, before);
+	conn_put(out, head->name->text, n);
+	conn_put(out, body + after, len - after);
+	return true;
+}
+
+bool
+gate_error(struct backend *b, const uint8_t *body, size_t len)
+{
+	const struct expect_entry *head = expect_head(&b->expect);
+
+	if (head == NULL || b->client == NULL || b->said_last)
+		return false;
+	if (head->op == GATE_REFUSE) {
+		put_refusal(b);
+		return true;
+	}
+	look_at_plan(b, head, body, len);
+	return head->name != NULL && put_own_name(b, head, body, len);
+}
+
+/* --- what commands do ------------------------------------------------------------------------- */
+
+static bool
+starts(const char *tag, const char *with)
+{
+	return strncmp(tag, with, strlen(with)) == 0;
+}
+
+static void
+all_forgotten(struct backend *b)
+{
+	prepared_clear(&b->prepared);
+	if (b->client != NULL && b->state == BACKEND_ACTIVE)
+		names_clear(b->client);
+}
+
+void
+gate_complete(struct backend *b, const uint8_t *body, size_t len)
+{
+	const char *tag = (const char *)body;
+
+	if (len == 0 || body[len - 1] != '\0')
+		return;
+	switch (tag[0]) {
+	case 'D':
+		if (strcmp(tag, "DEALLOCATE ALL") == 0 || strcmp(tag, "DISCARD ALL") == 0)
+			all_forgotten(b);
+		else if (starts(tag, "DROP "))
+			b->ddl = true;
+		break;
+	case 'A':
+		if (starts(tag, "ALTER "))
+			b->ddl = true;
+		break;
+	case 'C':
+		if (starts(tag, "CREATE "))
+			b->ddl = true;
+		break;
+	default:
+		break;
+	}
+	if (b->ddl)
+		ddl_happened();
+}
+
+void
+gate_ready(struct backend *b, char status)
+{
+	if (!b->ddl || status != 'I')
+		return;
+	b->ddl = false;
+	ddl_happened(); /* others see it from here on */
+}
+
+void
+gate_settings_changed(struct backend *b)
+{
+	prepared_taint(&b->prepared, b->expect.got_ends);
+}
+
+void
+gate_own_query(struct backend *b)
+{
+	prepared_unnamed(&b->prepared, NULL);
+}
+
+void
+gate_left(struct client *c)
+{
+	struct stmt_name *n = c->names == NULL ? NULL : c->names->unnamed;
+
+	if (n == NULL || n->stmt == NULL || !n->used || n->stmt->len <= GATE_UNNAMED_KEPT)
+		return;
+	statement_drop(n->stmt);
+	n->stmt = NULL;
+}

@@ -1,0 +1,245 @@
+/*
+ * statements: the texts. See statements.h. Called by gate.c and statements_*.c.
+ *
+ * A hash table of reference-counted statements. Those nobody holds any more stay in a bounded list,
+ * so that a client which prepares the same again and again costs no memory being made and freed;
+ * the unnamed statement of the extended protocol is such a case. The table's hash is keyed, so that
+ * nobody can choose texts that fall together; entries are compared as a whole. No memory is fatal:
+ * the master starts a successor.
+ */
+#include "worker/statements.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bsd/stdlib.h>
+
+#include "conf/log.h"
+
+#define SPARE_MAX   512	     /* statements nobody holds */
+#define SPARE_BYTES 4194304U /* of text in them */
+#define SPARE_LARGE 65536U   /* longer ones are not kept */
+
+TAILQ_HEAD(spare_list, statement);
+
+static struct {
+	struct statement **buckets;
+	size_t size, n; /* size is a power of two */
+	uint64_t key[2];
+	struct spare_list spare; /* latest first */
+	size_t nspare, spare_bytes;
+} store;
+
+void
+statements_init(void)
+{
+	if (store.buckets != NULL)
+		return;
+	store.size = 1024;
+	store.buckets = calloc(store.size, sizeof(struct statement *));
+	if (store.buckets == NULL)
+		fatal("statements");
+	arc4random_buf(store.key, sizeof(store.key));
+	TAILQ_INIT(&store.spare);
+}
+
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+	__extension__ unsigned __int128 m = (unsigned __int128)a * b;
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* Of the body and of the settings' addresses: equal values have one address (params.h). */
+static uint64_t
+hash_of(const struct params *settings, const uint8_t *body, size_t len)
+{
+	uint64_t h = store.key[0] ^ len, word;
+	int i;
+
+	for (; len >= 8; body += 8, len -= 8) {
+		memcpy(&word, body, 8);
+		h = mix(h ^ word, store.key[1] | 1);
+	}
+	word = 0;
+	memcpy(&word, body, len);
+	h = mix(h ^ word, store.key[1] | 1);
+	for (i = 0; i < PARAMS_N; i++)
+		if (params_parses(i))
+			h = mix(h ^ (uintptr_t)settings->v[i], store.key[1] | 1);
+	return h;
+}
+
+bool
+statement_fits(const struct statement *s, const struct params *settings)
+{
+	int i;
+
+	for (i = 0; i < PARAMS_N; i++)
+		if (params_parses(i) && s->settings.v[i] != settings->v[i])
+			return false;
+	return true;
+}
+
+static void
+grow(void)
+{
+	size_t size = store.size * 2, i;
+	struct statement **bigger = calloc(size, sizeof(struct statement *)), *s;
+
+	if (bigger == NULL)
+		return; /* slower, no less right */
+	for (i = 0; i < store.size; i++) {
+		while ((s = store.buckets[i]) != NULL) {
+			store.buckets[i] = s->next;
+			s->next = bigger[s->hash & (size - 1)];
+			bigger[s->hash & (size - 1)] = s;
+		}
+	}
+	free(store.buckets);
+	store.buckets = bigger;
+	store.size = size;
+}
+
+static struct statement *
+find(uint64_t hash, const struct params *settings, const uint8_t *body, size_t len)
+{
+	struct statement *s;
+
+	for (s = store.buckets[hash & (store.size - 1)]; s != NULL; s = s->next)
+		if (s->hash == hash && s->len == len && statement_fits(s, settings) &&
+		    memcmp(s->body, body, len) == 0)
+			return s;
+	return NULL;
+}
+
+static void
+spare_remove(struct statement *s)
+{
+	TAILQ_REMOVE(&store.spare, s, spare);
+	store.nspare--;
+	store.spare_bytes -= s->len;
+}
+
+struct statement *
+statement_get(const struct params *settings, const uint8_t *body, size_t len)
+{
+	uint64_t hash = hash_of(settings, body, len);
+	struct statement *s = find(hash, settings, body, len);
+	int i;
+
+	if (s != NULL) {
+		statement_hold(s);
+		return s;
+	}
+	s = calloc(1, sizeof(*s) + len);
+	if (s == NULL)
+		fatal("statement");
+	s->hash = hash;
+	s->refs = 1;
+	s->len = (uint32_t)len;
+	memcpy(s->body, body, len);
+	for (i = 0; i < PARAMS_N; i++)
+		if (params_parses(i))
+			params_share(&s->settings, i, settings->v[i]);
+	if (store.n >= store.size)
+		grow();
+	s->next = store.buckets[hash & (store.size - 1)];
+	store.buckets[hash & (store.size - 1)] = s;
+	store.n++;
+	return s;
+}
+
+void
+statement_hold(struct statement *s)
+{
+	if (s->refs++ == 0)
+		spare_remove(s);
+}
+
+static void
+statement_free(struct statement *s)
+{
+	struct statement **at = &store.buckets[s->hash & (store.size - 1)];
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	store.n--;
+	params_fini(&s->settings);
+	free(s);
+}
+
+void
+statement_drop(struct statement *s)
+{
+	if (s == NULL || --s->refs > 0)
+		return;
+	if (s->len > SPARE_LARGE) {
+		statement_free(s);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&store.spare, s, spare);
+	store.nspare++;
+	store.spare_bytes += s->len;
+	while (store.nspare > SPARE_MAX || store.spare_bytes > SPARE_BYTES) {
+		s = TAILQ_LAST(&store.spare, spare_list);
+		spare_remove(s);
+		statement_free(s);
+	}
+}
+
+const char *
+statement_text(const struct statement *s)
+{
+	return (const char *)s->body;
+}
+
+void
+statement_digest_name(const uint8_t *digest, char *out)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t i, n = strlen(STATEMENT_PREFIX);
+
+	memcpy(out, STATEMENT_PREFIX, n);
+	for (i = 0; i < STATEMENT_DIGEST; i++) {
+		out[n++] = hex[digest[i] >> 4];
+		out[n++] = hex[digest[i] & 15];
+	}
+	out[n] = '\0';
+}
+
+/*
+ * The name: hashed is what every worker knows alike, never an address. A strong hash, since two
+ * clients whose statements fall together would run each other's.
+ */
+static void
+make_name(struct statement *s)
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	uint8_t full[EVP_MAX_MD_SIZE];
+	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+	int i;
+
+	for (i = 0; i < PARAMS_N; i++) {
+		const char *v = s->settings.v[i] == NULL ? "" : s->settings.v[i];
+		ok = ok && EVP_DigestUpdate(md, v, strlen(v) + 1) == 1;
+	}
+	ok = ok && EVP_DigestUpdate(md, s->body, s->len) == 1 &&
+	     EVP_DigestFinal_ex(md, full, NULL) == 1;
+	EVP_MD_CTX_free(md);
+	if (!ok)
+		fatalx("SHA-256 is not to be had");
+	memcpy(s->digest, full, sizeof(s->digest));
+	statement_digest_name(s->digest, s->name);
+	s->named = true;
+}
+
+const char *
+statement_name(struct statement *s)
+{
+	if (!s->named)
+		make_name(s);
+	return s->name;
+}

@@ -1,0 +1,143 @@
+/*
+ * statements: prepared statements that follow a client from backend to backend (design.md 6).
+ *
+ *   statements.c          the texts: interned per worker, with the name they have on every server
+ *   statements_names.c    what a client calls them
+ *   statements_backend.c  which of them a backend has prepared
+ *
+ * A statement is what a Parse message carries (text and parameter types) and the settings that
+ * change what parsing means; its name on the server is a hash of all that, so that every worker
+ * derives the same one and no two meanings share a name. Who sends what when is in gate.c.
+ */
+#ifndef WORKER_STATEMENTS_H
+#define WORKER_STATEMENTS_H
+
+#include <bsd/sys/queue.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worker/params.h"
+
+struct backend;
+struct client;
+struct wire_out;
+
+/* --- statements.c --- */
+
+#define STATEMENT_DIGEST    16
+#define STATEMENT_PREFIX    "pgdrove_"
+#define STATEMENT_NAME_SIZE (sizeof(STATEMENT_PREFIX) + (size_t)STATEMENT_DIGEST * 2)
+/* A name no server has: closing it does nothing, using it is an error. */
+#define STATEMENT_NONE STATEMENT_PREFIX "none"
+
+struct statement {
+	struct statement *next; /* of its bucket */
+	uint64_t hash;
+	uint32_t refs;
+	bool named; /* digest and name are known */
+	uint8_t digest[STATEMENT_DIGEST];
+	char name[STATEMENT_NAME_SIZE];
+	struct params settings; /* those it was parsed under */
+	TAILQ_ENTRY(statement) spare;
+	uint32_t len; /* of the body: text, NUL, number of types, types */
+	uint8_t body[];
+};
+
+void statements_init(void);
+/* The one with this Parse body under these settings; the caller's to drop. */
+struct statement *statement_get(const struct params *settings, const uint8_t *body, size_t len);
+void statement_hold(struct statement *);
+/* NULL is allowed. One that nobody holds is kept for a while. */
+void statement_drop(struct statement *);
+/* True if it was parsed under these. */
+bool statement_fits(const struct statement *, const struct params *settings);
+const char *statement_text(const struct statement *);
+/* Its name on the servers; makes it when first asked. */
+const char *statement_name(struct statement *);
+void statement_digest_name(const uint8_t *digest, char *out);
+
+/* --- statements_names.c --- */
+
+struct stmt_name {
+	struct stmt_name *next;
+	uint32_t refs;	  /* requests under way that decide about it; +1 while listed */
+	uint32_t pending; /* of these, not yet answered */
+	uint32_t group;	  /* when the last of them was sent: expect.sent_ends */
+	uint64_t since;	  /* DDL generation when the client prepared it */
+	uint32_t hash;
+	bool used;		/* the unnamed one: bound since its Parse */
+	struct statement *stmt; /* NULL = there is none, or not any more */
+	char text[];
+};
+
+struct stmt_names {
+	struct stmt_name **buckets;
+	uint32_t size, n;
+	struct stmt_name *unnamed;
+	struct statement *portal; /* what the unnamed portal runs */
+};
+
+/* The client's names, made when it has none yet. */
+struct stmt_names *names_of(struct client *);
+void names_free(struct client *);
+/* NULL = it does not know it. The text need not end with NUL. */
+struct stmt_name *name_find(struct stmt_names *, const char *text, size_t len);
+struct stmt_name *name_add(struct stmt_names *, const char *text, size_t len);
+struct stmt_name *name_unnamed(struct stmt_names *);
+/* Nobody decides about it any more and there is no statement: forgets it. */
+void name_settled(struct client *, struct stmt_name *);
+void name_drop(struct stmt_name *);
+/* DEALLOCATE ALL has run: forgets all that no request under way decides about. */
+void names_clear(struct client *);
+
+/* --- statements_backend.c --- */
+
+struct prep {
+	struct prep *next; /* of its bucket */
+	TAILQ_ENTRY(prep) lru;
+	uint8_t digest[STATEMENT_DIGEST];
+	uint32_t pending, group; /* as in stmt_name */
+	uint32_t parsed;	 /* group its Parse was sent in */
+	bool there;
+	bool tainted;	/* what is there may have another meaning: close it before use */
+	uint64_t since; /* DDL generation when it was parsed */
+};
+TAILQ_HEAD(prep_lru, prep);
+
+struct prepared {
+	struct prep **buckets; /* NULL until the first */
+	struct prep_lru lru;   /* latest use first */
+	uint32_t n;
+	struct statement *unnamed; /* the server's unnamed statement; NULL = not known */
+	uint32_t unnamed_pending, unnamed_group;
+	uint64_t unnamed_since;
+};
+
+void prepared_init(struct prepared *);
+void prepared_fini(struct prepared *);
+struct prep *prep_find(struct prepared *, const uint8_t *digest);
+/* A new entry, not there yet. */
+struct prep *prep_add(struct prepared *, const uint8_t *digest);
+void prep_used(struct prepared *, struct prep *);
+void prep_remove(struct prepared *, struct prep *);
+/* The least used one that may be closed; NULL = none. */
+struct prep *prep_oldest(struct prepared *);
+/* DEALLOCATE ALL has run there. */
+void prepared_clear(struct prepared *);
+/* The unnamed statement is now this one (NULL = not known). */
+void prepared_unnamed(struct prepared *, struct statement *);
+/* A setting that changes what parsing means has changed: those whose Parse was sent in this group
+ * or later may have seen the new value. */
+void prepared_taint(struct prepared *, uint32_t group);
+/* STATEMENT_NAME_SIZE bytes. */
+void prep_name(const struct prep *, char *out);
+/* For a hand-over. */
+void prepared_pack(const struct prepared *, struct wire_out *);
+bool prepared_unpack(struct prepared *, const uint8_t *, size_t);
+
+/* Grows when somebody may have changed what statements mean. */
+uint64_t ddl_generation(void);
+void ddl_happened(void);
+
+#endif
