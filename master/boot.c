@@ -17,6 +17,7 @@
 #include "conf/log.h"
 #include "master/limits.h"
 #include "master/signals.h"
+#include "worker/worker.h"
 
 static int
 open_log(struct master *m, struct why *why)
@@ -85,12 +86,16 @@ make_table(struct master *m, struct why *why)
 	return why_set(why, "shared table: %s", strerror(errno));
 }
 
-/* Keys are small; a pool needs one or two, a user of SCRAM one. */
+/* Keys are small; a pool needs one or two, a user of SCRAM one. What auth_query found is of use for
+ * seconds only. */
 static int
 make_secrets(struct master *m, struct why *why)
 {
-	m->kit.secrets = secrets_create(2 * (uint32_t)m->conf->max_pools + 4096);
-	return m->kit.secrets != NULL ? 0 : why_set(why, "shared keys: %s", strerror(errno));
+	m->kit.secrets = secrets_create(2 * (uint32_t)m->conf->max_pools + 4096, SECRETS_VALUE);
+	m->kit.lookups = secrets_create(4096, LOOKUP_BYTES);
+	if (m->kit.secrets != NULL && m->kit.lookups != NULL)
+		return 0;
+	return why_set(why, "shared keys: %s", strerror(errno));
 }
 
 static int
@@ -175,6 +180,9 @@ boot_end(struct master *m)
 	if (m->kit.hosts != NULL)
 		hosts_destroy(m->kit.hosts);
 	m->kit.hosts = NULL;
+	if (m->kit.lookups != NULL)
+		secrets_destroy(m->kit.lookups);
+	m->kit.lookups = NULL;
 	if (m->kit.stats != NULL)
 		stats_close(m->kit.stats);
 	m->kit.stats = NULL;

@@ -125,6 +125,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .stats = kit->stats,
 	    .secrets = kit->secrets,
 	    .hosts = kit->hosts,
+	    .lookups = kit->lookups,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .steward = steward,

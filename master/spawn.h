@@ -44,6 +44,7 @@ struct spawn_kit {
 	struct stats *stats;
 	struct secrets *secrets;
 	struct hosts *hosts;
+	struct secrets *lookups;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;

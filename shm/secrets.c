@@ -17,40 +17,46 @@
 #include <sys/mman.h>
 #include <bsd/stdlib.h>
 
+#include "conf/log.h"
 #include "shm/lock.h"
 
 #define WAYS	      8
+#define LINE	      64
 #define ID_WORDS      (SECRETS_ID / 8)
-#define VALUE_WORDS   (SECRETS_VALUE / 8)
+#define VALUE_WORDS   (SECRETS_VALUE_MAX / 8)
 #define READ_RETRIES  4
 #define INSTANCE_SIZE 32
 
 struct entry {
-	_Alignas(64) _Atomic uint64_t version; /* odd: whole */
+	_Atomic uint64_t version; /* odd: whole */
 	_Atomic int64_t used_us;
 	_Atomic uint64_t id[ID_WORDS];
-	_Atomic uint64_t value[VALUE_WORDS];
+	_Atomic uint64_t value[];
 };
 
 struct secrets {
 	struct lock lock;
 	uint64_t bytes;
 	uint64_t sets; /* a power of two */
+	size_t words;  /* of a value */
+	size_t stride; /* bytes from entry to entry, whole lines */
 	uint8_t instance[INSTANCE_SIZE];
-	struct entry entries[];
+	_Alignas(LINE) uint8_t entries[];
 };
 
-_Static_assert(sizeof(struct entry) == 128, "two lines an entry");
+_Static_assert(offsetof(struct entry, value) == 48, "a value of 208 bytes: four lines an entry");
 
 struct secrets *
-secrets_create(uint32_t entries)
+secrets_create(uint32_t entries, size_t value_bytes)
 {
+	size_t stride = (offsetof(struct entry, value) + value_bytes + LINE - 1) / LINE * LINE;
 	uint64_t sets = 1, bytes;
 	struct secrets *s;
 
+	ENSURE(value_bytes % 8 == 0 && value_bytes <= SECRETS_VALUE_MAX);
 	while (sets * WAYS < entries)
 		sets *= 2;
-	bytes = sizeof(*s) + sets * WAYS * sizeof(struct entry);
+	bytes = sizeof(*s) + sets * WAYS * stride;
 	s = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
 		return NULL;
@@ -58,6 +64,8 @@ secrets_create(uint32_t entries)
 	(void)mlock(s, bytes);
 	s->bytes = bytes;
 	s->sets = sets;
+	s->words = value_bytes / 8;
+	s->stride = stride;
 	arc4random_buf(s->instance, sizeof(s->instance));
 	if (lock_init(&s->lock) == -1) {
 		secrets_destroy(s);
@@ -84,12 +92,18 @@ secrets_instance(const struct secrets *s)
 /* --- entries ---------------------------------------------------------------------------------- */
 
 static struct entry *
-set_of(struct secrets *s, const uint8_t id[SECRETS_ID])
+entry_at(struct secrets *s, uint64_t set, size_t way)
+{
+	return (void *)(s->entries + (set * WAYS + way) * s->stride);
+}
+
+static uint64_t
+set_of(const struct secrets *s, const uint8_t id[SECRETS_ID])
 {
 	uint64_t h;
 
 	memcpy(&h, id, sizeof(h)); /* ids are hashes already */
-	return &s->entries[(h & (s->sets - 1)) * WAYS];
+	return h & (s->sets - 1);
 }
 
 static bool
@@ -105,7 +119,8 @@ same_id(const struct entry *e, const uint64_t id[ID_WORDS])
 
 /* True if it is the one, whole before and after. */
 static bool
-read_entry(const struct entry *e, const uint64_t id[ID_WORDS], uint64_t value[VALUE_WORDS])
+read_entry(
+    const struct entry *e, const uint64_t id[ID_WORDS], uint64_t value[VALUE_WORDS], size_t words)
 {
 	int tries;
 	size_t i;
@@ -115,7 +130,7 @@ read_entry(const struct entry *e, const uint64_t id[ID_WORDS], uint64_t value[VA
 		uint64_t before = atomic_load_explicit(&e->version, memory_order_acquire);
 		if (before % 2 == 0 || !same_id(e, id))
 			return false;
-		for (i = 0; i < VALUE_WORDS; i++)
+		for (i = 0; i < words; i++)
 			value[i] = atomic_load_explicit(&e->value[i], memory_order_relaxed);
 		/* the words are read before the version is looked at again */
 		atomic_thread_fence(memory_order_acquire);
@@ -126,20 +141,19 @@ read_entry(const struct entry *e, const uint64_t id[ID_WORDS], uint64_t value[VA
 }
 
 bool
-secrets_get(
-    struct secrets *s, const uint8_t id[SECRETS_ID], int64_t now_us, uint8_t value[SECRETS_VALUE])
+secrets_get(struct secrets *s, const uint8_t id[SECRETS_ID], int64_t now_us, void *value)
 {
-	struct entry *set = set_of(s, id);
-	uint64_t want[ID_WORDS], words[VALUE_WORDS];
+	uint64_t set = set_of(s, id), want[ID_WORDS], words[VALUE_WORDS];
 	size_t i;
 	bool found = false;
 
 	memcpy(want, id, sizeof(want));
 	for (i = 0; i < WAYS && !found; i++)
-		found = read_entry(&set[i], want, words);
+		found = read_entry(entry_at(s, set, i), want, words, s->words);
 	if (found) {
-		memcpy(value, words, SECRETS_VALUE);
-		atomic_store_explicit(&set[i - 1].used_us, now_us, memory_order_relaxed);
+		memcpy(value, words, s->words * 8);
+		atomic_store_explicit(
+		    &entry_at(s, set, i - 1)->used_us, now_us, memory_order_relaxed);
 	}
 	explicit_bzero(words, sizeof(words));
 	return found;
@@ -147,20 +161,21 @@ secrets_get(
 
 /* The entry of this id, else one that is absent, else the least recently used. */
 static struct entry *
-choose(struct entry *set, const uint64_t id[ID_WORDS])
+choose(struct secrets *s, uint64_t set, const uint64_t id[ID_WORDS])
 {
-	struct entry *best = &set[0];
+	struct entry *best = entry_at(s, set, 0);
 	int64_t best_us = INT64_MAX;
 	size_t i;
 
 	for (i = 0; i < WAYS; i++) {
-		bool whole = atomic_load_explicit(&set[i].version, memory_order_relaxed) % 2 == 1;
+		struct entry *e = entry_at(s, set, i);
+		bool whole = atomic_load_explicit(&e->version, memory_order_relaxed) % 2 == 1;
 		int64_t used =
-		    whole ? atomic_load_explicit(&set[i].used_us, memory_order_relaxed) : INT64_MIN;
-		if (whole && same_id(&set[i], id))
-			return &set[i];
+		    whole ? atomic_load_explicit(&e->used_us, memory_order_relaxed) : INT64_MIN;
+		if (whole && same_id(e, id))
+			return e;
 		if (used < best_us) {
-			best = &set[i];
+			best = e;
 			best_us = used;
 		}
 	}
@@ -169,7 +184,8 @@ choose(struct entry *set, const uint64_t id[ID_WORDS])
 
 /* Under the mutex. `value` NULL: the entry becomes absent. */
 static void
-write_entry(struct entry *e, const uint64_t id[ID_WORDS], const uint64_t *value, int64_t now_us)
+write_entry(struct entry *e, const uint64_t id[ID_WORDS], const uint64_t *value, size_t words,
+    int64_t now_us)
 {
 	uint64_t v = atomic_load_explicit(&e->version, memory_order_relaxed) & ~(uint64_t)1;
 	size_t i;
@@ -179,7 +195,7 @@ write_entry(struct entry *e, const uint64_t id[ID_WORDS], const uint64_t *value,
 	atomic_thread_fence(memory_order_release);
 	for (i = 0; i < ID_WORDS; i++)
 		atomic_store_explicit(&e->id[i], id[i], memory_order_relaxed);
-	for (i = 0; i < VALUE_WORDS; i++)
+	for (i = 0; i < words; i++)
 		atomic_store_explicit(
 		    &e->value[i], value == NULL ? 0 : value[i], memory_order_relaxed);
 	atomic_store_explicit(&e->used_us, now_us, memory_order_relaxed);
@@ -199,15 +215,14 @@ take(struct secrets *s)
 }
 
 void
-secrets_put(struct secrets *s, const uint8_t id[SECRETS_ID], int64_t now_us,
-    const uint8_t value[SECRETS_VALUE])
+secrets_put(struct secrets *s, const uint8_t id[SECRETS_ID], int64_t now_us, const void *value)
 {
 	uint64_t want[ID_WORDS], words[VALUE_WORDS];
 
 	memcpy(want, id, sizeof(want));
-	memcpy(words, value, sizeof(words));
+	memcpy(words, value, s->words * 8);
 	if (take(s)) {
-		write_entry(choose(set_of(s, id), want), want, words, now_us);
+		write_entry(choose(s, set_of(s, id), want), want, words, s->words, now_us);
 		lock_drop(&s->lock);
 	}
 	explicit_bzero(words, sizeof(words));
@@ -216,15 +231,16 @@ secrets_put(struct secrets *s, const uint8_t id[SECRETS_ID], int64_t now_us,
 void
 secrets_drop(struct secrets *s, const uint8_t id[SECRETS_ID])
 {
-	struct entry *set = set_of(s, id);
 	uint64_t want[ID_WORDS];
 	size_t i;
 
 	memcpy(want, id, sizeof(want));
 	if (!take(s))
 		return;
-	for (i = 0; i < WAYS; i++)
-		if (same_id(&set[i], want))
-			write_entry(&set[i], want, NULL, 0);
+	for (i = 0; i < WAYS; i++) {
+		struct entry *e = entry_at(s, set_of(s, id), i);
+		if (same_id(e, want))
+			write_entry(e, want, NULL, s->words, 0);
+	}
 	lock_drop(&s->lock);
 }

@@ -77,23 +77,42 @@ login_timeout(struct timer *t)
 		.detail = "The login was not finished in time."});
 }
 
-void
-client_accepted(int fd, const struct sockaddr_storage *addr, const struct conf_listen *listener)
+static struct client *
+client_new(int fd, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || conn_open(&c->conn, fd, addr->ss_family == AF_UNIX, client_event) == -1) {
+	if (c == NULL || conn_open(&c->conn, fd, is_unix, client_event) == -1) {
 		log_warn("cannot serve a new client");
 		close(fd);
 		free(c);
-		return;
+		return NULL;
 	}
 	c->row = TABLE_NONE;
-	c->offer = tls_ctx_ref(listener->tls);
-	note_address(c, addr);
 	TAILQ_INSERT_TAIL(&clients, c, all);
 	nclients++;
 	stats_add(&wk->row->clients, 1);
+	return c;
+}
+
+void
+client_internal(int fd)
+{
+	struct client *c = client_new(fd, true);
+
+	if (c != NULL)
+		c->internal = true;
+}
+
+void
+client_accepted(int fd, const struct sockaddr_storage *addr, const struct conf_listen *listener)
+{
+	struct client *c = client_new(fd, addr->ss_family == AF_UNIX);
+
+	if (c == NULL)
+		return;
+	c->offer = tls_ctx_ref(listener->tls);
+	note_address(c, addr);
 	if (wk->conf->client_login_timeout_us > 0)
 		timer_set(&c->timer, loop_now() + wk->conf->client_login_timeout_us, login_timeout);
 }
@@ -178,14 +197,15 @@ client_leave(struct client *c, const char *why)
 {
 	struct pool *p = c->pool;
 
-	if (c->row == TABLE_NONE && c->state != CLIENT_CANCEL && c->state != CLIENT_CLOSING)
+	if (c->row == TABLE_NONE && !c->internal && c->state != CLIENT_CANCEL &&
+	    c->state != CLIENT_CLOSING)
 		stats_add(&wk->row->login_failures, 1);
 	if (c->state == CLIENT_CANCEL)
 		cancel_client_gone(c);
 	client_auth_fini(c);
 	if (p == NULL)
 		return;
-	if (wk->conf->log_disconnections)
+	if (wk->conf->log_disconnections && !c->internal)
 		log_info("%s: closed: %s", client_name(c), why);
 	if (c->backend != NULL)
 		leave_backend(c, p);

@@ -13,6 +13,8 @@
 /* A fresh connection from the listener; takes the fd. */
 void client_accepted(
     int fd, const struct sockaddr_storage *addr, const struct conf_listen *listener);
+/* A session of our own over this socket, let in as whom it says it is; takes the fd. */
+void client_internal(int fd);
 /* The pool's ParameterStatus messages are known: finishes the login. */
 void client_welcome(struct client *, const uint8_t *params, size_t len);
 /* pool.c linked a backend: brings its settings over, then lets the relay go. */

@@ -24,7 +24,8 @@
 #define TO(step) (1U << STEP_##step)
 
 static const unsigned int edges[] = {
-    [STEP_START] = TO(PEER) | TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
+    [STEP_START] = TO(LOOKUP) | TO(PEER) | TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
+    [STEP_LOOKUP] = TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
     [STEP_PEER] = TO(DONE),
     [STEP_PASSWORD] = TO(CHECK) | TO(DONE),
     [STEP_CHECK] = TO(DONE),
@@ -60,6 +61,7 @@ client_auth_fini(struct client *c)
 
 	if (a == NULL)
 		return;
+	lookup_cancel(&a->lookup);
 	keys_cancel(&a->keys);
 	peer_cancel(&a->peer);
 	wipe_text(a->secret);
@@ -125,6 +127,8 @@ auth_refuse_password(struct client_auth *a, const char *why)
 	char text[128];
 
 	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", a->user);
+	if (a->looked_up)
+		lookup_doubt(&a->source, a->user);
 	auth_refuse(a, "28P01", text, a->doomed != NULL ? a->doomed : why);
 }
 
@@ -191,17 +195,22 @@ prepare_secret(struct client_auth *a)
 }
 
 static void
+take_secret(struct client_auth *a, const char *secret)
+{
+	a->secret = strdup(secret);
+	if (a->secret == NULL)
+		fatal("login");
+	a->kind = scram_secret_kind(secret);
+}
+
+static void
 load_secret(struct client_auth *a)
 {
 	const char *secret = conf_secret(wk->conf, a->user, &a->known);
 
 	a->kind = SCRAM_SECRET_PLAIN;
-	if (secret == NULL)
-		return;
-	a->secret = strdup(secret);
-	if (a->secret == NULL)
-		fatal("login");
-	a->kind = scram_secret_kind(secret);
+	if (secret != NULL)
+		take_secret(a, secret);
 }
 
 static void
@@ -214,7 +223,9 @@ start_trust(struct client_auth *a)
 		return;
 	}
 	snprintf(text, sizeof(text), "no such user: %s", a->user);
-	auth_refuse(a, "28000", text, "it stands neither in users nor in auth_file");
+	auth_refuse(a, "28000", text,
+	    a->looked_up ? "auth_query does not find it"
+			 : "it stands neither in users nor in auth_file");
 }
 
 static void
@@ -252,6 +263,49 @@ start_method(struct client_auth *a)
 		auth_ask_sasl(a);
 		break;
 	}
+}
+
+/* The client is not to blame, and a stranger need not know more: the log has the reason. */
+static void
+lookup_failed(struct client_auth *a, const struct lookup_answer *found)
+{
+	static const char text[] = "auth_query failed";
+	bool away = strncmp(found->sqlstate, "08", 2) == 0 ||
+		    strncmp(found->sqlstate, "57", 2) == 0 ||
+		    strncmp(found->sqlstate, "53", 2) == 0;
+	char why[384];
+
+	snprintf(why, sizeof(why), "%s (%s), asked in %s as %s", found->text,
+	    found->sqlstate[0] == '\0' ? "?" : found->sqlstate, a->source.db, a->source.user);
+	log_warnx("auth_query for user \"%s\": %s", a->user, why);
+	auth_refuse(a, away ? "08006" : "F0000", text, why);
+}
+
+static void
+looked_up(struct lookup_wait *w, const struct lookup_answer *found)
+{
+	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, lookup);
+
+	loop_again(&a->client->conn.src);
+	if (found->result == LOOKUP_FAILED) {
+		lookup_failed(a, found);
+		return;
+	}
+	a->looked_up = true;
+	a->known |= found->result != LOOKUP_ABSENT;
+	if (found->result == LOOKUP_FOUND)
+		take_secret(a, found->text);
+	start_method(a);
+}
+
+/* What the method needs to know of a user, and nobody has written down here. */
+static bool
+must_ask(struct client_auth *a)
+{
+	bool needs = a->method == AUTH_PASSWORD || a->method == AUTH_MD5 ||
+		     a->method == AUTH_SCRAM || (a->method == AUTH_TRUST && !a->known);
+
+	return needs && a->secret == NULL && lookup_source(a->db, &a->source);
 }
 
 /* The first rule that fits says the method. False: it was refused. */
@@ -300,8 +354,19 @@ client_auth_start(struct client *c, const char *db, const char *user)
 	strlcpy(a->user, user, sizeof(a->user));
 	a->method = wk->conf->auth_type;
 	load_secret(a);
-	if (a->method != AUTH_HBA || apply_rules(a))
+	if (c->internal) {
+		a->known = true;
+		auth_let_in(a);
+		return;
+	}
+	if (a->method == AUTH_HBA && !apply_rules(a))
+		return;
+	if (must_ask(a)) {
+		auth_set_step(a, STEP_LOOKUP);
+		lookup_ask(&a->lookup, &a->source, a->user, looked_up);
+	} else {
 		start_method(a);
+	}
 }
 
 /* --- the client's messages -------------------------------------------------------------------- */

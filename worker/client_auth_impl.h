@@ -13,10 +13,12 @@
 #include "proto/wire.h"
 #include "worker/client_auth.h"
 #include "worker/keys.h"
+#include "worker/lookup.h"
 #include "worker/peer.h"
 
 enum auth_step {
 	STEP_START,
+	STEP_LOOKUP,	 /* auth_query is asked */
 	STEP_PEER,	 /* the account database is asked */
 	STEP_PASSWORD,	 /* asked for the password in clear text */
 	STEP_CHECK,	 /* its keys are being derived */
@@ -34,6 +36,9 @@ struct client_auth {
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
 	char map[CONF_NAME_SIZE]; /* of the rule that decided; "" = names must be equal */
 	bool known;
+	bool looked_up; /* by auth_query, at source */
+	struct lookup_source source;
+	struct lookup_wait lookup;
 	char *secret; /* a copy; NULL = none */
 	enum scram_secret kind;
 	const char *doomed; /* why it cannot succeed, whatever it says; NULL = it can */

@@ -116,7 +116,7 @@ take_place(struct client *c, const char *db, const char *user, const struct conf
 	uint8_t key[TABLE_CLIENT_KEY];
 	struct wire_error why;
 
-	if (!pool_admit(c, db, user, d, &why)) {
+	if (!c->internal && !pool_admit(c, db, user, d, &why)) {
 		client_fail(c, &why);
 		return false;
 	}
@@ -127,7 +127,7 @@ take_place(struct client *c, const char *db, const char *user, const struct conf
 		refuse(c, "53300", NULL, "no more connections allowed (max_client_conn)", "");
 		return false;
 	}
-	c->pool = pool_get(db, user, d, &why);
+	c->pool = pool_get(db, d->user != NULL && !c->internal ? d->user : user, d, &why);
 	if (c->pool != NULL)
 		return true;
 	table_client_give(wk->table, wk->self, c->row);
@@ -343,9 +343,11 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	conn_put(&c->conn, msg, w.len);
 	explicit_bzero(msg, sizeof(msg));
 	c->state = CLIENT_IDLE;
+	loop_again(&c->conn.src);
 	client_watch_idle(c);
+	if (c->internal)
+		return;
 	stats_add(&wk->row->logins, 1);
 	if (wk->conf->log_connections)
 		log_info("%s: logged in", client_name(c));
-	loop_again(&c->conn.src);
 }

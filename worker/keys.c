@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "conf/log.h"
-#include "shm/secrets.h"
 #include "worker/loop.h"
 #include "worker/offload.h"
+#include "worker/secret_id.h"
 #include "worker/state.h"
 
 _Static_assert(SECRETS_VALUE == 2 * SCRAM_KEY, "client key and server key");
@@ -32,30 +30,19 @@ static LIST_HEAD(, keys_task) tasks = LIST_HEAD_INITIALIZER(tasks);
 
 /* --- ids -------------------------------------------------------------------------------------- */
 
-static bool
-add_piece(EVP_MD_CTX *md, const void *bytes, size_t len)
-{
-	uint64_t n = len;
-
-	return EVP_DigestUpdate(md, &n, sizeof(n)) == 1 && EVP_DigestUpdate(md, bytes, len) == 1;
-}
-
-/* A hash over all that decides what the keys are, with the instance's secret before and after. */
+/* A hash over all that decides what the keys are. */
 static void
 make_id(enum keys_use use, const char *user, const char *password, const struct scram_keys *salt,
     uint8_t id[SECRETS_ID])
 {
-	const uint8_t *instance = secrets_instance(wk->boot->secrets);
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	const struct secret_piece pieces[] = {
+	    {user, strlen(user)},
+	    {password, strlen(password)},
+	    {salt->salt, salt->salt_len},
+	    {&salt->iterations, sizeof(salt->iterations)},
+	};
 
-	if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1 ||
-	    !add_piece(md, instance, SCRAM_KEY) || !add_piece(md, &use, sizeof(use)) ||
-	    !add_piece(md, user, strlen(user)) || !add_piece(md, password, strlen(password)) ||
-	    !add_piece(md, salt->salt, salt->salt_len) ||
-	    !add_piece(md, &salt->iterations, sizeof(salt->iterations)) ||
-	    !add_piece(md, instance, SCRAM_KEY) || EVP_DigestFinal_ex(md, id, NULL) != 1)
-		fatalx("OpenSSL cannot compute SHA-256");
-	EVP_MD_CTX_free(md);
+	secret_id(id, use == KEYS_OF_CLIENT ? "client" : "password", pieces, 4);
 }
 
 /* --- the store -------------------------------------------------------------------------------- */

@@ -45,6 +45,7 @@ struct client {
 	struct tls_ctx *offer; /* its listener's; NULL = no TLS there */
 	bool asked_ssl;	       /* and was answered */
 	bool asked_gss;
+	bool internal;	  /* ours, at the other end of a socket pair: lookup_session.c */
 	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
 	const struct wire_error *reject;

@@ -116,13 +116,12 @@ pool_attach(struct pool *p, struct wire_error *why)
 }
 
 struct pool *
-pool_get(
-    const char *db, const char *client_user, const struct conf_database *d, struct wire_error *why)
+pool_get(const char *db, const char *user, const struct conf_database *d, struct wire_error *why)
 {
 	struct pool key, *p;
 
 	strlcpy(key.db, db, sizeof(key.db));
-	strlcpy(key.user, d->user != NULL ? d->user : client_user, sizeof(key.user));
+	strlcpy(key.user, user, sizeof(key.user));
 	p = RB_FIND(pool_names, &by_name, &key);
 	if (p == NULL) {
 		p = pool_new(key.db, key.user, d);

@@ -17,7 +17,8 @@
 /* --- pool.c --- */
 
 void pools_init(void);
-/* Finds or makes the pool for a login and counts the client. NULL: *why says what it gets. */
+/* Finds or makes the pool of this database and server user, and counts the client. NULL: *why says
+ * what it gets. */
 struct wire_error;
 struct pool *pool_get(
     const char *db, const char *user, const struct conf_database *, struct wire_error *why);

@@ -23,10 +23,10 @@ secret_of(const struct conf_database *d, const char *user)
 	const char *secret;
 	bool known;
 
-	if (d->user != NULL && d->password != NULL)
+	if (d->user != NULL && d->password != NULL && strcmp(d->user, user) == 0)
 		return d->password;
 	secret = conf_secret(wk->conf, user, &known);
-	return secret != NULL ? secret : d->password;
+	return secret != NULL || d->user != NULL ? secret : d->password;
 }
 
 /* One that a client has brought stays if the configuration has none that is good for everything. */

@@ -21,6 +21,8 @@
  * again. */
 #define WORKER_EXIT_CONFIG 78
 
+#define LOOKUP_BYTES 208
+
 struct worker_boot {
 	struct conf *conf; /* the worker's from now on */
 	uint64_t conf_serial;
@@ -28,6 +30,7 @@ struct worker_boot {
 	struct stats *stats;
 	struct secrets *secrets; /* keys shared by all processes */
 	struct hosts *hosts;	 /* what is known of the servers */
+	struct secrets *lookups; /* what auth_query has found, the same; of LOOKUP_BYTES */
 	struct table_self self;	 /* index and incarnation; the steward's index is nworkers */
 	uint32_t nworkers;	 /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;

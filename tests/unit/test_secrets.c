@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#define VALUE 64
+
 static void
 make_id(uint8_t id[SECRETS_ID], int n)
 {
@@ -21,7 +23,7 @@ make_id(uint8_t id[SECRETS_ID], int n)
 static void
 put(struct secrets *s, int n, uint8_t byte, int64_t now)
 {
-	uint8_t id[SECRETS_ID], value[SECRETS_VALUE];
+	uint8_t id[SECRETS_ID], value[VALUE];
 
 	make_id(id, n);
 	memset(value, byte, sizeof(value));
@@ -32,7 +34,7 @@ put(struct secrets *s, int n, uint8_t byte, int64_t now)
 static int
 get(struct secrets *s, int n, int64_t now)
 {
-	uint8_t id[SECRETS_ID], value[SECRETS_VALUE];
+	uint8_t id[SECRETS_ID], value[VALUE];
 	size_t i;
 
 	make_id(id, n);
@@ -46,7 +48,7 @@ get(struct secrets *s, int n, int64_t now)
 static void
 found_and_replaced(void **state)
 {
-	struct secrets *s = secrets_create(64);
+	struct secrets *s = secrets_create(64, VALUE);
 	int n;
 
 	(void)state;
@@ -76,7 +78,7 @@ found_and_replaced(void **state)
 static void
 death_in_the_middle(void **state)
 {
-	struct secrets *s = secrets_create(64);
+	struct secrets *s = secrets_create(64, VALUE);
 	pid_t pid;
 
 	(void)state;
@@ -85,7 +87,7 @@ death_in_the_middle(void **state)
 	pid = fork();
 	assert_int_not_equal(pid, -1);
 	if (pid == 0) {
-		struct entry *e = &s->entries[0];
+		struct entry *e = entry_at(s, 0, 0);
 		(void)take(s);
 		atomic_fetch_add(&e->version, 1);
 		atomic_store(&e->value[3], 12345);
@@ -103,7 +105,7 @@ death_in_the_middle(void **state)
 static void
 no_mixture(void **state)
 {
-	struct secrets *s = secrets_create(64);
+	struct secrets *s = secrets_create(64, VALUE);
 	int i, seen = 0;
 	pid_t pid;
 
@@ -121,12 +123,36 @@ no_mixture(void **state)
 	secrets_destroy(s);
 }
 
+/* Values of another size lie apart, too. */
+static void
+long_values(void **state)
+{
+	struct secrets *s = secrets_create(8, SECRETS_VALUE_MAX);
+	uint8_t id[SECRETS_ID], value[SECRETS_VALUE_MAX], got[SECRETS_VALUE_MAX];
+	int n;
+
+	(void)state;
+	for (n = 0; n < WAYS; n++) {
+		make_id(id, n);
+		memset(value, n + 1, sizeof(value));
+		secrets_put(s, id, n, value);
+	}
+	for (n = 0; n < WAYS; n++) {
+		make_id(id, n);
+		memset(value, n + 1, sizeof(value));
+		assert_true(secrets_get(s, id, n, got));
+		assert_memory_equal(got, value, sizeof(got));
+	}
+	secrets_destroy(s);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(found_and_replaced),
 	    cmocka_unit_test(death_in_the_middle),
+	    cmocka_unit_test(long_values),
 	    cmocka_unit_test(no_mixture),
 	};
 
