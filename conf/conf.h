@@ -124,6 +124,7 @@ uint64_t conf_destination(const struct conf_database *);
 /* A copy of the entry, without its secret, that lives on its own. */
 struct conf_database *conf_database_copy(const struct conf_database *);
 void conf_database_free(struct conf_database *);
+bool conf_is_fixed(const char *name);
 bool conf_database_same(const struct conf_database *, const struct conf_database *);
 
 /* The entry for a database name: exact match, else "*", else NULL. Owned by the conf. */

@@ -71,6 +71,10 @@ void option_free(const struct option *table, void *base);
 bool option_same(const struct option *, const void *a, const void *b);
 bool option_table_same(const struct option *table, const void *a, const void *b);
 
+/* The value in force and the default, as the file would say them. */
+void option_show(const struct option *, const struct conf *, char *now, size_t now_size, char *def,
+    size_t def_size);
+
 /* strdup that does not fail. */
 char *option_copy(const char *text);
 

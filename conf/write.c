@@ -110,10 +110,65 @@ put_value(FILE *out, const struct option *o, const void *at)
 	}
 }
 
+/* Without its quotes. */
+static void
+put_bare(FILE *out, const struct option *o, const void *at)
+{
+	char buf[UNITS_SIZE];
+	const char *words = o->words;
+	int n;
+
+	if (o->kind == OPTION_TIME) {
+		fputs(conf_format_time(buf, *(const int64_t *)at), out);
+	} else if (o->kind == OPTION_SIZE) {
+		fputs(conf_format_size(buf, *(const int64_t *)at), out);
+	} else {
+		for (n = *(const int *)at; n > 0; n--) {
+			words += strcspn(words, " ");
+			words += *words == ' ';
+		}
+		fprintf(out, "%.*s", (int)strcspn(words, " "), words);
+	}
+}
+
 static bool
 is_absent(const struct option *o, const void *at)
 {
 	return (o->kind == OPTION_STRING || o->kind == OPTION_SECRET) && *(char *const *)at == NULL;
+}
+
+static void
+show_value(const struct option *o, const void *base, char *text, size_t size)
+{
+	const void *at = (const char *)base + o->offset;
+	FILE *out = fmemopen(text, size, "w");
+
+	text[0] = '\0';
+	if (out == NULL)
+		return;
+	if ((o->kind == OPTION_STRING || o->kind == OPTION_SECRET) && *(char *const *)at != NULL)
+		fputs(o->kind == OPTION_SECRET ? "****" : *(char *const *)at, out);
+	else if (o->kind == OPTION_ENUM || o->kind == OPTION_TIME || o->kind == OPTION_SIZE)
+		put_bare(out, o, at);
+	else if (o->kind != OPTION_STRING && o->kind != OPTION_SECRET)
+		put_value(out, o, at);
+	fclose(out);
+	text[size - 1] = '\0';
+}
+
+void
+option_show(const struct option *o, const struct conf *c, char *now, size_t now_size, char *def,
+    size_t def_size)
+{
+	struct conf *plain = calloc(1, sizeof(*plain));
+
+	if (plain == NULL)
+		fatal("configuration");
+	option_defaults(option_globals, plain);
+	show_value(o, c, now, now_size);
+	show_value(o, plain, def, def_size);
+	option_free(option_globals, plain);
+	free(plain);
 }
 
 /* What differs from the defaults, `before` and `after` each. */
@@ -244,12 +299,24 @@ take_over(const struct option *o, struct conf *to, const struct conf *from)
 	}
 }
 
+/* What the shared memory and the process are made by. */
+static const char *const fixed[] = {"workers", "user", "run_dir", "pid_file", "log_file",
+    "max_client_conn", "max_backends", "max_pools", "pkt_buf", NULL};
+
+bool
+conf_is_fixed(const char *name)
+{
+	const char *const *f;
+
+	for (f = fixed; *f != NULL; f++)
+		if (strcmp(*f, name) == 0)
+			return true;
+	return false;
+}
+
 void
 conf_keep_fixed(struct conf *next, const struct conf *now, void (*tell)(const char *name))
 {
-	/* What the shared memory and the process are made by. */
-	static const char *const fixed[] = {"workers", "user", "run_dir", "pid_file", "log_file",
-	    "max_client_conn", "max_backends", "max_pools", "pkt_buf", NULL};
 	const char *const *name;
 
 	for (name = fixed; *name != NULL; name++) {

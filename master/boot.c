@@ -93,7 +93,8 @@ make_secrets(struct master *m, struct why *why)
 {
 	m->kit.secrets = secrets_create(2 * (uint32_t)m->conf->max_pools + 4096, SECRETS_VALUE);
 	m->kit.lookups = secrets_create(4096, LOOKUP_BYTES);
-	if (m->kit.secrets != NULL && m->kit.lookups != NULL)
+	m->kit.admin = admin_create();
+	if (m->kit.secrets != NULL && m->kit.lookups != NULL && m->kit.admin != NULL)
 		return 0;
 	return why_set(why, "shared keys: %s", strerror(errno));
 }

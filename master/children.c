@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "master/command.h"
 #include "master/control.h"
 #include "master/reload.h"
 #include "worker/worker.h"
@@ -69,6 +70,7 @@ bury(struct master *m, uint32_t w)
 	table_worker_gone(m->kit.table, w);
 	stats_worker_gone(m->kit.stats, w);
 	child->owes = 0;
+	command_child_gone(m, w);
 	control_broadcast(m, CTL_DEATH, w, child->incarnation);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "master/command.h"
 #include "master/reload.h"
 
 #define CONTROL_BATCH 16 /* messages of one worker per turn */
@@ -84,6 +85,10 @@ handle(struct master *m, uint32_t w, const struct ctlmsg *msg)
 	}
 	if (msg->type == CTL_PREPARED || msg->type == CTL_SWITCHED) {
 		reload_heard(m, w, msg);
+		return false;
+	}
+	if (msg->type == CTL_COMMAND || msg->type == CTL_DONE) {
+		command_heard(m, w, msg);
 		return false;
 	}
 	if (msg->type != CTL_READY) {

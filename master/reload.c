@@ -15,6 +15,7 @@
 
 #include "conf/files.h"
 #include "conf/log.h"
+#include "master/command.h"
 #include "master/control.h"
 #include "master/master.h"
 
@@ -50,6 +51,7 @@ reload_abandon(struct master *m)
 	uint32_t w;
 
 	r->again = false;
+	command_reloaded(m, "nothing was changed");
 	if (r->state != RELOAD_PREPARING)
 		return;
 	control_broadcast(m, CTL_FORGET, 0, r->serial);
@@ -65,7 +67,11 @@ reload_abandon(struct master *m)
 static void
 give_up(struct master *m, const char *who, const char *why)
 {
-	log_warnx("reload: nothing was changed: %s %s", who, why);
+	char text[320];
+
+	(void)snprintf(text, sizeof text, "%s %s", who, why);
+	log_warnx("reload: nothing was changed: %s", text);
+	command_reloaded(m, text);
 	reload_abandon(m);
 }
 
@@ -79,10 +85,11 @@ tell_fixed(const char *name)
 
 /* One line of the log per line. */
 static void
-report(char *errors)
+report(struct master *m, char *errors)
 {
 	char *line, *rest = errors;
 
+	command_reloaded(m, errors);
 	while ((line = strsep(&rest, "\n")) != NULL)
 		if (line[0] != '\0')
 			log_warnx("reload: %s", line);
@@ -90,7 +97,7 @@ report(char *errors)
 }
 
 static struct conf *
-read_next(const struct master *m, struct files *files)
+read_next(struct master *m, struct files *files)
 {
 	char *errors = NULL;
 	size_t size = 0;
@@ -104,7 +111,7 @@ read_next(const struct master *m, struct files *files)
 	next = conf_load_through(m->conf->path, files, err);
 	(void)fclose(err);
 	if (next == NULL)
-		report(errors);
+		report(m, errors);
 	else
 		conf_keep_fixed(next, m->conf, tell_fixed);
 	free(errors);
@@ -149,9 +156,10 @@ begin(struct master *m)
 	if (r->next != NULL && r->fd == -1)
 		log_warn("reload: nothing was changed: cannot publish the configuration");
 	else if (r->next != NULL &&
-		 listen_change(&m->listeners, &r->listeners, r->next, &m->privs, &why) == -1)
+		 listen_change(&m->listeners, &r->listeners, r->next, &m->privs, &why) == -1) {
 		log_warnx("reload: nothing was changed: %s", why.text);
-	else if (r->next != NULL) {
+		command_reloaded(m, why.text);
+	} else if (r->next != NULL) {
 		set_state(r, RELOAD_PREPARING);
 		r->deadline_us = m->now_us + RELOAD_WAIT_US;
 		for (w = 0; w < m->nchildren && r->state == RELOAD_PREPARING; w++)
@@ -171,9 +179,10 @@ begin(struct master *m)
 void
 reload_start(struct master *m)
 {
-	if (m->state != MASTER_RUN)
+	if (m->state != MASTER_RUN) {
 		log_warnx("reload: nothing was changed: stopping");
-	else if (m->reload.state != RELOAD_NONE)
+		command_reloaded(m, "stopping");
+	} else if (m->reload.state != RELOAD_NONE)
 		m->reload.again = true;
 	else
 		begin(m);
@@ -304,6 +313,8 @@ reload_go_on(struct master *m)
 	} else if (r->state == RELOAD_SWITCHING) {
 		log_info("reload: configuration %llu is in force, after %.0f ms",
 		    (unsigned long long)r->serial, (double)(m->now_us - r->started_us) / 1e3);
+		if (!r->again)
+			command_reloaded(m, NULL);
 		finish(m);
 	}
 	if (r->state == RELOAD_NONE && r->again) {

@@ -126,6 +126,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .secrets = kit->secrets,
 	    .hosts = kit->hosts,
 	    .lookups = kit->lookups,
+	    .admin = kit->admin,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .steward = steward,

@@ -12,6 +12,7 @@
 #include "master/reap.h"
 #include "master/reload.h"
 #include "proto/ctlmsg.h"
+#include "shm/admin.h"
 #include "shm/stats.h"
 #include "shm/hosts.h"
 #include "shm/secrets.h"
@@ -45,6 +46,7 @@ struct spawn_kit {
 	struct secrets *secrets;
 	struct hosts *hosts;
 	struct secrets *lookups;
+	struct admin *admin;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;

@@ -73,9 +73,25 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_SWITCH] = "SWITCH",
 	    [CTL_SWITCHED] = "SWITCHED",
 	    [CTL_FORGET] = "FORGET",
+	    [CTL_COMMAND] = "COMMAND",
+	    [CTL_DO] = "DO",
+	    [CTL_DONE] = "DONE",
+	    [CTL_ANSWER] = "ANSWER",
+	    [CTL_TELL] = "TELL",
+	    [CTL_TOLD] = "TOLD",
 	};
 
 	if ((unsigned)type >= CTL_TYPES || names[type] == NULL)
 		return "unknown";
 	return names[type];
+}
+
+const char *
+ctlmsg_verb_name(enum ctlmsg_verb verb)
+{
+	static const char *const names[CMD_VERBS] = {"-", "RELOAD", "PAUSE", "RESUME", "DISABLE",
+	    "ENABLE", "KILL", "KILL_CLIENT", "SUSPEND", "RECONNECT", "WAIT_CLOSE", "SHUTDOWN",
+	    "SHUTDOWN", "UPGRADE"};
+
+	return (unsigned)verb < CMD_VERBS ? names[verb] : "unknown";
 }

@@ -33,8 +33,35 @@ enum ctlmsg_type {
 			 the payload: number and place in conf->listen, four bytes each */
 	CTL_SWITCHED, /* worker -> master: so it is */
 	CTL_FORGET,   /* master -> worker: nothing comes of arg64 */
+	CTL_COMMAND,  /* worker -> master: an operator wants verb arg32; payload: the database (or
+			 client), arg64 = ticket */
+	CTL_DO,	      /* master -> worker: do verb arg32, as number arg64 */
+	CTL_DONE,     /* worker -> master: number arg64 is done; arg32 = 1: it was here */
+	CTL_ANSWER, /* master -> worker: ticket arg64 is done; arg32 = 1: it is not, payload why */
+	CTL_TELL,   /* inbox: tell me who you have; arg64 = ticket */
+	CTL_TOLD,   /* inbox, with fd: they are in this memfd */
 	CTL_TYPES
 };
+
+/* What operators can ask for. */
+enum ctlmsg_verb {
+	CMD_NONE,
+	CMD_RELOAD,
+	CMD_PAUSE,
+	CMD_RESUME,
+	CMD_DISABLE,
+	CMD_ENABLE,
+	CMD_KILL,
+	CMD_KILL_CLIENT,
+	CMD_SUSPEND,
+	CMD_RECONNECT,
+	CMD_WAIT_CLOSE,
+	CMD_SHUTDOWN,
+	CMD_SHUTDOWN_WAIT,
+	CMD_UPGRADE,
+	CMD_VERBS
+};
+const char *ctlmsg_verb_name(enum ctlmsg_verb);
 
 struct ctlmsg {
 	uint32_t magic;

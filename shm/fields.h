@@ -67,6 +67,11 @@
 	    "monotonic time since when max_db_connections denies a backend, 0 = it does not")      \
 	X(hungry_user_us, GAUGE, "us",                                                             \
 	    "monotonic time since when max_user_connections denies one, 0 = it does not")          \
+	X(cl_logins, COUNTER, "count", "clients logged in")                                        \
+	X(sv_assigned, COUNTER, "count", "times a client got a backend")                           \
+	X(query_time_us, COUNTER, "us", "time backends worked on what clients asked for")          \
+	X(cl_parse_count, COUNTER, "count", "Parse messages of clients")                           \
+	X(cl_bind_count, COUNTER, "count", "Bind messages of clients")                             \
 	X(xact_count, COUNTER, "count", "transactions")                                            \
 	X(query_count, COUNTER, "count", "queries: Query, FunctionCall and Execute messages")      \
 	X(bytes_received, COUNTER, "bytes", "bytes read from clients")                             \

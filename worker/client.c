@@ -19,6 +19,7 @@
 #include "worker/cancel.h"
 #include "worker/client_auth.h"
 #include "worker/client_login.h"
+#include "worker/console.h"
 #include "worker/gate.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
@@ -89,6 +90,7 @@ client_new(int fd, bool is_unix)
 		return NULL;
 	}
 	c->row = TABLE_NONE;
+	c->born_us = loop_now();
 	TAILQ_INSERT_TAIL(&clients, c, all);
 	nclients++;
 	stats_add(&wk->row->clients, 1);
@@ -198,11 +200,12 @@ client_leave(struct client *c, const char *why)
 	struct pool *p = c->pool;
 
 	if (c->row == TABLE_NONE && !c->internal && c->state != CLIENT_CANCEL &&
-	    c->state != CLIENT_CLOSING)
+	    c->state != CLIENT_CLOSING && c->state != CLIENT_CONSOLE)
 		stats_add(&wk->row->login_failures, 1);
 	if (c->state == CLIENT_CANCEL)
 		cancel_client_gone(c);
 	client_auth_fini(c);
+	console_fini(c);
 	if (p == NULL)
 		return;
 	if (wk->conf->log_disconnections && !c->internal)
@@ -510,6 +513,9 @@ client_event(struct loop_source *s, uint32_t events)
 	case CLIENT_ACTIVE:
 		relay_client_event(c, writable);
 		break;
+	case CLIENT_CONSOLE:
+		console_event(c);
+		break;
 	case CLIENT_CLOSING:
 		client_linger(c);
 		break;
@@ -590,6 +596,46 @@ clients_dismiss(struct pool *p, const char *why)
 	}
 }
 
+static void
+kill_client(struct client *c)
+{
+	client_fail(
+	    c, &(struct wire_error){
+		   .severity = "FATAL", .sqlstate = "57P01", .message = "admin forced disconnect"});
+}
+
+void
+clients_kill(struct pool *p)
+{
+	struct client *c, *next;
+
+	TAILQ_FOREACH_SAFE (c, &clients, all, next)
+		if (c->pool == p)
+			kill_client(c);
+}
+
+bool
+client_kill(int32_t pid)
+{
+	struct client *c;
+
+	TAILQ_FOREACH (c, &clients, all)
+		if (c->row != TABLE_NONE && c->pid == pid)
+			break;
+	if (c != NULL)
+		kill_client(c);
+	return c != NULL;
+}
+
+void
+clients_each(void (*fn)(struct client *, void *arg), void *arg)
+{
+	struct client *c, *next;
+
+	TAILQ_FOREACH_SAFE (c, &clients, all, next)
+		fn(c, arg);
+}
+
 void
 clients_conf_changed(const struct conf *old)
 {
@@ -599,7 +645,8 @@ clients_conf_changed(const struct conf *old)
 	TAILQ_FOREACH (c, &clients, all) {
 		if (c->pool == NULL)
 			continue;
-		pool_readmit(c);
+		if (c->user != NULL)
+			pool_readmit(c);
 		if (c->state == CLIENT_IDLE || c->state == CLIENT_WAITING ||
 		    c->state == CLIENT_ACTIVE)
 			watch_idle(c);

@@ -55,6 +55,12 @@ struct client *client_by_row(uint32_t row);
 bool client_dismissed(struct client *);
 /* Clients of this pool leave at their next border: those that are at one, now. */
 void clients_dismiss(struct pool *, const char *why);
+/* KILL: every client of the pool, at once. KILL_CLIENT: the one with this number; false: not here.
+ */
+void clients_kill(struct pool *);
+bool client_kill(int32_t pid);
+/* Calls fn for each. */
+void clients_each(void (*fn)(struct client *, void *arg), void *arg);
 /* wk->conf is another; nothing points into the old one afterwards. */
 void clients_conf_changed(const struct conf *old);
 /* Draining: closes those at a border now; `all` closes everybody. */

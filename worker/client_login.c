@@ -15,6 +15,7 @@
 #include "proto/startup.h"
 #include "worker/cancel.h"
 #include "worker/client_auth.h"
+#include "worker/console.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
 #include "worker/tls.h"
@@ -144,6 +145,14 @@ client_login_go(struct client *c, const char *db, const char *user)
 	uint8_t welcome[TABLE_WELCOME_BYTES];
 	size_t len;
 
+	if (console_is(db)) {
+		console_login(c, user);
+		return;
+	}
+	if ((admin_flags(wk->boot->admin, db) & ADMIN_DISABLED) != 0) {
+		refuse(c, "57P03", "ENABLE it on the console.", "database is disabled: ", db);
+		return;
+	}
 	if (d == NULL) {
 		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
 		    "no such database: ", db);
@@ -348,6 +357,7 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	if (c->internal)
 		return;
 	stats_add(&wk->row->logins, 1);
+	stats_add(&c->pool->row->cl_logins, 1);
 	if (wk->conf->log_connections)
 		log_info("%s: logged in", client_name(c));
 }

@@ -13,6 +13,7 @@
 
 #include "conf/log.h"
 #include "worker/cancel.h"
+#include "worker/console_gather.h"
 #include "worker/loop.h"
 #include "worker/pool.h"
 #include "worker/state.h"
@@ -52,12 +53,18 @@ post(uint32_t worker, struct ctlmsg *m, int fd)
 bool
 inbox_send(uint32_t worker, enum ctlmsg_type type, uint32_t arg32, uint64_t arg64)
 {
+	return inbox_send_fd(worker, type, arg32, arg64, -1);
+}
+
+bool
+inbox_send_fd(uint32_t worker, enum ctlmsg_type type, uint32_t arg32, uint64_t arg64, int fd)
+{
 	struct ctlmsg m;
 
 	ctlmsg_init(&m, type, wk->self.worker, wk->self.incarnation);
 	m.arg32 = arg32;
 	m.arg64 = arg64;
-	return post(worker, &m, -1);
+	return post(worker, &m, fd);
 }
 
 bool
@@ -129,6 +136,12 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_EVICT:
 		pool_evicted(m->arg32);
 		break;
+	case CTL_TELL:
+		console_tell(m->from, m->arg64);
+		break;
+	case CTL_TOLD:
+		console_told(m->from, m->arg64, fd);
+		return;
 	case CTL_READY:
 	case CTL_DRAIN:
 	case CTL_STOP:
@@ -140,6 +153,10 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_SWITCH:
 	case CTL_SWITCHED:
 	case CTL_FORGET:
+	case CTL_COMMAND:
+	case CTL_DO:
+	case CTL_DONE:
+	case CTL_ANSWER:
 	case CTL_TYPES:
 		log_warnx(
 		    "unexpected message %s in the inbox", ctlmsg_name((enum ctlmsg_type)m->type));

@@ -29,6 +29,7 @@ enum client_state {
 	CLIENT_IDLE,	/* logged in, no backend */
 	CLIENT_WAITING, /* in the pool's queue */
 	CLIENT_ACTIVE,	/* linked */
+	CLIENT_CONSOLE, /* an operator: console.c */
 	CLIENT_CANCEL,	/* a CancelRequest in work: closed when done */
 	CLIENT_CLOSING	/* last words sent, reads to the peer's end so that they arrive */
 };
@@ -50,6 +51,7 @@ struct client {
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
 	const struct wire_error *reject;
 	struct client_auth *auth; /* while it logs in */
+	struct console *console;  /* CLIENT_CONSOLE */
 	struct pool *pool;
 	const struct conf_user *who;	/* its settings; NULL = it has no entry */
 	char *user;			/* who it logged in as */
@@ -63,6 +65,7 @@ struct client {
 	int64_t since_us;     /* start of the present wait or of the connection */
 	int64_t active_us;    /* last time it logged in or left a backend */
 	bool notified;	      /* of its present wait, by a NOTICE */
+	int64_t born_us;      /* connected */
 	struct timer timer;
 	TAILQ_ENTRY(client) all;
 	TAILQ_ENTRY(client) queue;
@@ -130,6 +133,9 @@ struct pool {
 	const struct conf_database *conf; /* never NULL: see orphan */
 	struct conf_database *orphan;	  /* the entry is gone: a copy of it; else NULL */
 	uint64_t dest;			  /* where its backends lead; 0 = nowhere */
+	bool hold;			  /* paused or suspended: no backend is used */
+	bool paused;			  /* ... and none is kept */
+	int64_t fresh_us;		  /* backends born before are to be closed (RECONNECT) */
 	bool pinned;			  /* by min_pool_size: counts as a client */
 	bool shrunk;			  /* its limits were lowered, and it may be above them */
 	const char *secret; /* to log in with: a password, or what may stand for it; may be NULL */

@@ -17,6 +17,7 @@
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/command.h"
 #include "worker/inbox.h"
 
 RB_HEAD(pool_names, pool);
@@ -82,6 +83,7 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 	strlcpy(p->db, db, sizeof(p->db));
 	strlcpy(p->user, user, sizeof(p->user));
 	pool_configure(p, d);
+	command_pool_born(p);
 	TAILQ_INIT(&p->waiting);
 	TAILQ_INIT(&p->logins);
 	TAILQ_INIT(&p->idle);

@@ -117,7 +117,8 @@ unpin(struct pool *p)
 bool
 pool_stale(const struct backend *b)
 {
-	return b->facts.dest != b->pool->dest;
+	return b->facts.dest != b->pool->dest ||
+	       (b->facts.opened_us != 0 && b->facts.opened_us < b->pool->fresh_us);
 }
 
 /* How many of all backends of this pool are above its limits. */

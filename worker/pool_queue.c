@@ -38,6 +38,8 @@ pool_take_best(struct pool *p, const struct params *want)
 	struct backend *b, *best = TAILQ_FIRST(&p->idle);
 	int depth = 0;
 
+	if (p->hold)
+		return NULL;
 	TAILQ_FOREACH (b, &p->idle, list) {
 		if (params_match(want, &b->params)) {
 			best = b;
@@ -74,7 +76,7 @@ pool_put_idle(struct pool *p, struct backend *b)
 bool
 pool_has_idle(const struct pool *p)
 {
-	return !TAILQ_EMPTY(&p->idle) && TAILQ_EMPTY(&p->waiting);
+	return !p->hold && !TAILQ_EMPTY(&p->idle) && TAILQ_EMPTY(&p->waiting);
 }
 
 /* --- the queue -------------------------------------------------------------------------------- */
@@ -86,7 +88,7 @@ pool_tick(struct timer *t)
 
 	if (p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
-	else
+	else if (!p->hold)
 		pool_fill(p);
 }
 
@@ -193,6 +195,7 @@ link_client(struct pool *p, struct backend *b, struct client *c)
 	stats_sub(&p->row->cl_idle, 1);
 	stats_add(&p->row->cl_active, 1);
 	stats_add(&p->row->sv_active, 1);
+	stats_add(&p->row->sv_assigned, 1);
 	stats_add(&wk->row->clients_active, 1);
 	b->since_us = loop_now();
 	b->xact_us = b->query_us = 0;
@@ -343,11 +346,14 @@ pool_pump(struct pool *p)
 	pool_check_for_waiters(p);
 	wanted =
 	    p->nwaiting - pool_check_promised(p) + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
-	if (p->nwaiting > 0)
+	if (p->hold)
+		wanted = 0;
+	if (p->nwaiting > 0 && !p->hold)
 		pool_ask(p, p->nwaiting);
 	if (wanted > 0 && !wk->draining)
 		pool_open(p, wanted);
-	pool_fill(p);
+	if (!p->hold)
+		pool_fill(p);
 	if (p->nlogins > 0)
 		pool_welcome_look(p); /* another worker may have logged in meanwhile */
 	pool_queue_changed(p);
@@ -373,6 +379,14 @@ pool_release(struct backend *b)
 	}
 	if (pool_stale(b)) {
 		backend_close(b, "database configuration changed");
+		return;
+	}
+	if (p->paused) {
+		backend_close(b, "PAUSE");
+		return;
+	}
+	if (p->hold) {
+		pool_put_idle(p, b);
 		return;
 	}
 	if (pool_too_big(p)) {

@@ -203,7 +203,7 @@ pool_asked(uint32_t index, uint32_t worker, uint32_t count)
 	struct pool *p = pool_by_index(index);
 	struct backend *b;
 
-	while (worker < wk->boot->nworkers && p != NULL && count-- > 0 &&
+	while (worker < wk->boot->nworkers && p != NULL && !p->hold && count-- > 0 &&
 	       TAILQ_EMPTY(&p->waiting) && (b = TAILQ_FIRST(&p->idle)) != NULL) {
 		if (pool_check_due(b)) { /* it is given when it has passed */
 			pool_check(b);

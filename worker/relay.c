@@ -88,6 +88,10 @@ count_query(struct client *c, uint8_t type)
 {
 	if (type == 'Q' || type == 'E' || type == 'F')
 		stats_add(&c->pool->row->query_count, 1);
+	else if (type == 'P')
+		stats_add(&c->pool->row->cl_parse_count, 1);
+	else if (type == 'B')
+		stats_add(&c->pool->row->cl_bind_count, 1);
 }
 
 void
@@ -351,6 +355,7 @@ ready_for_query(struct backend *b, char status)
 	b->status = status;
 	gate_ready(b, status);
 	if (expect_empty(&b->expect)) {
+		stats_add(&b->pool->row->query_time_us, (uint64_t)(loop_now() - b->query_us));
 		b->query_us = 0;
 		b->quiet_us = loop_now();
 		if (status == 'I')

@@ -20,6 +20,8 @@
 #include "proto/ctlmsg.h"
 #include "worker/accept.h"
 #include "worker/client.h"
+#include "worker/command.h"
+#include "worker/console.h"
 #include "worker/inbox.h"
 #include "worker/pool.h"
 #include "worker/reload.h"
@@ -167,6 +169,16 @@ control_message(const struct ctlmsg *m, int fd)
 	case CTL_FORGET:
 		reload_forget(m->arg64);
 		break;
+	case CTL_DO:
+		command_do((enum ctlmsg_verb)m->arg32, m->arg64, m->payload, m->payload_len);
+		break;
+	case CTL_ANSWER:
+		console_answer(m->arg64, m->arg32 == 0 ? NULL : m->payload, m->payload_len);
+		break;
+	case CTL_COMMAND:
+	case CTL_DONE:
+	case CTL_TELL:
+	case CTL_TOLD:
 	case CTL_PREPARED:
 	case CTL_SWITCHED:
 	case CTL_READY:

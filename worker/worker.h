@@ -13,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "shm/hosts.h"
+#include "shm/admin.h"
 #include "shm/secrets.h"
 #include "shm/stats.h"
 #include "shm/table.h"
@@ -28,6 +29,7 @@ struct worker_boot {
 	uint64_t conf_serial;
 	struct table *table;
 	struct stats *stats;
+	struct admin *admin;	 /* what operators have said of databases */
 	struct secrets *secrets; /* keys shared by all processes */
 	struct hosts *hosts;	 /* what is known of the servers */
 	struct secrets *lookups; /* what auth_query has found, the same; of LOOKUP_BYTES */

@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+#
+# console: the virtual database pgbouncer: who may, what SHOW shows and in which columns, and the
+# commands, under load, with four workers.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/e2e/lib.sh
+. tests/e2e/lib.sh
+
+# as USER SQL: on the console.
+as() { "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U "$1" -d pgbouncer -c "$2" 2>&1; }
+con() { as boss "$1"; }
+# The columns of a SHOW, as psql sees them.
+columns() {
+	"$PG_BIN/psql" -X -q -A -F ' ' -P footer=off -h 127.0.0.1 -p "$PORT" -U boss -d pgbouncer \
+		-c "SHOW $1" 2>&1 | head -n 1
+}
+con_is() { [ "$(con "$2")" = "$1" ]; }
+
+e2e_begin console
+MORE_USERS=', { name = "boss"; }, { name = "watcher"; }'
+pooler_conf <<-CONF
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+	              { name = "other"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	pool_mode = "transaction";
+	workers = 4;
+	pool_size = 6;
+	admin_users = "nobody, boss";
+	stats_users = "watcher";
+CONF
+pooler_start
+sql app 'create table seen (n int)' >/dev/null
+
+# --- who may -------------------------------------------------------------------------------------------
+
+has 'an administrator looks' 'PgBouncer 1.' "$(con 'SHOW VERSION')"
+has 'so does an observer' 'PgBouncer 1.' "$(as watcher 'show version;')"
+has '... who may not command' 'admin access needed' "$(as watcher PAUSE)"
+has 'others may not come in' 'not allowed' "$(as postgres 'SHOW VERSION')"
+has 'an unknown command' 'invalid command' "$(con 'FROBNICATE')"
+has 'an unknown database' 'no such database' "$(con 'PAUSE nix')"
+
+# --- columns -------------------------------------------------------------------------------------------
+
+T='server_assignment_count xact_count query_count'
+is STATS "database total_server_assignment_count total_xact_count total_query_count total_received total_sent \
+total_xact_time total_query_time total_wait_time total_client_parse_count total_server_parse_count total_bind_count \
+total_client_login_count avg_server_assignment_count avg_xact_count avg_query_count avg_recv avg_sent avg_xact_time \
+avg_query_time avg_wait_time avg_client_parse_count avg_server_parse_count avg_bind_count avg_client_login_count" \
+	"$(columns STATS)"
+is STATS_TOTALS "database $T bytes_received bytes_sent xact_time query_time wait_time client_parse_count \
+server_parse_count bind_count client_login_count" "$(columns STATS_TOTALS)"
+is STATS_AVERAGES "database $T bytes_received bytes_sent xact_time query_time wait_time avg_client_parse_count \
+avg_server_parse_count avg_bind_count avg_client_login_count" "$(columns STATS_AVERAGES)"
+is TOTALS 'name value' "$(columns TOTALS)"
+is POOLS 'database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active sv_active_cancel '\
+'sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode load_balance_hosts' "$(columns POOLS)"
+PEER='type user database replication state addr port local_addr local_port connect_time request_time wait wait_us '\
+'close_needed ptr link remote_pid tls application_name prepared_statements id'
+is CLIENTS "$PEER" "$(columns CLIENTS)"
+is SERVERS "$PEER" "$(columns SERVERS)"
+is SOCKETS "$PEER recv_pos pkt_pos pkt_remain send_pos send_remain pkt_avail send_avail" "$(columns SOCKETS)"
+is DATABASES 'name host port database force_user pool_size min_pool_size reserve_pool_size server_lifetime pool_mode '\
+'load_balance_hosts max_connections current_connections max_client_connections current_client_connections paused '\
+'disabled' "$(columns DATABASES)"
+is USERS 'name pool_size reserve_pool_size pool_mode max_user_connections current_connections '\
+'max_user_client_connections current_client_connections' "$(columns USERS)"
+is PEERS 'peer_id host port pool_size' "$(columns PEERS)"
+is PEER_POOLS 'peer_id cl_active_cancel_req cl_waiting_cancel_req sv_active_cancel sv_login' "$(columns PEER_POOLS)"
+is CONFIG 'key value default changeable' "$(columns CONFIG)"
+is STATE 'key value' "$(columns STATE)"
+is LISTS 'list items' "$(columns LISTS)"
+is MEM 'name size used free memtotal' "$(columns MEM)"
+is DNS_HOSTS 'hostname ttl addrs' "$(columns DNS_HOSTS)"
+is DNS_ZONES 'zonename serial count' "$(columns DNS_ZONES)"
+is 'SHOW LISTS: its names' 'databases users peers pools peer_pools free_clients used_clients login_clients free_servers '\
+'used_servers dns_names dns_zones dns_queries dns_pending' "$(con 'SHOW LISTS' | cut -d'|' -f1 | paste -sd' ')"
+has 'SHOW CONFIG' 'pool_size|6|20|yes' "$(con 'SHOW CONFIG')"
+has '... what cannot change' 'max_backends|4096|4096|no' "$(con 'SHOW CONFIG')"
+
+# --- the whole pooler's truth, and filters -------------------------------------------------------------
+
+crowd_start many app
+crowd many 'open 40'
+crowd many 'query select 1'
+shows_clients() { [ "$(con 'SHOW CLIENTS' | wc -l)" = "$1" ]; }
+within 'SHOW CLIENTS knows those of all workers' 10 shows_clients 40
+is '... WHERE and LIMIT' 3 "$(con "SHOW CLIENTS WHERE database = 'app' AND state <> 'waiting' LIMIT 3" | wc -l)"
+is '... ORDER BY' "$(con 'SHOW CLIENTS' | awk -F'|' '{ print $7 }' | sort -nr | head -n 1)" \
+	"$(con 'SHOW CLIENTS ORDER BY port DESC LIMIT 1' | awk -F'|' '{ print $7 }')"
+has '... and what is wrong in them' 'no such column' "$(con 'SHOW CLIENTS WHERE nix = 1')"
+is 'SHOW POOLS counts them' 40 "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f3)"
+check 'SHOW SERVERS' [ "$(con 'SHOW SERVERS' | wc -l)" -ge 1 ]
+is 'SHOW WORKERS' 5 "$(con 'SHOW WORKERS' | wc -l)"
+
+# --- commands under load -------------------------------------------------------------------------------
+
+crowd_tell many 'run select pg_sleep(0.001)'
+within 'load' 10 backends_are 6
+is 'PAUSE' '' "$(con 'PAUSE app')"
+is '... leaves no backend' 0 "$(backends)"
+is '... and shows' 'app|1' "$(con "SHOW DATABASES WHERE name = 'app'" | awk -F'|' '{ print $1"|"$16 }')"
+psql_beside app 'select 42' "$WORK_DIR/paused.out"
+LATER=$BESIDE
+worker=$(get worker.2.pid)
+kill -KILL "$worker"
+within '... a worker born meanwhile' 20 worker_replaced 2 "$worker"
+is '... keeps it too' 0 "$(backends)"
+is 'RESUME' '' "$(con 'RESUME app')"
+wait "$LATER"
+check '... those who waited go on' grep -qE '^42$|closed' "$WORK_DIR/paused.out"
+within '... and so does all' 20 backends_are 6
+first=$(admin_sql "select max(backend_start) from pg_stat_activity where datname = 'app' and client_addr is not null" app)
+is 'RECONNECT' '' "$(con RECONNECT)"
+is 'WAIT_CLOSE' '' "$(con WAIT_CLOSE)"
+is '... no old backend is left' 0 "$(backends "backend_start <= '$first'")"
+is 'DISABLE' '' "$(con 'DISABLE other')"
+has '... nobody logs in' 'disabled' "$(sql other 'select 1')"
+is 'ENABLE' '' "$(con 'ENABLE other')"
+is '... somebody does' 1 "$(sql other 'select 1')"
+is 'SUSPEND' '' "$(con SUSPEND)"
+is '... backends stay, and do nothing' 0 "$(con 'SHOW POOLS' | awk -F'|' '{ n += $7 } END { print n }')"
+is '... RESUME' '' "$(con RESUME)"
+has 'RELOAD' '' "$(con RELOAD)"
+is '... is in force' 2 "$(get worker.0.conf)"
+echo 'nonsense' >>"$WORK_DIR/pgdrove.conf"
+has '... a bad file is told' 'RELOAD failed: ' "$(con RELOAD)"
+sed -i '$d' "$WORK_DIR/pgdrove.conf"
+crowd_tell many 'look'
+crowd_hear many
+is 'nobody had an error' 0 "$B"
+crowd many 'close'
+crowd_start other other
+crowd other 'open 4'
+id=$(con "SHOW CLIENTS WHERE database = 'other' LIMIT 1" | awk -F'|' '{ print $21 }')
+is 'KILL_CLIENT' '' "$(con "KILL_CLIENT $id")"
+crowd other 'query select 1'
+is '... one is gone' 3 "$A"
+has '... and not twice' 'client not found' "$(con "KILL_CLIENT $id")"
+is 'KILL' '' "$(con 'KILL other')"
+crowd other 'query select 1'
+is '... all are gone' 0 "$A"
+is '... RESUME' '' "$(con 'RESUME other')"
+is '... and it is there again' 1 "$(sql other 'select 1')"
+
+# --- the extended protocol -----------------------------------------------------------------------------
+
+extended() {
+	echo 'SHOW STATS;' >"$WORK_DIR/show.sql"
+	"$PG_BIN/pgbench" -n -M "$1" -t 3 -f "$WORK_DIR/show.sql" -h 127.0.0.1 -p "$PORT" -U boss pgbouncer 2>&1
+}
+has 'extended protocol' 'processed: 3/3' "$(extended extended)"
+has '... prepared statements' 'processed: 3/3' "$(extended prepared)"
+has 'what drivers say by habit' '' "$(con "SET extra_float_digits = 3")"
+has 'SHUTDOWN' '' "$(con 'SHUTDOWN WAIT_FOR_SERVERS')"
+check '... ends it' pid_gone "$POOLER" 30000
+wait "$POOLER"
+POOLER=

@@ -1,0 +1,601 @@
+/*
+ * console_show: see console_show.h. Called by console.c. Everything is read from the statistics and
+ * the ledger, where all workers write, and from the configuration; nobody is asked. Columns and
+ * their order are PgBouncer's, because tools count on them.
+ *
+ * Averages are over the time since a snapshot that is at least a minute old, or since the start.
+ */
+#include "worker/console_show.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <bsd/string.h>
+
+#include "conf/option.h"
+#include "worker/client.h"
+#include "worker/console_sheet.h"
+#include "worker/pool.h"
+
+/* --- sums ---------------------------------------------------------------------------------------
+ */
+
+/* The counters of SHOW STATS, in its order. */
+enum {
+	ASSIGNED,
+	XACTS,
+	QUERIES,
+	RECEIVED,
+	SENT,
+	XACT_TIME,
+	QUERY_TIME,
+	WAIT_TIME,
+	CL_PARSE,
+	SV_PARSE,
+	BINDS,
+	LOGINS,
+	TOTALS
+};
+
+struct totals {
+	uint64_t v[TOTALS];
+};
+
+static void
+add_pool(struct totals *t, uint32_t pool)
+{
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		const struct stats_pool *row = stats_pool(wk->stats, pool, w);
+		t->v[ASSIGNED] += stats_get(&row->sv_assigned);
+		t->v[XACTS] += stats_get(&row->xact_count);
+		t->v[QUERIES] += stats_get(&row->query_count);
+		t->v[RECEIVED] += stats_get(&row->bytes_received);
+		t->v[SENT] += stats_get(&row->bytes_sent);
+		t->v[XACT_TIME] += stats_get(&row->xact_time_us);
+		t->v[QUERY_TIME] += stats_get(&row->query_time_us);
+		t->v[WAIT_TIME] += stats_get(&row->wait_time_us);
+		t->v[CL_PARSE] += stats_get(&row->cl_parse_count);
+		t->v[SV_PARSE] += stats_get(&row->cl_parse_count);
+		t->v[BINDS] += stats_get(&row->cl_bind_count);
+		t->v[LOGINS] += stats_get(&row->cl_logins);
+	}
+}
+
+/* The pool `from` or the next one that is in use; false: there are no more. */
+static bool
+next_pool(uint32_t *from, char *db, char *user)
+{
+	for (; *from < ledger_pools(wk->table); ++*from)
+		if (stats_pool_names(wk->stats, *from, db, user))
+			return true;
+	return false;
+}
+
+/* Does a pool before this one belong to the same database? */
+static bool
+seen(uint32_t pool, const char *db)
+{
+	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	uint32_t q;
+
+	for (q = 0; next_pool(&q, other, user) && q < pool; q++)
+		if (strcmp(db, other) == 0)
+			return true;
+	return false;
+}
+
+static void
+add_database(struct totals *t, const char *db)
+{
+	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	uint32_t q;
+
+	*t = (struct totals){.v = {0}};
+	for (q = 0; next_pool(&q, other, user); q++)
+		if (strcmp(db, other) == 0)
+			add_pool(t, q);
+}
+
+#define SUM(pool, field) sum(pool, offsetof(struct stats_pool, field))
+
+static uint64_t
+sum(uint32_t pool, size_t offset)
+{
+	uint64_t n = 0;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++)
+		n += stats_get(
+		    (_Atomic uint64_t *)(void *)((char *)stats_pool(wk->stats, pool, w) + offset));
+	return n;
+}
+
+static uint64_t
+database_sum(const char *db, const char *by_user, size_t offset)
+{
+	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	uint64_t n = 0;
+	uint32_t q;
+
+	for (q = 0; next_pool(&q, other, user); q++)
+		if ((db == NULL || strcmp(db, other) == 0) &&
+		    (by_user == NULL || strcmp(by_user, user) == 0))
+			n += sum(q, offset);
+	return n;
+}
+
+static uint64_t
+clients_of(const char *db, const char *user)
+{
+	return database_sum(db, user, offsetof(struct stats_pool, cl_active)) +
+	       database_sum(db, user, offsetof(struct stats_pool, cl_waiting)) +
+	       database_sum(db, user, offsetof(struct stats_pool, cl_idle));
+}
+
+static uint64_t
+servers_of(const char *db, const char *by_user)
+{
+	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	uint64_t n = 0;
+	uint32_t q;
+
+	for (q = 0; next_pool(&q, other, user); q++)
+		if ((db == NULL || strcmp(db, other) == 0) &&
+		    (by_user == NULL || strcmp(by_user, user) == 0))
+			n += ledger_pool_used(wk->table, q);
+	return n;
+}
+
+/* --- averages -----------------------------------------------------------------------------------
+ */
+
+#define SNAPSHOT_US 60000000
+
+struct snapshot {
+	char db[CONF_NAME_SIZE];
+	int64_t at_us;
+	struct totals totals;
+};
+
+static struct snapshot *recent, *before; /* per database: the older is averaged from */
+static size_t nsnapshots;
+
+static struct snapshot *
+find_snapshot(const char *db)
+{
+	size_t i;
+
+	for (i = 0; i < nsnapshots; i++)
+		if (strcmp(recent[i].db, db) == 0)
+			return &recent[i];
+	recent = reallocarray(recent, nsnapshots + 1, sizeof(*recent));
+	before = reallocarray(before, nsnapshots + 1, sizeof(*before));
+	if (recent == NULL || before == NULL)
+		fatal("console");
+	before[nsnapshots] = (struct snapshot){.at_us = loop_now()};
+	before[nsnapshots].at_us = (int64_t)stats_get(&stats_worker(wk->stats, 0)->started_us);
+	strlcpy(before[nsnapshots].db, db, sizeof(before->db));
+	recent[nsnapshots] = before[nsnapshots];
+	return &recent[nsnapshots++];
+}
+
+/* What happened per second, or per transaction, query, wait. */
+static void
+average(const char *db, const struct totals *now, struct totals *avg)
+{
+	struct snapshot *s = find_snapshot(db), *from = &before[s - recent];
+	struct totals d;
+	int64_t us;
+	int i;
+
+	if (loop_now() - s->at_us > SNAPSHOT_US) {
+		*from = *s;
+		s->at_us = loop_now();
+		s->totals = *now;
+	}
+	us = loop_now() - from->at_us;
+	for (i = 0; i < TOTALS; i++) {
+		d.v[i] = now->v[i] - from->totals.v[i];
+		avg->v[i] = us <= 0 ? 0 : (uint64_t)((double)d.v[i] * 1e6 / (double)us);
+	}
+	avg->v[XACT_TIME] = d.v[XACTS] == 0 ? 0 : d.v[XACT_TIME] / d.v[XACTS];
+	avg->v[QUERY_TIME] = d.v[QUERIES] == 0 ? 0 : d.v[QUERY_TIME] / d.v[QUERIES];
+	avg->v[WAIT_TIME] = d.v[ASSIGNED] == 0 ? 0 : d.v[WAIT_TIME] / d.v[ASSIGNED];
+}
+
+/* --- STATS --------------------------------------------------------------------------------------
+ */
+
+static void
+put_totals(struct sheet *s, const struct totals *t)
+{
+	int i;
+
+	for (i = 0; i < TOTALS; i++)
+		sheet_number(s, t->v[i]);
+}
+
+static void
+fill_stats(struct sheet *s, bool totals, bool averages)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	struct totals t, avg;
+	uint32_t q;
+
+	for (q = 0; next_pool(&q, db, user); q++) {
+		if (seen(q, db))
+			continue;
+		add_database(&t, db);
+		average(db, &t, &avg);
+		sheet_text(s, db);
+		if (totals)
+			put_totals(s, &t);
+		if (averages)
+			put_totals(s, &avg);
+	}
+}
+
+static void
+fill_both(struct sheet *s)
+{
+	fill_stats(s, true, true);
+}
+
+static void
+fill_totals(struct sheet *s)
+{
+	fill_stats(s, true, false);
+}
+
+static void
+fill_averages(struct sheet *s)
+{
+	fill_stats(s, false, true);
+}
+
+static void
+fill_sums(struct sheet *s)
+{
+	static const char *const names[TOTALS] = {"server_assignment_count", "xact_count",
+	    "query_count", "bytes_received", "bytes_sent", "xact_time", "query_time", "wait_time",
+	    "client_parse_count", "server_parse_count", "bind_count", "client_login_count"};
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE], name[64];
+	struct totals t = {.v = {0}}, avg;
+	uint32_t q;
+	int i;
+
+	for (q = 0; next_pool(&q, db, user); q++)
+		add_pool(&t, q);
+	average("", &t, &avg);
+	for (i = 0; i < 2 * TOTALS; i++) {
+		snprintf(
+		    name, sizeof(name), "%s_%s", i < TOTALS ? "total" : "avg", names[i % TOTALS]);
+		sheet_text(s, name);
+		sheet_number(s, i < TOTALS ? t.v[i] : avg.v[i - TOTALS]);
+	}
+}
+
+/* --- POOLS, DATABASES, USERS --------------------------------------------------------------------
+ */
+
+static uint64_t
+longest_wait(uint32_t pool)
+{
+	int64_t oldest = 0, since;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		since = (int64_t)stats_get(&stats_pool(wk->stats, pool, w)->oldest_wait_us);
+		if (since != 0 && (oldest == 0 || since < oldest))
+			oldest = since;
+	}
+	return oldest == 0 || oldest > loop_now() ? 0 : (uint64_t)(loop_now() - oldest);
+}
+
+static void
+fill_pools(struct sheet *s)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	const struct conf_database *d;
+	uint64_t wait;
+	uint32_t q;
+
+	for (q = 0; next_pool(&q, db, user); q++) {
+		d = conf_database(wk->conf, db);
+		wait = longest_wait(q);
+		sheet_text(s, db);
+		sheet_text(s, user);
+		sheet_number(s, SUM(q, cl_active) + SUM(q, cl_idle));
+		sheet_number(s, SUM(q, cl_waiting));
+		sheet_number(s, 0);
+		sheet_number(s, 0);
+		sheet_number(s, SUM(q, sv_active));
+		sheet_number(s, 0);
+		sheet_number(s, 0);
+		sheet_number(s, SUM(q, sv_idle));
+		sheet_number(s, 0);
+		sheet_number(s, SUM(q, sv_cleaning));
+		sheet_number(s, SUM(q, sv_login));
+		sheet_number(s, wait / 1000000);
+		sheet_number(s, wait % 1000000);
+		sheet_text(s, d == NULL ? NULL
+					: pool_mode_name(conf_pool_mode(
+					      wk->conf, d, conf_user(wk->conf, user))));
+		sheet_text(s, "disable");
+	}
+}
+
+static void
+fill_databases(struct sheet *s)
+{
+	const struct conf *c = wk->conf;
+	const struct conf_database *d;
+	unsigned int flags;
+	size_t i;
+
+	for (i = 0; i < c->ndatabases; i++) {
+		d = &c->databases[i];
+		flags = admin_flags(wk->boot->admin, d->name);
+		sheet_text(s, d->name);
+		sheet_text(s, d->host);
+		sheet_number(s, d->port);
+		sheet_text(s, d->dbname != NULL ? d->dbname : d->name);
+		sheet_text(s, d->user);
+		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, pool_size));
+		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, min_pool_size));
+		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, reserve_pool_size));
+		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, server_lifetime_us) / 1000000);
+		sheet_text(s, pool_mode_name(conf_pool_mode(c, d, NULL)));
+		sheet_text(s, "disable");
+		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, max_db_connections));
+		sheet_number(s, servers_of(d->name, NULL));
+		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, max_db_client_connections));
+		sheet_number(s, clients_of(d->name, NULL));
+		sheet_number(s, (flags & ADMIN_PAUSED) != 0);
+		sheet_number(s, (flags & ADMIN_DISABLED) != 0);
+	}
+}
+
+static void
+fill_users(struct sheet *s)
+{
+	const struct conf *c = wk->conf;
+	const struct conf_user *u;
+	size_t i;
+
+	for (i = 0; i < c->nusers; i++) {
+		u = &c->users[i];
+		sheet_text(s, u->name);
+		sheet_number(s, u->pool_size == -1 ? 0 : (uint64_t)u->pool_size);
+		sheet_number(s, u->reserve_pool_size == -1 ? 0 : (uint64_t)u->reserve_pool_size);
+		sheet_text(
+		    s, u->pool_mode == -1 ? NULL : pool_mode_name((enum pool_mode)u->pool_mode));
+		sheet_number(s, (uint64_t)CONF_USER(c, u, max_user_connections));
+		sheet_number(s, servers_of(NULL, u->name));
+		sheet_number(s, (uint64_t)CONF_USER(c, u, max_user_client_connections));
+		sheet_number(s, clients_of(NULL, u->name));
+	}
+}
+
+/* --- the rest -----------------------------------------------------------------------------------
+ */
+
+static uint64_t
+workers_sum(size_t offset)
+{
+	uint64_t n = 0;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++)
+		n += stats_get(
+		    (_Atomic uint64_t *)(void *)((char *)stats_worker(wk->stats, w) + offset));
+	return n;
+}
+
+static void
+put_item(struct sheet *s, const char *name, uint64_t n)
+{
+	sheet_text(s, name);
+	sheet_number(s, n);
+}
+
+static void
+fill_lists(struct sheet *s)
+{
+	uint64_t clients = workers_sum(offsetof(struct stats_worker, clients));
+	uint64_t servers = workers_sum(offsetof(struct stats_worker, backends));
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	uint64_t pools = 0, in = clients_of(NULL, NULL);
+	uint32_t q;
+
+	for (q = 0; next_pool(&q, db, user); q++)
+		pools++;
+	put_item(s, "databases", wk->conf->ndatabases);
+	put_item(s, "users", wk->conf->nusers);
+	put_item(s, "peers", 0);
+	put_item(s, "pools", pools);
+	put_item(s, "peer_pools", 0);
+	put_item(s, "free_clients", table_shape(wk->table)->clients - in);
+	put_item(s, "used_clients", in);
+	put_item(s, "login_clients", clients > in ? clients - in : 0);
+	put_item(s, "free_servers", table_shape(wk->table)->slots - servers);
+	put_item(s, "used_servers", servers);
+	put_item(s, "dns_names", 0);
+	put_item(s, "dns_zones", 0);
+	put_item(s, "dns_queries", 0);
+	put_item(s, "dns_pending", 0);
+}
+
+static void
+fill_state(struct sheet *s)
+{
+	unsigned int flags = admin_flags(wk->boot->admin, "");
+
+	sheet_text(s, "active");
+	sheet_text(s, (flags & ADMIN_HOLD) == 0 ? "yes" : "no");
+	sheet_text(s, "paused");
+	sheet_text(s, (flags & ADMIN_PAUSED) != 0 ? "yes" : "no");
+	sheet_text(s, "suspended");
+	sheet_text(s, (flags & ADMIN_SUSPENDED) != 0 ? "yes" : "no");
+}
+
+static void
+fill_mem(struct sheet *s)
+{
+	uint64_t buffers = workers_sum(offsetof(struct stats_worker, buffers)), size = buf_cap();
+
+	sheet_text(s, "iobuf");
+	sheet_number(s, size);
+	sheet_number(s, buffers);
+	sheet_number(s, 0);
+	sheet_number(s, buffers * size);
+}
+
+static void
+fill_version(struct sheet *s)
+{
+	sheet_text(s, "PgBouncer 1.25.0 (pgdrove " PGDROVE_VERSION ")");
+}
+
+static void
+fill_nothing(struct sheet *s)
+{
+	(void)s;
+}
+
+static void
+fill_config(struct sheet *s)
+{
+	const struct option *o;
+	char now[256], def[256];
+
+	for (o = option_globals; o->name != NULL; o++) {
+		option_show(o, wk->conf, now, sizeof(now), def, sizeof(def));
+		sheet_text(s, o->name);
+		sheet_text(s, now);
+		sheet_text(s, def);
+		sheet_text(s, conf_is_fixed(o->name) ? "no" : "yes");
+	}
+}
+
+static void
+fill_workers(struct sheet *s)
+{
+	static const char *const states[] = {"down", "starting", "serving", "draining"};
+	uint32_t w;
+
+	for (w = 0; w < stats_workers(wk->stats); w++) {
+		const struct stats_worker *row = stats_worker(wk->stats, w);
+		uint64_t state = stats_get(&row->state);
+		if (w == wk->boot->nworkers)
+			sheet_text(s, "steward");
+		else
+			sheet_number(s, w);
+		sheet_number(s, stats_get(&row->pid));
+		sheet_text(s, state < 4 ? states[state] : "?");
+		sheet_number(s, stats_get(&row->conf));
+		sheet_number(s, stats_get(&row->clients));
+		sheet_number(s, stats_get(&row->clients_active));
+		sheet_number(s, stats_get(&row->clients_waiting));
+		sheet_number(s, stats_get(&row->backends));
+		sheet_number(s, stats_get(&row->backends_idle));
+		sheet_number(s, stats_get(&row->logins));
+		sheet_number(s, stats_get(&row->restarts));
+		sheet_number(s, stats_get(&row->incarnation));
+	}
+}
+
+#define TOTAL_COLUMNS                                                                              \
+	"total_server_assignment_count:n total_xact_count:n total_query_count:n total_received:n " \
+	"total_sent:n total_xact_time:n total_query_time:n total_wait_time:n "                     \
+	"total_client_parse_count:n total_server_parse_count:n total_bind_count:n "                \
+	"total_client_login_count:n "
+#define AVERAGE_COLUMNS                                                                            \
+	"avg_server_assignment_count:n avg_xact_count:n avg_query_count:n avg_recv:n avg_sent:n "  \
+	"avg_xact_time:n avg_query_time:n avg_wait_time:n avg_client_parse_count:n "               \
+	"avg_server_parse_count:n avg_bind_count:n avg_client_login_count:n"
+#define PLAIN_COLUMNS                                                                              \
+	"database server_assignment_count:n xact_count:n query_count:n bytes_received:n "          \
+	"bytes_sent:n xact_time:n query_time:n wait_time:n "
+#define PEER_COLUMNS                                                                               \
+	"type user database replication state addr port:i local_addr local_port:i connect_time "   \
+	"request_time wait:i wait_us:i close_needed:i ptr link remote_pid:i tls application_name " \
+	"prepared_statements:i id:i"
+#define SOCKET_COLUMNS                                                                             \
+	PEER_COLUMNS " recv_pos:i pkt_pos:i pkt_remain:i send_pos:i send_remain:i pkt_avail:i "    \
+		     "send_avail:i"
+
+static const struct show shows[] = {
+    {"ACTIVE_SOCKETS", SOCKET_COLUMNS, NULL, true},
+    {"CLIENTS", PEER_COLUMNS, NULL, true},
+    {"CONFIG", "key value default changeable", fill_config, false},
+    {"DATABASES",
+	"name host port:i database force_user pool_size:i min_pool_size:i reserve_pool_size:i "
+	"server_lifetime:i pool_mode load_balance_hosts max_connections:i current_connections:i "
+	"max_client_connections:i current_client_connections:i paused:i disabled:i",
+	fill_databases, false},
+    {"DNS_HOSTS", "hostname ttl:i addrs", fill_nothing, false},
+    {"DNS_ZONES", "zonename serial:i count:i", fill_nothing, false},
+    {"LISTS", "list items:i", fill_lists, false},
+    {"MEM", "name size:i used:i free:i memtotal:i", fill_mem, false},
+    {"PEERS", "peer_id:i host port:i pool_size:i", fill_nothing, false},
+    {"PEER_POOLS",
+	"peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i",
+	fill_nothing, false},
+    {"POOLS",
+	"database user cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i "
+	"sv_active:i sv_active_cancel:i sv_being_canceled:i sv_idle:i sv_used:i sv_tested:i "
+	"sv_login:i maxwait:i maxwait_us:i pool_mode load_balance_hosts",
+	fill_pools, false},
+    {"SERVERS", PEER_COLUMNS, NULL, true},
+    {"SOCKETS", SOCKET_COLUMNS, NULL, true},
+    {"STATE", "key value", fill_state, false},
+    {"STATS", "database " TOTAL_COLUMNS AVERAGE_COLUMNS, fill_both, false},
+    {"STATS_AVERAGES",
+	PLAIN_COLUMNS "avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n "
+		      "avg_client_login_count:n",
+	fill_averages, false},
+    {"STATS_TOTALS",
+	PLAIN_COLUMNS "client_parse_count:n server_parse_count:n bind_count:n client_login_count:n",
+	fill_totals, false},
+    {"TOTALS", "name value:n", fill_sums, false},
+    {"USERS",
+	"name pool_size:i reserve_pool_size:i pool_mode max_user_connections:i "
+	"current_connections:i max_user_client_connections:i current_client_connections:i",
+	fill_users, false},
+    {"VERSION", "version", fill_version, false},
+    {"WORKERS",
+	"worker pid:i state conf:i clients:i clients_active:i clients_waiting:i backends:i "
+	"backends_idle:i logins:i restarts:i incarnation:i",
+	fill_workers, false},
+    {NULL, NULL, NULL, false},
+};
+
+const struct show *
+show_find(const char *name)
+{
+	const struct show *s;
+
+	for (s = shows; s->name != NULL; s++)
+		if (strcasecmp(s->name, name) == 0)
+			return s;
+	return NULL;
+}
+
+const char *
+show_names(void)
+{
+	static char text[512];
+	const struct show *s;
+
+	strlcpy(text, "HELP", sizeof(text));
+	for (s = shows; s->name != NULL; s++) {
+		strlcat(text, "|", sizeof(text));
+		strlcat(text, s->name, sizeof(text));
+	}
+	return text;
+}
