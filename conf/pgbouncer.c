@@ -41,6 +41,7 @@ static const struct fate fates[] = {
     {"so_reuseport", NULL, "all workers share the listening sockets"},
     {"peer_id", NULL, "cancel requests find their client without peers"},
     {"tcp_defer_accept", NULL, "a client without a word costs nothing"},
+    {"client_tls_dheparams", NULL, "OpenSSL chooses"},
     {"job_name", NULL, "run_dir tells instances apart"},
     {"service_name", NULL, "run_dir tells instances apart"},
     {"conffile", NULL, "the file given by -c is read again"},

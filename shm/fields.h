@@ -93,7 +93,8 @@
 	X(sv_checked, COUNTER, "count", "times server_check_query was run on an idle backend")     \
 	X(sv_check_failed, COUNTER, "count", "of these, backends that did not pass")               \
 	X(sv_evicted, COUNTER, "count", "idle backends closed as another pool needed the place")   \
-	X(sv_yielded, COUNTER, "count", "backends closed as another pool had waited longer")       \
+	X(sv_yielded, COUNTER, "count",                                                            \
+	    "backends closed as others had waited longer for their place")                         \
 	X(sv_given, COUNTER, "count", "backends given to another worker")                          \
 	X(sv_received, COUNTER, "count", "backends received from another worker")
 

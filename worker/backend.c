@@ -72,7 +72,7 @@ free_slot(uint32_t slot)
 
 static const unsigned int edges[] = {
     [BACKEND_CONNECTING] = TO(LOGIN),
-    [BACKEND_LOGIN] = TO(ACTIVE) | TO(CONNECTING), /* the next host */
+    [BACKEND_LOGIN] = TO(ACTIVE) | TO(CONNECTING), /* the next host, or TLS */
     [BACKEND_IDLE] = TO(ACTIVE),
     [BACKEND_ACTIVE] = TO(TASK) | TO(IDLE) | TO(DRAINING) | TO(HELD) | TO(CLOSING),
     [BACKEND_TASK] = TO(ACTIVE) | TO(CLOSING),

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <bsd/string.h>
 
 #include "conf/log.h"
 #include "proto/wire.h"
@@ -23,6 +24,7 @@
 #include "worker/pool.h"
 
 static void next_host(struct backend *);
+static bool try_other_way(struct backend *);
 
 /* --- hosts ------------------------------------------------------------------------------------ */
 
@@ -64,6 +66,7 @@ connect_worked(struct backend *b)
 void
 connect_fini(struct backend *b)
 {
+	secure_fini(&b->login->secure);
 	resolve_cancel(&b->login->resolve);
 	host_done(b->login, target_left);
 	targets_drop(b->login->targets);
@@ -103,6 +106,9 @@ connect_refused(struct backend *b, const uint8_t *error, size_t len)
 	bool not_now = state != NULL && strcmp(state, "57P03") == 0,
 	     full = state != NULL && strcmp(state, "53300") == 0;
 
+	/* no line of pg_hba.conf fits: one with, or without, TLS may */
+	if (state != NULL && strcmp(state, "28000") == 0 && try_other_way(b))
+		return;
 	if (l->counted && not_now)
 		target_failed(l->target, TARGET_REFUSED);
 	else
@@ -122,25 +128,10 @@ connect_refused(struct backend *b, const uint8_t *error, size_t len)
 static int
 connect_to(struct backend *b, const struct address *a)
 {
-	bool is_unix = a->ss.ss_family == AF_UNIX;
-	int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err;
-
-	if (fd == -1)
-		return errno;
 	memcpy(&b->facts.addr, &a->ss, sizeof(a->ss));
 	b->facts.addr_len = (uint32_t)a->len;
-	if ((connect(fd, (const struct sockaddr *)&a->ss, a->len) == -1 && errno != EINPROGRESS) ||
-	    conn_open(&b->conn, fd, is_unix, backend_event) == -1) {
-		err = errno;
-		close(fd);
-		return err;
-	}
-	b->conn.blocked = true; /* until EPOLLOUT says that we are connected */
-	if (is_unix) {
-		b->conn.armed_out = true;
-		(void)loop_mod(&b->conn.src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
-	}
-	return 0;
+	secure_fini(&b->login->secure);
+	return conn_connect(&b->conn, &a->ss, a->len, backend_event) == 0 ? 0 : errno;
 }
 
 /* Tries address after address; when none is left, the last one's failure is the host's. */
@@ -150,6 +141,7 @@ next_address(struct backend *b, int err)
 	struct login *l = b->login;
 
 	conn_close(&b->conn);
+	l->other_way = false;
 	while (l->next < l->naddrs) {
 		err = connect_to(b, &l->addrs[l->next++]);
 		if (err == 0)
@@ -158,19 +150,93 @@ next_address(struct backend *b, int err)
 	connect_failed(b, "08006", "cannot connect to server at", err, strerror(err));
 }
 
+/* --- TLS -------------------------------------------------------------------------------------- */
+
+/* With which TLS this attempt is made; NULL = without. */
+static struct tls_ctx *
+tls_wanted(const struct backend *b)
+{
+	struct tls_ctx *t = b->pool->conf->tls;
+	bool other = b->login->other_way;
+
+	if (t == NULL || b->conn.is_unix)
+		return NULL;
+	return (t->mode == TLS_ALLOW && !other) || (t->mode == TLS_PREFER && other) ? NULL : t;
+}
+
+/* As libpq does it: `prefer` tries without TLS when that fails or is refused, `allow` with TLS when
+ * the other is refused; once, at the same address. False: there is no other way. */
+static bool
+try_other_way(struct backend *b)
+{
+	struct login *l = b->login;
+	const struct tls_ctx *t = b->pool->conf->tls;
+	int err;
+
+	if (t == NULL || b->conn.is_unix || l->other_way || l->scram_begun ||
+	    (t->mode == TLS_PREFER ? b->conn.tls == NULL : t->mode != TLS_ALLOW))
+		return false;
+	l->other_way = true;
+	login_reset(b);
+	err = connect_to(b, &l->addrs[l->next - 1]);
+	if (err != 0)
+		next_address(b, err);
+	return true;
+}
+
+/* What the settings of this database say of the server is no reason for others to avoid it. */
+static void
+secured(struct backend *b, enum secure_result r, const char *why)
+{
+	if (r == SECURE_READY) {
+		login_begin(b);
+	} else if (r == SECURE_FAILED || (r == SECURE_NO_TLS && !try_other_way(b))) {
+		host_done(b->login, target_left);
+		connect_failed(b, "08006", "cannot connect to server at", TARGET_CLOSED, why);
+	}
+}
+
+/* By which name the server is known: what its certificate must say. */
+static enum secure_result
+secure_begin(struct backend *b, const char **why)
+{
+	struct login *l = b->login;
+	char name[CONF_HOST_SIZE] = "";
+	uint16_t port = 0;
+
+	if (l->target != NULL) {
+		strlcpy(name, l->target->name, sizeof(name));
+		port = l->target->port;
+	} else {
+		(void)conf_host(b->pool->conf, 0, name, &port);
+	}
+	return secure_start(&l->secure, &b->conn, tls_wanted(b), name, port, why);
+}
+
 void
 connect_event(struct backend *b, uint32_t events)
 {
+	enum secure_result r;
+	const char *why = NULL;
 	int err = 0;
 	socklen_t len = sizeof(err);
 
+	if (b->login->secure.step != SECURE_NOT) {
+		r = secure_go_on(&b->login->secure, &b->conn, &why);
+		secured(b, r, why);
+		return;
+	}
 	if (getsockopt(b->conn.src.fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
 		err = errno;
-	if (err != 0)
+	if (err != 0) {
 		next_address(b, err);
-	else if ((events & EPOLLOUT) != 0)
-		login_begin(b);
+	} else if ((events & EPOLLOUT) != 0) {
+		r = secure_begin(b, &why);
+		secured(b, r, why);
+	}
 }
+
+/* --- looking up ------------------------------------------------------------------------------- */
 
 static void
 resolved(void *arg, const struct address *addrs, size_t n, const char *error)

@@ -485,7 +485,7 @@ backend_login_event(struct backend *b, uint32_t events)
 		int n = conn_recv(&b->conn);
 		if (n == -1) {
 			connect_failed(b, "08006", "lost the server at", TARGET_CLOSED,
-			    errno == 0 ? "connection closed during login" : strerror(errno));
+			    errno == 0 ? "connection closed during login" : conn_why(&b->conn));
 			return;
 		}
 		if (n == 0 && b->conn.in != NULL && b->conn.in->tail == buf_cap()) {
@@ -493,7 +493,8 @@ backend_login_event(struct backend *b, uint32_t events)
 			    "a login message is longer than pkt_buf");
 			return;
 		}
-		if (n > 0)
-			login_read(b);
+		if (n == 0)
+			return;
+		login_read(b);
 	}
 }

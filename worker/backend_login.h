@@ -8,6 +8,7 @@
 #include "worker/keys.h"
 #include "worker/objects.h"
 #include "worker/resolve.h"
+#include "worker/secure.h"
 #include "worker/target.h"
 
 /* What is needed until the first ReadyForQuery only. */
@@ -22,6 +23,8 @@ struct login {
 	struct resolve *resolve;
 	struct address addrs[RESOLVE_MAX];
 	size_t naddrs, next;
+	struct secure secure;
+	bool other_way;	   /* allow: with TLS after all; prefer: without */
 	char reasons[512]; /* of several hosts, those that failed */
 	/* backend_login.c */
 	struct scram_client scram;

@@ -11,23 +11,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <bsd/string.h>
 
+#include "conf/hosts.h"
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
 #include "worker/inbox.h"
+#include "worker/secure.h"
+#include "worker/tls.h"
 
 struct cancel {
-	struct loop_source src;
+	struct conn conn;
+	struct secure secure;
 	struct timer timer;
-	struct backend *backend; /* NULL = none or gone */
+	struct backend *backend;   /* NULL = none or gone */
+	struct tls_ctx *tls;	   /* as the backend has it; NULL = in clear */
+	char host[CONF_HOST_SIZE]; /* by which the server is known */
+	uint16_t port;
 	struct cancel_ack ack;
 	void (*done)(void *);
 	void *arg;
 	uint8_t packet[12 + TABLE_KEY_BYTES];
 	size_t len;
-	bool sent;
 	LIST_ENTRY(cancel) entry;
 };
 
@@ -51,11 +58,9 @@ cancel_end(struct cancel *c)
 	struct backend *b = c->backend;
 
 	timer_stop(&c->timer);
-	if (c->src.fd != -1) {
-		loop_del(&c->src);
-		close(c->src.fd);
-		c->src.fd = -1;
-	}
+	conn_close(&c->conn);
+	tls_ctx_unref(c->tls);
+	secure_fini(&c->secure);
 	if (b != NULL)
 		LIST_REMOVE(c, entry);
 	explicit_bzero(c->packet, sizeof(c->packet));
@@ -74,22 +79,55 @@ cancel_timeout(struct timer *t)
 	cancel_end(LOOP_CONTAINER(t, struct cancel, timer));
 }
 
+/* It may be spoken to: the request, and then the end of the server is the answer. */
+static void
+cancel_say(struct cancel *c)
+{
+	conn_put(&c->conn, c->packet, c->len);
+	if (conn_send(&c->conn, NULL, NULL) == CONN_BROKEN) {
+		cancel_end(c);
+		return;
+	}
+	stats_add(&wk->row->cancels_sent, 1);
+}
+
+static void
+cancel_secure(struct cancel *c)
+{
+	const char *why = NULL;
+	enum secure_result r =
+	    c->secure.step == SECURE_NOT
+		? secure_start(&c->secure, &c->conn, c->tls, c->host, c->port, &why)
+		: secure_go_on(&c->secure, &c->conn, &why);
+
+	if (r == SECURE_READY) {
+		cancel_say(c);
+	} else if (r != SECURE_MORE) {
+		log_warnx("a cancel request cannot reach the server: %s", why);
+		cancel_end(c);
+	}
+}
+
 static void
 cancel_event(struct loop_source *s, uint32_t events)
 {
-	struct cancel *c = LOOP_CONTAINER(s, struct cancel, src);
-	char byte;
+	struct cancel *c = LOOP_CONTAINER(s, struct cancel, conn.src);
 
-	if (!c->sent && (events & EPOLLOUT) != 0) {
-		if (send(s->fd, c->packet, c->len, MSG_NOSIGNAL) != (ssize_t)c->len) {
-			cancel_end(c);
-			return;
-		}
-		c->sent = true;
-		stats_add(&wk->row->cancels_sent, 1);
-	}
-	if ((events & (EPOLLERR | EPOLLHUP)) != 0 || (c->sent && recv(s->fd, &byte, 1, 0) == 0))
+	(void)conn_note(&c->conn, events);
+	if (c->secure.step == SECURE_NOT && (events & (EPOLLERR | EPOLLHUP)) != 0) {
 		cancel_end(c);
+		return;
+	}
+	if (c->secure.step != SECURE_DONE) {
+		if (!c->conn.blocked)
+			cancel_secure(c);
+		return;
+	}
+	if (conn_send(&c->conn, NULL, NULL) == CONN_BROKEN ||
+	    (conn_can_recv(&c->conn) && conn_recv(&c->conn) == -1))
+		cancel_end(c);
+	else
+		conn_forget_input(&c->conn);
 }
 
 static void
@@ -100,16 +138,22 @@ cancel_connect(struct cancel *c, const struct ledger_backend *f)
 	wire_init(&w, c->packet, sizeof(c->packet));
 	wire_cancel(&w, f->pid, f->key, f->key_len);
 	c->len = w.len;
-	c->src.fn = cancel_event;
-	c->src.fd = socket(f->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	timer_set(&c->timer, loop_now() + wk->conf->cancel_wait_timeout_us, cancel_timeout);
-	if (c->src.fd == -1 ||
-	    (connect(c->src.fd, (const struct sockaddr *)&f->addr, f->addr_len) == -1 &&
-		errno != EINPROGRESS) ||
-	    loop_add(&c->src, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == -1) {
+	if (conn_connect(&c->conn, &f->addr, (socklen_t)f->addr_len, cancel_event) == -1) {
 		log_warn("cannot send a cancel request to the server");
 		timer_set(&c->timer, loop_now(), cancel_timeout);
 	}
+}
+
+/* What the database's setting says of its servers. `host` NULL: it is not known which of them. */
+static void
+cancel_know(struct cancel *c, const struct conf_database *d, const char *host)
+{
+	c->tls = tls_ctx_ref(d->tls);
+	if (host != NULL)
+		strlcpy(c->host, host, sizeof(c->host));
+	else
+		(void)conf_host(d, 0, c->host, &c->port);
 }
 
 static struct cancel *
@@ -119,7 +163,7 @@ cancel_new(void)
 
 	if (c == NULL)
 		fatal("cancel request");
-	c->src.fd = -1;
+	c->conn.src.fd = -1;
 	c->ack.worker = TABLE_NONE;
 	return c;
 }
@@ -133,6 +177,8 @@ cancel_backend(struct backend *b, const struct cancel_ack *ack)
 		c->ack = *ack;
 	c->backend = b;
 	LIST_INSERT_HEAD(&b->cancels, c, entry);
+	if (b->conn.tls != NULL)
+		cancel_know(c, b->pool->conf, tls_host(&b->conn));
 	cancel_connect(c, &b->facts);
 }
 
@@ -140,9 +186,14 @@ void
 cancel_facts(const struct ledger_backend *f, void (*done)(void *), void *arg)
 {
 	struct cancel *c = cancel_new();
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	const struct conf_database *d;
 
 	c->done = done;
 	c->arg = arg;
+	if (ledger_pool_name(wk->table, f->pool, db, user) &&
+	    (d = conf_database(wk->conf, db)) != NULL)
+		cancel_know(c, d, NULL);
 	cancel_connect(c, f);
 }
 

@@ -64,6 +64,28 @@ conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *,
 }
 
 int
+conn_connect(struct conn *c, const struct sockaddr_storage *to, socklen_t len,
+    void (*fn)(struct loop_source *, uint32_t))
+{
+	bool is_unix = to->ss_family == AF_UNIX;
+	int fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), saved;
+
+	if (fd == -1)
+		return -1;
+	if ((connect(fd, (const struct sockaddr *)to, len) == -1 && errno != EINPROGRESS) ||
+	    conn_open(c, fd, is_unix, fn) == -1) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	c->blocked = true; /* until EPOLLOUT says that we are connected */
+	if (is_unix)
+		conn_block(c);
+	return 0;
+}
+
+int
 conn_detach(struct conn *c)
 {
 	int fd = c->src.fd;

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "worker/buf.h"
 #include "worker/loop.h"
@@ -45,6 +46,10 @@ struct conn {
 /* Takes the fd: non-blocking already; sets TCP options; registers. 0 or -1 with errno (fd then
  * still the caller's). */
 int conn_open(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
+/* Begins to connect to a server, without waiting; EPOLLOUT says when it is there. 0, or -1 with
+ * errno: it failed at once, and nothing is open. */
+int conn_connect(struct conn *, const struct sockaddr_storage *, socklen_t len,
+    void (*fn)(struct loop_source *, uint32_t));
 /* Closes the fd and drops the buffers. Safe to call twice. */
 void conn_close(struct conn *);
 /* Nothing more will be sent: says so (TLS: close_notify first) once all is on its way. Twice is

@@ -8,6 +8,7 @@
  *   pool_open.c   opening connections, and what happens when that fails
  *   pool_limit.c  limits shared with other pools, the least size, the reserve
  *   pool_share.c  handing backends to other workers and taking them
+ *   pool_place.c  the same for backends with TLS, which cannot be handed over
  */
 #ifndef WORKER_POOL_H
 #define WORKER_POOL_H
@@ -129,7 +130,7 @@ void pool_ask(struct pool *, uint32_t wanted);
 /* The worker whose client has waited longest, if so much longer than since `mine` (0 = nobody of
  * ours waits) that it should be given a backend; TABLE_NONE if there is none. */
 uint32_t pool_longest_wait(const struct pool *, int64_t mine);
-/* Gives a clean backend to that worker. False: it stays ours. */
+/* Gives a clean backend to that worker. False: it stays ours, as one with TLS always does. */
 bool pool_give(struct backend *, uint32_t worker);
 /* It has shown no sign of life for longer than anybody who waits does: count on nothing of it. */
 bool pool_worker_silent(uint32_t worker);
@@ -138,6 +139,14 @@ void pool_asked(uint32_t index, uint32_t worker, uint32_t count);
 void pool_woken(uint32_t index);
 void pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len);
 
+/* --- pool_place.c --- */
+
+/* Backends of this pool have TLS and cannot be given; clients of another worker have waited far
+ * longer than ours (`mine`, 0 = nobody), and all places but `spare` are taken: they should have the
+ * next. */
+bool pool_owes_worker(const struct pool *, int64_t mine, uint32_t spare);
+/* Closes a clean backend, since others have waited longer for its place. */
+void pool_yield(struct backend *);
 /* --- pool_limit.c --- */
 
 /* What may be reserved now: with the reserve, if somebody has waited long enough. */

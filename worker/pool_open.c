@@ -90,6 +90,8 @@ open_one(struct pool *p, const struct ledger_limits *limits)
 
 	if (r == LEDGER_OK)
 		r = pool_yields(p);
+	if (r == LEDGER_OK && pool_owes_worker(p, (int64_t)stats_get(&p->row->oldest_wait_us), 1))
+		r = LEDGER_POOL_FULL; /* the last place is not for us */
 	if (r == LEDGER_OK)
 		r = ledger_reserve(wk->table, wk->self, p->index, limits, &slot);
 	if (r != LEDGER_OK)

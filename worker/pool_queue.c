@@ -393,9 +393,9 @@ pool_release(struct backend *b)
 		backend_close(b, "the pool's limits were lowered");
 		return;
 	}
-	if (pool_owes_place(p)) {
-		stats_add(&p->row->sv_yielded, 1);
-		backend_close(b, "another pool has waited longer for its place");
+	if (pool_owes_place(p) ||
+	    (b->conn.tls != NULL && pool_owes_worker(p, head == NULL ? 0 : head->since_us, 0))) {
+		pool_yield(b);
 		return;
 	}
 	w = pool_longest_wait(p, head == NULL ? 0 : head->since_us);

@@ -203,6 +203,11 @@ pool_asked(uint32_t index, uint32_t worker, uint32_t count)
 	struct pool *p = pool_by_index(index);
 	struct backend *b;
 
+	if (p != NULL && !p->hold && (b = TAILQ_FIRST(&p->idle)) != NULL && b->conn.tls != NULL) {
+		if (TAILQ_EMPTY(&p->waiting) && pool_owes_worker(p, 0, 0))
+			pool_yield(b);
+		return;
+	}
 	while (worker < wk->boot->nworkers && p != NULL && !p->hold && count-- > 0 &&
 	       TAILQ_EMPTY(&p->waiting) && (b = TAILQ_FIRST(&p->idle)) != NULL) {
 		if (pool_check_due(b)) { /* it is given when it has passed */

@@ -35,6 +35,7 @@
 #define RECORD		16384
 #define RAW_MAX		(512 * 1024) /* what a peer may make us owe it, reading nothing */
 #define SHAKES_PER_TURN 4
+#define READS_PER_CALL	16 /* more make no data: what comes is TLS's own, without end perhaps */
 
 static char error_text[256];
 
@@ -68,7 +69,7 @@ bio_read(BIO *bio, char *to, int size)
 	BIO_clear_retry_flags(bio);
 	if (c->tls->first != NULL)
 		return read_first(c->tls, to, size);
-	if (c->dry && !c->hup) {
+	if ((c->dry && !c->hup) || c->tls->reads++ >= READS_PER_CALL) {
 		BIO_set_retry_read(bio);
 		return -1;
 	}
@@ -347,6 +348,15 @@ fail(struct tls *t)
 	return -1;
 }
 
+/* OpenSSL wants more than there is, or more than we read for one in a turn. */
+static void
+wait_for_more(struct conn *c)
+{
+	c->readable = c->tls->reads > READS_PER_CALL;
+	if (c->readable)
+		loop_again(&c->src);
+}
+
 /* --- the handshake ---------------------------------------------------------------------------- */
 
 /* False: others have had this turn's share; the next turn goes on. */
@@ -411,9 +421,10 @@ tls_shake(struct conn *c)
 	if (t->ctx->server && !may_shake(c))
 		return 0;
 	ERR_clear_error();
+	t->reads = 0;
 	rc = SSL_do_handshake(t->ssl);
 	if (rc != 1 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ) {
-		c->readable = false;
+		wait_for_more(c);
 		return 0;
 	}
 	why = rc == 1 ? not_good_enough(t) : NULL;
@@ -440,6 +451,7 @@ read_end(struct conn *c, int rc)
 
 	c->readable = false;
 	if (e == SSL_ERROR_WANT_READ) {
+		wait_for_more(c);
 		conn_trim(c);
 		return 0;
 	}
@@ -461,6 +473,7 @@ tls_recv(struct conn *c)
 	if (c->in == NULL)
 		c->in = buf_get();
 	ERR_clear_error();
+	t->reads = 0;
 	while (c->in->tail < buf_cap()) {
 		rc = SSL_read(t->ssl, c->in->data + c->in->tail, (int)(buf_cap() - c->in->tail));
 		if (rc <= 0)
@@ -471,7 +484,7 @@ tls_recv(struct conn *c)
 	if (rc > 0 || got == 0)
 		return got > 0 || rc > 0 ? (int)got : read_end(c, rc);
 	if (SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ)
-		c->readable = false; /* else the next call tells the end */
+		wait_for_more(c); /* else the next call tells the end */
 	return (int)got;
 }
 
@@ -530,9 +543,12 @@ tls_send(struct conn *dst, struct conn *src, uint64_t *sent)
 
 	if (r != CONN_SENT)
 		return r;
-	rc = tls_shake(dst);
-	if (rc != 1)
-		return rc == 0 ? CONN_BLOCKED : CONN_BROKEN;
+	if (!dst->tls->up) {
+		rc = tls_shake(dst);
+		if (rc != 1)
+			return rc == 0 ? CONN_BLOCKED : CONN_BROKEN;
+		loop_again(&dst->src); /* what came behind the handshake waits to be read */
+	}
 	ERR_clear_error();
 	while (conn_gather(dst, src, iov, &count) > 0) {
 		const void *bytes = one_record(iov, count, &len);

@@ -115,3 +115,9 @@ tls_name(const struct conn *c)
 	    SSL_get_cipher_name(c->tls->ssl));
 	return text;
 }
+
+const char *
+tls_host(const struct conn *c)
+{
+	return c->tls == NULL || c->tls->place == NULL ? NULL : c->tls->place->host;
+}

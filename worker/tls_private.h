@@ -12,6 +12,7 @@ struct tls {
 	struct buf *first;	 /* received before TLS began */
 	struct tls_place *place; /* we are the client: where its sessions are kept */
 	size_t raw_bytes;	 /* put into conn.raw since that was empty */
+	int reads;		 /* of the socket, in this call of ours */
 	int error;		 /* errno of the socket */
 	bool eof;
 	bool direct;
