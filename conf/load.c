@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 
 #include "conf/files.h"
+#include "conf/address.h"
 #include "conf/hba.h"
 #include "conf/hosts.h"
 #include "conf/ident.h"
@@ -231,9 +232,14 @@ static void
 finish(struct load *l)
 {
 	struct conf *c = l->conf;
+	struct sockaddr_storage ss;
+	socklen_t len;
 
 	if (c->ndatabases == 0)
 		load_complain(l, NULL, "databases", "at least one is required");
+	if (c->metrics_listen[0] != '\0' && conf_parse_address(c->metrics_listen, &ss, &len) == -1)
+		load_complain(l, NULL, "metrics_listen",
+		    "expected an address such as \"127.0.0.1:9127\", \"[::1]:9127\", \"*:9127\"");
 	if (c->run_dir[0] != '/')
 		load_complain(l, NULL, "run_dir", "expected an absolute directory");
 	if (c->nlisten == 0 && c->listen == NULL) {

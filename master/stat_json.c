@@ -10,26 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the valid UTF-8 sequence at `s`, 0 if it is none. NUL ends every sequence. */
-static size_t
-sequence_length(const unsigned char *s)
-{
-	size_t n, i;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	for (i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, and beyond U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
+#include "proto/utf8.h"
 
 static void
 put_string(const char *text, FILE *out)
@@ -39,7 +20,7 @@ put_string(const char *text, FILE *out)
 
 	(void)fputc('"', out);
 	while (*s != '\0') {
-		n = sequence_length(s);
+		n = utf8_length(s);
 		if (n == 0) {
 			(void)fputs("\\ufffd", out);
 			s++;

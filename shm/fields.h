@@ -46,6 +46,25 @@
 	    "statements that changed definitions: prepared statements are parsed anew")            \
 	X(loop_turns, COUNTER, "count", "turns of the event loop")
 
+/* ErrorResponses by class, the first two characters of their SQLSTATE; in any order, other last. */
+#define STATS_ERROR_FIELDS(X)                                                                      \
+	X(errors_08, COUNTER, "count", "errors told to clients: connection (08)")                  \
+	X(errors_0A, COUNTER, "count", "... not supported (0A)")                                   \
+	X(errors_22, COUNTER, "count", "... data (22)")                                            \
+	X(errors_23, COUNTER, "count", "... constraints (23)")                                     \
+	X(errors_25, COUNTER, "count", "... transaction state (25)")                               \
+	X(errors_26, COUNTER, "count", "... unknown statement (26)")                               \
+	X(errors_28, COUNTER, "count", "... authorization (28)")                                   \
+	X(errors_40, COUNTER, "count", "... serialization, deadlock (40)")                         \
+	X(errors_42, COUNTER, "count", "... syntax, access, names (42)")                           \
+	X(errors_53, COUNTER, "count", "... resources, connections, waits (53)")                   \
+	X(errors_54, COUNTER, "count", "... limits of the program (54)")                           \
+	X(errors_55, COUNTER, "count", "... locks, wrong state of an object (55)")                 \
+	X(errors_57, COUNTER, "count", "... intervention, cancel, shutdown (57)")                  \
+	X(errors_58, COUNTER, "count", "... system, files (58)")                                   \
+	X(errors_XX, COUNTER, "count", "... internal (XX)")                                        \
+	X(errors_other, COUNTER, "count", "... all other classes")
+
 /* A row per (pool, worker): one writer each. */
 #define STATS_POOL_FIELDS(X)                                                                       \
 	X(cl_active, GAUGE, "count", "clients that hold a backend")                                \
@@ -96,7 +115,23 @@
 	X(sv_yielded, COUNTER, "count",                                                            \
 	    "backends closed as others had waited longer for their place")                         \
 	X(sv_given, COUNTER, "count", "backends given to another worker")                          \
-	X(sv_received, COUNTER, "count", "backends received from another worker")
+	X(sv_received, COUNTER, "count", "backends received from another worker")                  \
+	STATS_ERROR_FIELDS(X)
+
+/*
+ * Histograms, a row per (pool, worker) as well: X(name, help). Bucket k counts what took at most
+ * STATS_BUCKET_US << k microseconds and more than the bucket before; the last one counts the rest.
+ * After the buckets stands the sum in microseconds.
+ */
+#define STATS_BUCKETS	24
+#define STATS_BUCKET_US 16
+
+#define STATS_TIMES(X)                                                                             \
+	X(wait, "wait for a backend, those who need not wait included")                            \
+	X(xact, "transaction, from its first message to the last answer")                          \
+	X(query, "query, from the first message of a request to the end of its answer")            \
+	X(connect, "opening a backend: connecting and logging in to PostgreSQL")                   \
+	X(login, "login of a client, from the connection to ReadyForQuery")
 
 enum stats_worker_state { STATS_DOWN, STATS_STARTING, STATS_SERVING, STATS_DRAINING };
 

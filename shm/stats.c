@@ -22,8 +22,11 @@
  *     0 char[32] name             40 u32 size in bytes
  *    32 u32 offset in the row     44 u32 section
  *    36 u32 kind: 1 counter,      48 char[16] unit
- *           2 gauge, 3 text       64 char[96] help
+ *           2 gauge, 3 text,      64 char[96] help
+ *           4 histogram
  *   rows, as sections and fields say: 64-bit numbers, texts padded with zeroes
+ *
+ * A histogram is its buckets and the sum (fields.h says which).
  *
  * A row of the section pool_name counts only if its `version` is odd and is the same before and
  * after its texts were read; even: the pool has no names, and its rows in `pool` say nothing.
@@ -81,9 +84,10 @@ _Static_assert(sizeof(struct field) == 160, "the format says 160");
 _Static_assert(offsetof(struct header, heartbeat) == 64, "the format says 64");
 _Static_assert(offsetof(struct header, program) == 80, "the format says 80");
 _Static_assert(offsetof(struct pool_name, names) == 8, "no hole in a name's row");
+_Static_assert(sizeof(struct stats_time) == (STATS_BUCKETS + 1) * sizeof(uint64_t), "no hole");
 
-enum { KIND_COUNTER = 1, KIND_GAUGE, KIND_TEXT };
-enum { SECTION_WORKER, SECTION_POOL, SECTION_POOL_NAME, SECTIONS };
+enum { KIND_COUNTER = 1, KIND_GAUGE, KIND_TEXT, KIND_HISTOGRAM };
+enum { SECTION_WORKER, SECTION_POOL, SECTION_POOL_TIME, SECTION_POOL_NAME, SECTIONS };
 
 #define NAME_FIELDS 3 /* version, database, user */
 
@@ -93,6 +97,10 @@ enum { SECTION_WORKER, SECTION_POOL, SECTION_POOL_NAME, SECTIONS };
 const struct stats_field stats_worker_fields[] = {STATS_WORKER_FIELDS(X)};
 const struct stats_field stats_pool_fields[] = {STATS_POOL_FIELDS(X)};
 #undef X
+#define X(name, help) {#name, "us", help, true},
+const struct stats_field stats_time_fields[] = {STATS_TIMES(X)};
+#undef X
+const size_t stats_ntime_fields = sizeof(stats_time_fields) / sizeof(stats_time_fields[0]);
 const size_t stats_nworker_fields = sizeof(stats_worker_fields) / sizeof(stats_worker_fields[0]);
 const size_t stats_npool_fields = sizeof(stats_pool_fields) / sizeof(stats_pool_fields[0]);
 
@@ -126,6 +134,19 @@ fill_fields(struct field *f, uint32_t section, const struct stats_field *from, s
 }
 
 static void
+fill_time_fields(struct field *f)
+{
+	size_t i;
+
+	fill_fields(f, SECTION_POOL_TIME, stats_time_fields, stats_ntime_fields);
+	for (i = 0; i < stats_ntime_fields; i++) {
+		f[i].kind = KIND_HISTOGRAM;
+		f[i].offset = (uint32_t)(i * sizeof(struct stats_time));
+		f[i].size = sizeof(struct stats_time);
+	}
+}
+
+static void
 fill_name_fields(struct field *f)
 {
 	static const struct field names[NAME_FIELDS] = {
@@ -143,11 +164,14 @@ fill_name_fields(struct field *f)
 static void
 plan_sections(struct section *s, uint32_t workers, uint32_t pools, size_t at, size_t *end)
 {
-	static const char *const names[SECTIONS] = {"worker", "pool", "pool_name"};
+	static const char *const names[SECTIONS] = {"worker", "pool", "pool_time", "pool_name"};
 	const size_t sizes[SECTIONS] = {line(sizeof(struct stats_worker)),
-	    line(sizeof(struct stats_pool)), line(sizeof(struct pool_name))};
-	const size_t counts[SECTIONS] = {workers, (size_t)workers * pools, pools};
-	const size_t fields[SECTIONS] = {stats_nworker_fields, stats_npool_fields, NAME_FIELDS};
+	    line(sizeof(struct stats_pool)), line(sizeof(struct stats_times)),
+	    line(sizeof(struct pool_name))};
+	const size_t counts[SECTIONS] = {
+	    workers, (size_t)workers * pools, (size_t)workers * pools, pools};
+	const size_t fields[SECTIONS] = {
+	    stats_nworker_fields, stats_npool_fields, stats_ntime_fields, NAME_FIELDS};
 	uint32_t first = 0;
 	int i;
 
@@ -230,13 +254,15 @@ fill_tables(struct stats *st, const struct section *plan)
 	fill_fields(f, SECTION_WORKER, stats_worker_fields, stats_nworker_fields);
 	f += stats_nworker_fields;
 	fill_fields(f, SECTION_POOL, stats_pool_fields, stats_npool_fields);
-	fill_name_fields(f + stats_npool_fields);
+	f += stats_npool_fields;
+	fill_time_fields(f);
+	fill_name_fields(f + stats_ntime_fields);
 }
 
 static size_t
 head_size(size_t *nfields)
 {
-	*nfields = stats_nworker_fields + stats_npool_fields + NAME_FIELDS;
+	*nfields = stats_nworker_fields + stats_npool_fields + stats_ntime_fields + NAME_FIELDS;
 	return sizeof(struct header) + SECTIONS * sizeof(struct section) +
 	       *nfields * sizeof(struct field);
 }
@@ -378,11 +404,42 @@ stats_pool(struct stats *st, uint32_t pool, uint32_t w)
 	    struct stats_pool *)(void *)(st->rows[SECTION_POOL] + row * st->row_size[SECTION_POOL]);
 }
 
+struct stats_times *
+stats_times(struct stats *st, uint32_t pool, uint32_t w)
+{
+	size_t row = (size_t)pool * st->h->workers + w;
+
+	return (struct stats_times *)(void *)(st->rows[SECTION_POOL_TIME] +
+					      row * st->row_size[SECTION_POOL_TIME]);
+}
+
 static struct pool_name *
 pool_name(const struct stats *st, uint32_t pool)
 {
 	return (struct pool_name *)(void *)(st->rows[SECTION_POOL_NAME] +
 					    pool * st->row_size[SECTION_POOL_NAME]);
+}
+
+void
+stats_error(struct stats_pool *row, const char *sqlstate)
+{
+	static const struct stats_field classes[] = {
+#define X(name, kind, unit, help) {#name, unit, help, kind},
+	    STATS_ERROR_FIELDS(X)
+#undef X
+	};
+	const size_t n = sizeof(classes) / sizeof(classes[0]), prefix = strlen("errors_");
+	_Atomic uint64_t *fields = &row->errors_08;
+	size_t i = 0;
+
+	_Static_assert(offsetof(struct stats_pool, errors_other) ==
+			   offsetof(struct stats_pool, errors_08) +
+			       (sizeof(classes) / sizeof(classes[0]) - 1) * sizeof(*fields),
+	    "one after the other");
+	while (
+	    i < n - 1 && (sqlstate == NULL || strncmp(classes[i].name + prefix, sqlstate, 2) != 0))
+		i++;
+	stats_add(&fields[i], 1);
 }
 
 void
@@ -463,9 +520,13 @@ zero_pool(struct stats *st, uint32_t pool)
 	uint32_t w;
 	size_t i;
 
-	for (w = 0; w < st->h->workers; w++)
+	for (w = 0; w < st->h->workers; w++) {
+		_Atomic uint64_t *times = (_Atomic uint64_t *)(void *)stats_times(st, pool, w);
 		for (i = 0; i < stats_npool_fields; i++)
 			stats_set(&pool_row(st, pool, w)[i], 0);
+		for (i = 0; i < sizeof(struct stats_times) / sizeof(*times); i++)
+			stats_set(&times[i], 0);
+	}
 }
 
 void

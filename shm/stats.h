@@ -8,8 +8,8 @@
  * readers sum; there is no lock and no retry.
  *
  * Sections: "worker" (one row per worker, the steward last), "pool" (pools x workers rows, row =
- * pool * workers + w), "pool_name" (one row per pool: version, database, user; written by
- * ledger_attach under the table's mutex).
+ * pool * workers + w), "pool_time" (its histograms, row as in "pool"), "pool_name" (one row per
+ * pool: version, database, user; written by ledger_attach under the table's mutex).
  */
 #ifndef SHM_STATS_H
 #define SHM_STATS_H
@@ -22,7 +22,7 @@
 #include "shm/fields.h"
 
 #define STATS_MAGIC   0x3153564f52444750ULL /* "PGDROVS1", little-endian */
-#define STATS_VERSION 2
+#define STATS_VERSION 3
 
 struct stats_worker {
 #define X(name, kind, unit, help) _Atomic uint64_t name;
@@ -33,6 +33,17 @@ struct stats_worker {
 struct stats_pool {
 #define X(name, kind, unit, help) _Atomic uint64_t name;
 	STATS_POOL_FIELDS(X)
+#undef X
+};
+
+struct stats_time {
+	_Atomic uint64_t count[STATS_BUCKETS]; /* not cumulative */
+	_Atomic uint64_t sum_us;
+};
+
+struct stats_times {
+#define X(name, help) struct stats_time name;
+	STATS_TIMES(X)
 #undef X
 };
 
@@ -52,6 +63,7 @@ uint32_t stats_workers(const struct stats *); /* steward included */
 uint32_t stats_pools(const struct stats *);
 struct stats_worker *stats_worker(struct stats *, uint32_t w);
 struct stats_pool *stats_pool(struct stats *, uint32_t pool, uint32_t w);
+struct stats_times *stats_times(struct stats *, uint32_t pool, uint32_t w);
 
 /* Master only: header facts. */
 void stats_set_state(struct stats *, enum stats_state);
@@ -98,6 +110,20 @@ stats_get(const _Atomic uint64_t *field)
 	return atomic_load_explicit(field, memory_order_relaxed);
 }
 
+/* Counts an error told to a client, by its SQLSTATE (NULL: other). */
+void stats_error(struct stats_pool *, const char *sqlstate);
+
+/* Counts one duration. */
+static inline void
+stats_took(struct stats_time *t, int64_t us)
+{
+	uint64_t steps = us <= STATS_BUCKET_US ? 0 : ((uint64_t)us - 1) / STATS_BUCKET_US;
+	int k = steps == 0 ? 0 : 64 - __builtin_clzll(steps);
+
+	stats_add(&t->count[k < STATS_BUCKETS ? k : STATS_BUCKETS - 1], 1);
+	stats_add(&t->sum_us, us > 0 ? (uint64_t)us : 0);
+}
+
 /* The field table, for generic readers: `section` 0 worker, 1 pool. */
 struct stats_field {
 	const char *name;
@@ -109,5 +135,7 @@ extern const struct stats_field stats_worker_fields[];
 extern const size_t stats_nworker_fields;
 extern const struct stats_field stats_pool_fields[];
 extern const size_t stats_npool_fields;
+extern const struct stats_field stats_time_fields[]; /* in the order of struct stats_times */
+extern const size_t stats_ntime_fields;
 
 #endif

@@ -321,7 +321,7 @@ connect_start(struct backend *b)
 	b->pool->nopening++;
 	stats_add(&b->pool->row->sv_login, 1);
 	b->facts.pool = b->pool->index;
-	b->facts.opened_us = loop_now();
+	b->facts.opened_us = b->since_us = loop_now();
 }
 
 static void

@@ -386,6 +386,7 @@ login_ready(struct backend *b)
 	p->nopening--;
 	stats_sub(&p->row->sv_login, 1);
 	stats_add(&p->row->sv_opened, 1);
+	stats_took(&p->times->connect, loop_now() - b->since_us);
 	b->status = 'I';
 	pool_open_worked(p);
 	backend_set_state(b, BACKEND_ACTIVE);

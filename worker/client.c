@@ -292,6 +292,8 @@ fail(struct client *c, const struct wire_error *e)
 	struct wire_out w;
 	bool whole = at_border(c);
 
+	if (c->pool != NULL)
+		stats_error(c->pool->row, e->sqlstate);
 	wire_init(&w, msg, sizeof(msg));
 	wire_error(&w, e);
 	client_end(c, whole, msg, w.len, e->message);

@@ -356,6 +356,7 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	client_watch_idle(c);
 	if (c->internal)
 		return;
+	stats_took(&c->pool->times->login, loop_now() - c->born_us);
 	stats_add(&wk->row->logins, 1);
 	stats_add(&c->pool->row->cl_logins, 1);
 	if (wk->conf->log_connections)

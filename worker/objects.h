@@ -101,7 +101,7 @@ struct backend {
 	struct prepared prepared;
 	bool ddl; /* the open transaction has changed definitions */
 	struct params params;
-	int64_t since_us;	    /* linked, or idle, since */
+	int64_t since_us;	    /* connecting, linked, or idle, since */
 	int64_t xact_us;	    /* the transaction began; 0 = none */
 	int64_t query_us;	    /* it has been answering since; 0 = nothing is owed */
 	int64_t quiet_us;	    /* the last answer was complete */
@@ -144,10 +144,11 @@ struct pool {
 	struct ledger_limits limits; /* pool_size, max_db_connections, max_user_connections */
 	uint32_t min_size;
 	uint32_t reserve_size;
-	int64_t wait_timeout_us; /* query_wait_timeout */
-	int64_t lifetime_us;	 /* server_lifetime */
-	uint32_t index;		 /* in the table */
-	struct stats_pool *row;	 /* ours */
+	int64_t wait_timeout_us;   /* query_wait_timeout */
+	int64_t lifetime_us;	   /* server_lifetime */
+	uint32_t index;		   /* in the table */
+	struct stats_pool *row;	   /* ours */
+	struct stats_times *times; /* ours too */
 	struct client_queue waiting;
 	struct client_queue logins;
 	uint32_t nlogins;

@@ -112,6 +112,7 @@ pool_attach(struct pool *p, struct wire_error *why)
 		return false;
 	}
 	p->row = stats_pool(wk->stats, p->index, wk->self.worker);
+	p->times = stats_times(wk->stats, p->index, wk->self.worker);
 	by_index[p->index] = p;
 	(void)RB_INSERT(pool_names, &by_name, p);
 	return true;

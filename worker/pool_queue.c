@@ -190,8 +190,9 @@ held_changed(struct pool *p)
 }
 
 static void
-link_client(struct pool *p, struct backend *b, struct client *c)
+link_client(struct pool *p, struct backend *b, struct client *c, int64_t waited)
 {
+	stats_took(&p->times->wait, waited);
 	stats_sub(&p->row->cl_idle, 1);
 	stats_add(&p->row->cl_active, 1);
 	stats_add(&p->row->sv_active, 1);
@@ -220,7 +221,7 @@ serve_head(struct pool *p, struct backend *b)
 	struct client *c = TAILQ_FIRST(&p->waiting);
 
 	dequeue(p, c);
-	link_client(p, b, c);
+	link_client(p, b, c, loop_now() - c->since_us);
 	if (b->state == BACKEND_ACTIVE)
 		loop_again(&c->conn.src);
 }
@@ -231,7 +232,7 @@ pool_want(struct pool *p, struct client *c)
 	struct backend *b = TAILQ_EMPTY(&p->waiting) ? pool_take_best(p, &c->params) : NULL;
 
 	if (b != NULL) {
-		link_client(p, b, c);
+		link_client(p, b, c, 0);
 		pool_demand_count(p);
 		return;
 	}

@@ -356,6 +356,9 @@ ready_for_query(struct backend *b, char status)
 	gate_ready(b, status);
 	if (expect_empty(&b->expect)) {
 		stats_add(&b->pool->row->query_time_us, (uint64_t)(loop_now() - b->query_us));
+		stats_took(&b->pool->times->query, loop_now() - b->query_us);
+		if (status == 'I')
+			stats_took(&b->pool->times->xact, loop_now() - b->xact_us);
 		b->query_us = 0;
 		b->quiet_us = loop_now();
 		if (status == 'I')
@@ -397,6 +400,7 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		client_parameter(b, body, len);
 	if (type == 'E') {
 		b->said_last = wire_error_fatal(body, len);
+		stats_error(b->pool->row, wire_error_field(body, len, 'C'));
 		replaced = gate_error(b, body, len);
 	}
 	if (type == 'C')

@@ -21,6 +21,7 @@
 #include "proto/ctlmsg.h"
 #include "worker/accept.h"
 #include "worker/client.h"
+#include "worker/metrics.h"
 #include "worker/offload.h"
 #include "worker/pool.h"
 
@@ -35,6 +36,7 @@ static const struct part {
 } parts[] = {
     {NULL, pools_conf_changed},
     {NULL, clients_conf_changed},
+    {NULL, metrics_conf_changed},
 };
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))

@@ -23,6 +23,7 @@
 #include "worker/command.h"
 #include "worker/console.h"
 #include "worker/inbox.h"
+#include "worker/metrics.h"
 #include "worker/pool.h"
 #include "worker/reload.h"
 #include "worker/statements.h"
@@ -125,6 +126,7 @@ drain(int64_t deadline_us)
 		wk->draining = true;
 		stats_set(&wk->row->state, STATS_DRAINING);
 		accept_stop();
+		metrics_stop();
 		worker_title();
 	}
 	timer_set(&drain_timer, deadline_us, drain_over);
@@ -271,10 +273,12 @@ worker_main(const struct worker_boot *boot)
 	if (loop_add(&control, EPOLLIN) == -1)
 		fatal("control socket");
 	inbox_open();
-	if (boot->steward)
+	if (boot->steward) {
 		steward_start();
-	else
+		metrics_start();
+	} else {
 		accept_start();
+	}
 	stats_set(&me.row->state, STATS_SERVING);
 	beat(&beat_timer);
 	say_ready();

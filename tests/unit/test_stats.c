@@ -194,13 +194,44 @@ every_field_is_described(void **state)
 	assert_int_equal(get32(s + 52), stats_npool_fields);
 	for (i = 0; i < stats_npool_fields; i++)
 		check_field(s, &stats_pool_fields[i], (uint32_t)i);
+	s = section_at("pool_time");
+	assert_int_equal(get32(s + 52), stats_ntime_fields);
+	for (i = 0; i < stats_ntime_fields; i++) {
+		size_t f = field_at(s, stats_time_fields[i].name);
+		assert_int_equal(get32(f + 32), i * sizeof(struct stats_time));
+		assert_int_equal(get32(f + 36), 4);
+		assert_int_equal(get32(f + 40), sizeof(struct stats_time));
+	}
 	s = section_at("pool_name");
 	assert_int_equal(get32(s + 52), 3);
 	assert_int_equal(get32(field_at(s, "user") + 36), 3);
 	assert_int_equal(get32(field_at(s, "user") + 40), CONF_NAME_SIZE);
 	assert_int_equal(get32(field_at(s, "version") + 36), 2);
-	assert_int_equal(get32(28), stats_nworker_fields + stats_npool_fields + get32(s + 52));
+	assert_int_equal(get32(28),
+	    stats_nworker_fields + stats_npool_fields + stats_ntime_fields + get32(s + 52));
 	file_unmap();
+}
+
+/* A duration falls into the first bucket whose bound is not below it. */
+static void
+times_fall_into_buckets(void **state)
+{
+	struct stats_time *t = &stats_times(stats, 1, 0)->wait;
+	int64_t bound = STATS_BUCKET_US;
+	int k;
+
+	(void)state;
+	for (k = 0; k < STATS_BUCKETS - 1; k++, bound *= 2) {
+		stats_took(t, bound);
+		assert_int_equal(stats_get(&t->count[k]), k == 0 ? 1 : 2);
+		stats_took(t, bound + 1);
+		assert_int_equal(stats_get(&t->count[k + 1]), 1);
+	}
+	stats_took(t, INT64_MAX);
+	assert_int_equal(stats_get(&t->count[STATS_BUCKETS - 1]), 2);
+	assert_int_equal(stats_get(&stats_times(stats, 1, 1)->wait.sum_us), 0);
+	stats_took(t, -1); /* a clock that went back costs nothing */
+	assert_int_equal(stats_get(&t->count[0]), 2);
 }
 
 /* --- the file --- */
@@ -534,6 +565,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(read_without_a_struct),
 	    TEST(every_field_is_described),
+	    TEST(times_fall_into_buckets),
 	    TEST(made_whole_and_renamed),
 	    cmocka_unit_test(cannot_be_made),
 	    TEST(damaged_files_are_refused),
