@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "conf/option.h"
 
@@ -206,9 +207,14 @@ ini_is(const char *path)
 	const char *text;
 	size_t size = 0;
 	bool is = false;
+	struct stat st;
 
 	if (in == NULL)
 		return false;
+	if (fstat(fileno(in), &st) == -1 || !S_ISREG(st.st_mode)) { /* a pipe is read once only */
+		fclose(in);
+		return false;
+	}
 	while (getline(&line, &size, in) != -1) {
 		text = trim(line);
 		if (says_nothing(text))
