@@ -132,6 +132,26 @@ undecided(const struct view *v, uint32_t pending, uint32_t group)
 	return pending > 0 && group != v->b->expect.sent_ends;
 }
 
+/* What the client may forget by a DEALLOCATE of an earlier group that has not been answered. */
+static bool
+name_undecided(const struct view *v, const struct stmt_name *n)
+{
+	const struct stmt_names *names = v->names;
+	const struct expect *x = &v->b->expect;
+
+	if (undecided(v, n->pending, n->group))
+		return true;
+	return names->forgets != 0 && names->forgets - 1 != x->sent_ends &&
+	       (int32_t)(names->forgets - 1 - x->got_ends) >= 0;
+}
+
+static void
+may_forget(struct view *v, bool forgets)
+{
+	if (forgets)
+		v->names->forgets = v->b->expect.sent_ends + 1;
+}
+
 static enum gate
 stall(struct view *v)
 {
@@ -431,7 +451,7 @@ parse_named(struct view *v)
 	struct statement *s;
 	struct prep *p;
 
-	if (n != NULL && undecided(v, n->pending, n->group))
+	if (n != NULL && name_undecided(v, n))
 		return stall(v);
 	if (n != NULL && n->stmt != NULL)
 		return parse_duplicate(v, n);
@@ -487,16 +507,19 @@ use(struct view *v)
 
 	if (v->x.statement.len == 0) {
 		g = ensure_unnamed(v);
+		n = v->names->unnamed;
+		may_forget(v, g == GATE_TAKEN && n->stmt != NULL && n->stmt->forgets);
 		return g == GATE_TAKEN ? pass(v) : g;
 	}
 	n = name_of(v);
-	if (n != NULL && undecided(v, n->pending, n->group))
+	if (n != NULL && name_undecided(v, n))
 		return stall(v);
 	if (n == NULL || n->stmt == NULL)
 		return unknown(v);
 	g = ensure_named(v, n);
 	if (g != GATE_TAKEN)
 		return g;
+	may_forget(v, v->type == 'B' && n->stmt->forgets);
 	n->refs++;
 	return rename_to(
 	    v, n->stmt->name, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});
@@ -541,6 +564,10 @@ query(struct view *v)
 
 	if (v->b->prepared.unnamed != NULL)
 		prepared_unnamed(&v->b->prepared, NULL);
+	v->names = v->c->names;
+	if (v->names != NULL && v->names->n > 0)
+		may_forget(
+		    v, sql_forgets((const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER));
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
 	return pass_with(v, &e);

@@ -280,6 +280,12 @@ gate_complete(struct backend *b, const uint8_t *body, size_t len)
 void
 gate_ready(struct backend *b, char status)
 {
+	struct client *c = b->client;
+
+	if (c != NULL && c->stalled) { /* it looks again */
+		c->stalled = false;
+		loop_again(&c->conn.src);
+	}
 	if (!b->ddl || status != 'I')
 		return;
 	b->ddl = false;
@@ -303,6 +309,8 @@ gate_left(struct client *c)
 {
 	struct stmt_name *n = c->names == NULL ? NULL : c->names->unnamed;
 
+	if (c->names != NULL)
+		c->names->forgets = 0; /* it is answered; the next backend counts by itself */
 	if (n == NULL || n->stmt == NULL || !n->used || n->stmt->len <= GATE_UNNAMED_KEPT)
 		return;
 	statement_drop(n->stmt);

@@ -140,6 +140,7 @@ statement_get(const struct params *settings, const uint8_t *body, size_t len)
 	s->refs = 1;
 	s->len = (uint32_t)len;
 	memcpy(s->body, body, len);
+	s->forgets = sql_forgets((const char *)body, strnlen((const char *)body, len));
 	for (i = 0; i < PARAMS_N; i++)
 		if (params_parses(i))
 			params_share(&s->settings, i, settings->v[i]);

@@ -35,7 +35,8 @@ struct statement {
 	struct statement *next; /* of its bucket */
 	uint64_t hash;
 	uint32_t refs;
-	bool named; /* digest and name are known */
+	bool named;   /* digest and name are known */
+	bool forgets; /* DEALLOCATE, DISCARD: may forget names when run */
 	uint8_t digest[STATEMENT_DIGEST];
 	char name[STATEMENT_NAME_SIZE];
 	struct params settings; /* those it was parsed under */
@@ -75,12 +76,15 @@ struct stmt_names {
 	struct stmt_name **buckets;
 	uint32_t size, n;
 	struct stmt_name *unnamed;
-	struct statement *portal; /* what the unnamed portal runs */
+	/* In this group something may run that forgets all names (1 + the group, 0 = none). */
+	uint32_t forgets;
 };
 
 /* The client's names, made when it has none yet. */
 struct stmt_names *names_of(struct client *);
 void names_free(struct client *);
+/* May this text forget names? */
+bool sql_forgets(const char *text, size_t len);
 /* NULL = it does not know it. The text need not end with NUL. */
 struct stmt_name *name_find(struct stmt_names *, const char *text, size_t len);
 struct stmt_name *name_add(struct stmt_names *, const char *text, size_t len);

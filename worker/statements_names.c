@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/log.h"
 #include "worker/objects.h"
@@ -14,6 +15,19 @@
 
 #define NAME_MAX_BYTES 63U /* NAMEDATALEN - 1 */
 #define BUCKETS_FIRST  16U
+
+bool
+sql_forgets(const char *text, size_t len)
+{
+	const char *p, *end = text + len;
+
+	for (p = text; end - p >= 7; p++)
+		if ((*p | 32) == 'd' &&
+		    (strncasecmp(p, "discard", 7) == 0 ||
+			(end - p >= 10 && strncasecmp(p, "deallocate", 10) == 0)))
+			return true;
+	return false;
+}
 
 struct stmt_names *
 names_of(struct client *c)
@@ -175,7 +189,6 @@ names_free(struct client *c)
 	free(names->buckets);
 	if (names->unnamed != NULL)
 		name_drop(names->unnamed);
-	statement_drop(names->portal);
 	free(names);
 	c->names = NULL;
 }

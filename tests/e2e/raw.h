@@ -74,7 +74,7 @@ const char *raw_last_words(struct raw *, int ms);
 
 /* --- dialogues --- */
 
-#define SCRIPT_STEPS 8
+#define SCRIPT_STEPS 32
 
 /* Send, then wait for `count` messages of type `await`. */
 struct step {
