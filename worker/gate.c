@@ -12,13 +12,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/log.h"
 #include "proto/extended.h"
 #include "proto/wire.h"
 #include "worker/relay.h"
 
-#define BIG_FIRST 65536U
+#define BIG_FIRST      65536U
+#define DEALLOCATE_MAX 512U /* a Query so short is looked at whole */
+#define BLANKS	       " \t\r\n\f\v"
 
 /* The message at hand. */
 struct view {
@@ -209,10 +212,17 @@ prep_begin(struct view *v, struct statement *s, struct prep *e)
 	return e;
 }
 
+/* Before it in this group something may forget all that is prepared. */
 static bool
-usable(const struct prep *e, uint64_t since)
+forgetting(const struct view *v)
 {
-	return e != NULL && e->there && !e->tainted && e->since >= since;
+	return v->names->forgets != 0 && v->names->forgets - 1 == v->b->expect.sent_ends;
+}
+
+static bool
+usable(const struct view *v, const struct prep *e, uint64_t since)
+{
+	return e != NULL && e->there && !e->tainted && e->since >= since && !forgetting(v);
 }
 
 /* Makes sure that the backend has it, parsed no earlier than `since`. */
@@ -225,7 +235,7 @@ ensure(struct view *v, struct statement *s, uint64_t since)
 	e = prep_find(&v->b->prepared, s->digest);
 	if (e != NULL && undecided(v, e->pending, e->group))
 		return stall(v);
-	if (usable(e, since)) {
+	if (usable(v, e, since)) {
 		prep_used(&v->b->prepared, e);
 		return GATE_TAKEN;
 	}
@@ -411,7 +421,7 @@ refuse(struct view *v)
 static bool
 may_stand_in(const struct view *v, const struct prep *e)
 {
-	return usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0;
+	return usable(v, e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0;
 }
 
 static enum gate
@@ -422,6 +432,7 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 	size_t size = STATEMENT_NAME_SIZE;
 
 	name_touch(v, n);
+	e.prev = n->stmt;
 	n->stmt = s;
 	n->since = ddl_generation();
 	if (may_stand_in(v, p)) {
@@ -453,7 +464,7 @@ parse_named(struct view *v)
 
 	if (n != NULL && name_undecided(v, n))
 		return stall(v);
-	if (n != NULL && n->stmt != NULL)
+	if (n != NULL && n->stmt != NULL && !forgetting(v))
 		return parse_duplicate(v, n);
 	if (n == NULL && v->names->n >= (uint32_t)wk->conf->max_client_prepared_statements)
 		return refuse(v);
@@ -555,19 +566,86 @@ close_statement(struct view *v)
 
 /* --- Query ------------------------------------------------------------------------------------ */
 
+/*
+ * The name in a Query that is nothing but DEALLOCATE of a statement prepared by a message; NULL if
+ * it is anything else, which the server answers. (What the scanner makes of PREPARE and EXECUTE is
+ * the session's business.)
+ */
+static struct stmt_name *
+deallocated(const struct view *v)
+{
+	const char *p = (const char *)v->p + WIRE_HEADER, *end = (const char *)v->p + v->len - 1;
+	char name[64];
+	size_t n = 0;
+	bool quoted;
+
+	if (v->names == NULL || v->names->n == 0 || v->avail < v->len || v->len < 16 ||
+	    *end != '\0')
+		return NULL;
+	p += strspn(p, BLANKS);
+	if (strncasecmp(p, "deallocate", 10) != 0 || strcspn(p, BLANKS) != 10)
+		return NULL;
+	p += 10 + strspn(p + 10, BLANKS);
+	if (strncasecmp(p, "prepare", 7) == 0 && strcspn(p, BLANKS) == 7)
+		p += 7 + strspn(p + 7, BLANKS);
+	quoted = *p == '"';
+	for (p += quoted; *p != '\0' && n < sizeof(name) - 1; p++) {
+		bool word = *p == '_' || *p == '$' || (*p >= '0' && *p <= '9') ||
+			    ((*p | 32) >= 'a' && (*p | 32) <= 'z');
+		if (quoted ? *p == '"' : !word)
+			break;
+		name[n++] = !quoted && *p >= 'A' && *p <= 'Z' ? (char)(*p | 32) : *p;
+	}
+	if (quoted && (*p != '"' || p[1] == '"'))
+		return NULL;
+	p += quoted;
+	if (p[strspn(p, BLANKS ";")] != '\0' || (!quoted && n == 3 && memcmp(name, "all", 3) == 0))
+		return NULL;
+	return name_find(v->names, name, n);
+}
+
+/*
+ * DEALLOCATE of a name: the statement stays, others may use it. The server is given one to
+ * deallocate, so that the answer, or the refusal in an aborted block, is its own; the name goes
+ * when the answer comes.
+ */
+static enum gate
+deallocate(struct view *v, struct stmt_name *n)
+{
+	static const char sql[] =
+	    "PREPARE " STATEMENT_GONE " AS SELECT 1; DEALLOCATE " STATEMENT_GONE;
+
+	n->refs++;
+	put_approved(v);
+	conn_put_header(&v->b->conn, 'Q', sizeof(sql));
+	conn_put(&v->b->conn, sql, sizeof(sql));
+	relay_sent(
+	    v->b, &(struct expect_entry){.type = 'Q', .op = GATE_DEALLOCATE, .name = n, .drop = 1});
+	consume(v);
+	return GATE_TAKEN;
+}
+
 /* The server forgets its unnamed statement before it looks at a Query. */
 static enum gate
 query(struct view *v)
 {
 	struct stmt_name *n = v->c->names == NULL ? NULL : v->c->names->unnamed;
 	struct expect_entry e = {.type = 'Q'};
+	struct stmt_name *named;
 
 	if (v->b->prepared.unnamed != NULL)
 		prepared_unnamed(&v->b->prepared, NULL);
 	v->names = v->c->names;
+	if (v->names != NULL && v->names->n > 0 && v->avail < v->len && v->len <= DEALLOCATE_MAX)
+		return GATE_MORE;
+	named = deallocated(v);
+	if (named != NULL && name_undecided(v, named))
+		return stall(v);
 	if (v->names != NULL && v->names->n > 0)
 		may_forget(
 		    v, sql_forgets((const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER));
+	if (named != NULL && named->stmt != NULL)
+		return deallocate(v, named);
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
 	return pass_with(v, &e);

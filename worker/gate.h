@@ -71,6 +71,7 @@ enum gate_op {
 	GATE_UNPREPARE, /* our Close: prep */
 	GATE_UNNAMED,	/* the client's unnamed Parse: name, prev */
 	GATE_UNNAMED_OURS, /* ours */
+	GATE_DEALLOCATE,   /* a Query that is DEALLOCATE of a name: name */
 	GATE_REFUSE	   /* an error of ours takes the place of the server's */
 };
 

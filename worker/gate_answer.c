@@ -114,6 +114,7 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 	case GATE_REFUSE:
 		return;
 	case GATE_USE:
+	case GATE_DEALLOCATE:
 		name_done(b, e->name);
 		return;
 	case GATE_PARSE:
@@ -248,6 +249,18 @@ all_forgotten(struct backend *b)
 		names_clear(b->client);
 }
 
+/* DEALLOCATE of a name has run; the rest follows when the Query ends. */
+static void
+one_forgotten(struct backend *b)
+{
+	const struct expect_entry *head = expect_head(&b->expect);
+
+	if (head == NULL || head->op != GATE_DEALLOCATE)
+		return;
+	statement_drop(head->name->stmt);
+	head->name->stmt = NULL;
+}
+
 void
 gate_complete(struct backend *b, const uint8_t *body, size_t len)
 {
@@ -257,7 +270,9 @@ gate_complete(struct backend *b, const uint8_t *body, size_t len)
 		return;
 	switch (tag[0]) {
 	case 'D':
-		if (strcmp(tag, "DEALLOCATE ALL") == 0 || strcmp(tag, "DISCARD ALL") == 0)
+		if (strcmp(tag, "DEALLOCATE") == 0)
+			one_forgotten(b);
+		else if (strcmp(tag, "DEALLOCATE ALL") == 0 || strcmp(tag, "DISCARD ALL") == 0)
 			all_forgotten(b);
 		else if (starts(tag, "DROP "))
 			b->ddl = true;

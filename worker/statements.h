@@ -30,6 +30,8 @@ struct wire_out;
 #define STATEMENT_NAME_SIZE (sizeof(STATEMENT_PREFIX) + (size_t)STATEMENT_DIGEST * 2)
 /* A name no server has: closing it does nothing, using it is an error. */
 #define STATEMENT_NONE STATEMENT_PREFIX "none"
+/* One that is made to be deallocated at once. */
+#define STATEMENT_GONE STATEMENT_PREFIX "gone"
 
 struct statement {
 	struct statement *next; /* of its bucket */

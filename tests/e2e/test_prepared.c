@@ -342,6 +342,37 @@ deallocate_all(struct script *s)
 }
 
 static void
+deallocate_one(struct script *s)
+{
+	parse(s, "one", "select 'one'");
+	parse(s, "Two", "select 'two'");
+	SYNC(s);
+	Q(s, "deallocate nosuch");
+	Q(s, "DEALLOCATE One;");
+	Q(s, "deallocate prepare Two");
+	script_await(s, 'Z', 4);
+	run_alone(s, "one", NULL);
+	run_alone(s, "Two", NULL);
+	Q(s, "  deallocate \"Two\" ; ");
+	Q(s, "deallocate \"Two\"");
+	run(s, "Two", NULL);
+	SYNC(s);
+	parse(s, "one", "select 'again'");
+	SYNC(s);
+	Q(s, "begin; select 1/0");
+	Q(s, "begin");
+	Q(s, "select 1/0");
+	Q(s, "deallocate one");
+	Q(s, "rollback");
+	run(s, "one", NULL);
+	SYNC(s);
+	script_await(s, 'Z', 10);
+	run_alone(s, "one", NULL);
+	Q(s, "deallocate all");
+	script_await(s, 'Z', 1);
+}
+
+static void
 long_names(struct script *s)
 {
 	static const char a[] = "n123456789012345678901234567890123456789012345678901234567890123a";
@@ -520,6 +551,7 @@ static const struct {
     {"unnamed", unnamed},
     {"in an aborted block", aborted},
     {"DEALLOCATE ALL, DISCARD", deallocate_all},
+    {"DEALLOCATE of one", deallocate_one},
     {"long names", long_names},
     {"big statements", big_statements},
     {"portals", portals},
