@@ -1,0 +1,52 @@
+# psycopg 3: prepared by itself from the fifth time on; pipeline mode; binary; COPY; server cursors.
+import os, psycopg
+db = psycopg.connect("")
+for i in range(20):
+    db.execute("insert into items values (%s, %s)", (i, None if i % 3 == 0 else "name %d" % i))
+    db.commit()
+for i in range(20):
+    print(db.execute("select %s::int * 2", (i,), prepare=True).fetchone())
+    db.commit()
+for sql in ("select 1/0", "select 1", "selec"):
+    try:
+        print(db.execute(sql).fetchall())
+    except psycopg.Error as e:
+        print(e.sqlstate, e)
+db.rollback()
+with db.pipeline():
+    cur = [db.execute("select %s::int + 1, name from items where id = %s", (i, i)) for i in range(12)]
+for c in cur:
+    print(c.fetchall())
+db.commit()
+try:
+    with db.pipeline() as p:
+        a = db.execute("select 7 as a")
+        db.execute("select 1/0")
+        db.execute("select 8 as b")
+        p.sync()
+except psycopg.Error as e:
+    print(e.sqlstate, e)
+db.rollback()
+print(db.execute("select 'on'").fetchone())
+cur = db.cursor(binary=True)
+print(cur.execute("select null::int, true, 1.5::numeric, date '2020-01-01', array[1,2], %b::bytea", (b"\0\xff",)).fetchone())
+with db.cursor().copy("copy items from stdin") as copy:
+    for i in range(1000, 6000):
+        copy.write_row((i, "copied"))
+db.commit()
+with db.cursor().copy("copy (select * from items order by id) to stdout") as copy:
+    print(sum(len(block) for block in copy))
+try:
+    with db.cursor().copy("copy items from stdin") as copy:
+        copy.write_row((1, "twice"))
+except psycopg.Error as e:
+    print(e.sqlstate)
+db.rollback()
+with db.cursor("walk") as named:
+    named.itersize = 100
+    named.execute("select id from items order by id")
+    print(sum(r[0] for r in named))
+db.commit()
+size = int(os.environ["DRIVERS_MB"]) << 20
+row = db.execute("select length(%s), repeat('y', %s)", ("z" * size, size)).fetchone()
+print(row[0], len(row[1]))
