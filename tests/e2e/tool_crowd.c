@@ -8,13 +8,15 @@
  *   query SQL     once on every living client              query OK ERRORS LOST
  *   run SQL       over and over on every living client, until the next line comes (which ends it
  *                 and is not a command); nobody reconnects run OK ERRORS LOST
+ *   storm SQL     the same, and who is lost reconnects     storm OK ERRORS LOST
  *   look          who is still there?                      look ALIVE LOST
  *   close         closes all and forgets them              close
  *   end, EOF      the end
  *
- * ":i" in the SQL stands for the client's number. LOST counts connections that broke during the
- * command, ERRORS answers with an error on a connection that lives. Every error's text goes to
- * standard error.
+ * ":i" in the SQL stands for the client's number, ":t" for a tag that no other query has: then the
+ * first column must be the tag, else the answer is an error, told with the word FOREIGN. LOST
+ * counts connections that broke during the command, ERRORS answers with an error on a connection
+ * that lives. Every error's text goes to standard error.
  *
  * tool_crowd CONNINFO
  */
@@ -41,6 +43,8 @@ struct seat {
 	PostgresPollingStatusType want;
 	int64_t since_ms;
 	bool failed; /* the answer being read has an error in it */
+	long asked;  /* how many queries so far */
+	bool tagged; /* the answer must be the tag of the last one */
 };
 
 static struct seat seats[SEATS_MAX];
@@ -48,7 +52,7 @@ static struct pollfd fds[SEATS_MAX + 1];
 static int nseats;
 static const char *conninfo;
 static struct {
-	unsigned long ok, errors, lost;
+	unsigned long ok, errors, lost, connected;
 } count;
 
 static int64_t
@@ -91,7 +95,7 @@ seat_connecting(struct seat *s, bool ready)
 	if (s->want == PGRES_POLLING_OK) {
 		(void)PQsetnonblocking(s->conn, 1);
 		s->state = SEAT_IDLE;
-		count.ok++;
+		count.connected++;
 	} else if (s->want == PGRES_POLLING_FAILED) {
 		seat_lose(s, PQerrorMessage(s->conn));
 	} else if (now_ms() - s->since_ms > CONNECT_WAIT_MS) {
@@ -100,20 +104,55 @@ seat_connecting(struct seat *s, bool ready)
 }
 
 static void
+seat_tag(const struct seat *s, char tag[40])
+{
+	(void)snprintf(tag, 40, "tag-%d-%ld", (int)(s - seats), s->asked);
+}
+
+/* Puts `word` in the place of the mark. */
+static bool
+fill_in(char *sql, size_t size, const char *mark, const char *word)
+{
+	char *at = strstr(sql, mark), rest[4096];
+
+	if (at == NULL)
+		return false;
+	(void)snprintf(rest, sizeof rest, "%s", at + strlen(mark));
+	(void)snprintf(at, size - (size_t)(at - sql), "%s%s", word, rest);
+	return true;
+}
+
+static void
 seat_ask(struct seat *s, const char *sql)
 {
-	const char *mark = strstr(sql, ":i");
-	char text[4096];
+	char text[4096], word[40];
 
-	if (mark != NULL) {
-		(void)snprintf(text, sizeof text, "%.*s%d%s", (int)(mark - sql), sql,
-		    (int)(s - seats), mark + 2);
-		sql = text;
-	}
+	(void)snprintf(text, sizeof text, "%s", sql);
+	(void)snprintf(word, sizeof word, "%d", (int)(s - seats));
+	(void)fill_in(text, sizeof text, ":i", word);
+	s->asked++;
+	seat_tag(s, word);
+	s->tagged = fill_in(text, sizeof text, ":t", word);
 	s->failed = false;
 	s->state = SEAT_BUSY;
-	if (PQsendQuery(s->conn, sql) != 1 || PQflush(s->conn) == -1)
+	if (PQsendQuery(s->conn, text) != 1 || PQflush(s->conn) == -1)
 		seat_lose(s, PQerrorMessage(s->conn));
+}
+
+static void
+seat_check(struct seat *s, const PGresult *r)
+{
+	char tag[40];
+
+	seat_tag(s, tag);
+	if (PQresultStatus(r) == PGRES_FATAL_ERROR) {
+		s->failed = true;
+		fprintf(stderr, "client %d: %s", (int)(s - seats), PQresultErrorMessage(r));
+	} else if (s->tagged && (PQntuples(r) != 1 || strcmp(PQgetvalue(r, 0, 0), tag) != 0)) {
+		s->failed = true;
+		fprintf(stderr, "client %d: FOREIGN: wanted %s, got %s\n", (int)(s - seats), tag,
+		    PQntuples(r) == 1 ? PQgetvalue(r, 0, 0) : "no row");
+	}
 }
 
 /* Takes the answer as far as it is here. */
@@ -134,10 +173,7 @@ seat_answer(struct seat *s)
 			count.errors += s->failed;
 			return;
 		}
-		if (PQresultStatus(r) == PGRES_FATAL_ERROR) {
-			s->failed = true;
-			fprintf(stderr, "client %d: %s", (int)(s - seats), PQresultErrorMessage(r));
-		}
+		seat_check(s, r);
 		PQclear(r);
 		if (PQstatus(s->conn) == CONNECTION_BAD) {
 			seat_lose(s, PQerrorMessage(s->conn));
@@ -201,7 +237,7 @@ connect_lost(int from, const char *what)
 		(void)turn(50);
 		open = count_state(SEAT_CONNECTING);
 	}
-	printf("%s %lu %lu\n", what, count.ok, count.lost);
+	printf("%s %lu %lu\n", what, count.connected, count.lost);
 }
 
 static void
@@ -224,20 +260,34 @@ query_all(const char *sql)
 }
 
 static void
-run(const char *sql)
+reconnect_lost(void)
+{
+	int i, open = count_state(SEAT_CONNECTING);
+
+	for (i = 0; i < nseats && open < CONNECTING_MAX; i++)
+		if (seats[i].state == SEAT_LOST) {
+			seat_connect(&seats[i]);
+			open++;
+		}
+}
+
+static void
+run(const char *what, const char *sql, bool reconnect)
 {
 	char line[64];
 	bool stop = false;
 
 	while (!stop) {
+		if (reconnect)
+			reconnect_lost();
 		ask_idle(sql);
 		stop = turn(100);
 	}
-	while (count_state(SEAT_BUSY) > 0)
+	while (count_state(SEAT_BUSY) + count_state(SEAT_CONNECTING) > 0)
 		(void)turn(1000);
 	if (fgets(line, sizeof line, stdin) == NULL)
 		exit(0);
-	printf("run %lu %lu %lu\n", count.ok, count.errors, count.lost);
+	printf("%s %lu %lu %lu\n", what, count.ok, count.errors, count.lost);
 }
 
 static void
@@ -282,7 +332,9 @@ command(char *line)
 	} else if (strncmp(line, "query ", 6) == 0) {
 		query_all(line + 6);
 	} else if (strncmp(line, "run ", 4) == 0) {
-		run(line + 4);
+		run("run", line + 4, false);
+	} else if (strncmp(line, "storm ", 6) == 0) {
+		run("storm", line + 6, true);
 	} else if (strcmp(line, "look") == 0) {
 		look();
 	} else if (strcmp(line, "close") == 0) {
