@@ -121,6 +121,86 @@ is 'the server refuses more than three: these serve everybody' '12 0 0' "$A $B $
 check '... no more than three' [ "$(backends)" -le 3 ]
 admin_sql 'alter database app connection limit -1'
 crowd bob close
-within 'nothing is left running' 10 backends_are 0 "state <> 'idle'"
-within 'counts agree at the end' 10 counts_agree
+adds_up 'at the end of the refusals' 0
+
+# --- all of it hangs: the postmaster too ------------------------------------------------------------------
+
+pooler_stop 'ends well'
+sed -i 's/^server_login_retry.*/&\nserver_connect_timeout = "1s"; query_wait_timeout = "3s"; query_timeout = "3s";/' "$WORK_DIR/pgdrove.conf"
+pooler_start
+crowd_start busy app
+crowd busy 'open 12'
+crowd_tell busy "run select ':t'"
+until_true 10 serves
+kill -STOP "$PG_PID" # from now on no new child
+mapfile -t pids < <(pid_children "$PG_PID")
+pids+=("$PG_PID")
+kill -STOP "${pids[@]}"
+out=$(PGCONNECT_TIMEOUT=30 timeout 60 "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)
+case $out in
+*query_wait_timeout* | *query_timeout* | *server_connect_timeout*) ok 'all of PostgreSQL hangs: who comes is told, in time' ;;
+*) not_ok 'all of PostgreSQL hangs: who comes is told, in time' "$out" ;;
+esac
+is '... pgdrove lives' healthy "$(get health)"
+kill -CONT "${pids[@]}"
+within '... and when it goes on, so does service' 30 serves
+crowd_tell busy stop
+crowd_hear busy
+is '... no answer that was not for them' 0 "$(grep -c FOREIGN "$WORK_DIR/busy.err")"
+crowd busy refill
+crowd busy 'query select 1'
+is '... for everybody' '12 0 0' "$A $B $C"
+adds_up 'all of PostgreSQL hung' 12
+crowd busy close
+
+# --- max_connections ------------------------------------------------------------------------------------------
+
+cluster_stop
+echo 'max_connections = 10' >>"$WORK_DIR/data/postgresql.conf" # three of them for superusers
+until_true 30 cluster_again
+# hold N: so many of PostgreSQL's places are taken by others, until hold_end.
+hold() {
+	local n
+	for ((n = 0; n < $1; n++)); do
+		beside "$PG_BIN/psql" -X -q -h "$PG_SOCKETS" -p "$PG_PORT" -U bob -d postgres -c 'select pg_sleep(120)' >/dev/null 2>&1
+		HOLDERS+=("$BESIDE")
+	done
+	until_true 20 held "${#HOLDERS[@]}"
+}
+held() { [ "$(admin_count "pg_stat_activity where query = 'select pg_sleep(120)' and state = 'active'")" = "$1" ]; }
+hold_end() {
+	kill -KILL "${HOLDERS[@]}"
+	wait "${HOLDERS[@]}" 2>/dev/null
+	HOLDERS=()
+	admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(120)'" >/dev/null
+	until_true 20 held 0
+}
+HOLDERS=()
+bob() { "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U bob -d app -c '\set VERBOSITY verbose' -c 'select 1' 2>&1; }
+bob_is() { [ "$(bob)" = 1 ]; }
+
+hold 5
+CROWD_USER=bob
+crowd_start few app
+crowd few 'open 12'
+crowd_tell few "run select ':t', pg_sleep(0.01)"
+within 'max_connections reached: two are left, which work' 20 backends_are 2
+crowd_tell few stop
+crowd_hear few
+is '... and serve everybody' '0 0' "$B $C"
+is '... nobody got an answer that was not for them' 0 "$(grep -c FOREIGN "$WORK_DIR/few.err")"
+hold_end
+crowd_tell few 'run select pg_sleep(0.2)'
+more() { [ "$(backends)" -gt 2 ]; }
+within 'places are free again: the pool grows' 20 more
+crowd_tell few stop
+crowd_hear few
+is '... without an error' '0 0' "$B $C"
+crowd few close
+within 'all are ended' 10 all_ended
+hold 7
+has 'no place at all: clients get the cause' '53300' "$(bob)"
+hold_end
+within '... and afterwards service resumes' 20 bob_is
+adds_up 'at the end' 0
 pooler_stop 'ends well'
