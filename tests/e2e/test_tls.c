@@ -202,6 +202,7 @@ injected_by_a_client(void)
 		    "08P01 received unencrypted data after SSL request",
 		    "injection: one byte behind SSLRequest");
 	raw_close(&r);
+	bytes_free(&b);
 }
 
 static void
@@ -283,6 +284,7 @@ fake_case(const char *name, const char *db, const char *answer, size_t len, cons
 		words = raw_last_words(&r, 10000);
 	check(strstr(words, wanted) != NULL, "%s: %s", name, words);
 	raw_close(&r);
+	bytes_free(&b);
 }
 
 /* A host that has just failed is left alone for a moment. */
@@ -299,6 +301,7 @@ goes_on_in_clear(void *arg)
 	if (raw_open(&r, &t) && raw_put(&r, &b))
 		(void)raw_last_words(&r, 10000);
 	raw_close(&r);
+	bytes_free(&b);
 	return fake_clear > 0;
 }
 
