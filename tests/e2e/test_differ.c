@@ -440,7 +440,7 @@ main(int argc, char **argv)
 
 	(void)argc;
 	rig_start("trust", argv);
-	count = number("DIFFER_COUNT", rig.asan ? 2000 : 20000);
+	count = number("DIFFER_COUNT", rig.asan ? 1000 : 20000);
 	nslots = number("DIFFER_SLOTS", 12);
 	first_seed = seed == NULL ? 1 : strtoull(seed, NULL, 10);
 	if (seed != NULL && strcmp(seed, "random") == 0)
