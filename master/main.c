@@ -41,7 +41,8 @@ static void
 print_usage(void)
 {
 	(void)fputs("usage: pgdrove [-dt] [-c FILE]\n"
-		    "       pgdrove stat [-c FILE | --run-dir DIR] [--json | --get NAME | --watch "
+		    "       pgdrove stat [-c FILE | --run-dir DIR] [--pools] [--json | --get NAME "
+		    "| --watch "
 		    "[SECONDS]]\n"
 		    "       pgdrove convert FILE\n"
 		    "       pgdrove -h | -V\n"

@@ -22,6 +22,7 @@ enum stat_mode { MODE_TABLE, MODE_JSON, MODE_GET, MODE_WATCH };
 
 struct stat_args {
 	enum stat_mode mode;
+	bool pools; /* the other table */
 	const char *conf;
 	const char *run_dir;
 	const char *name;
@@ -75,6 +76,7 @@ read_args(struct stat_args *args, int argc, char **argv)
 {
 	static const struct option longs[] = {
 	    {"run-dir", required_argument, NULL, 'r'},
+	    {"pools", no_argument, NULL, 'p'},
 	    {"json", no_argument, NULL, 'j'},
 	    {"get", required_argument, NULL, 'g'},
 	    {"watch", optional_argument, NULL, 'w'},
@@ -90,6 +92,9 @@ read_args(struct stat_args *args, int argc, char **argv)
 			break;
 		case 'r':
 			args->run_dir = optarg;
+			break;
+		case 'p':
+			args->pools = true;
 			break;
 		case 'j':
 			set_mode(args, MODE_JSON);
@@ -110,6 +115,8 @@ read_args(struct stat_args *args, int argc, char **argv)
 	}
 	if (optind < argc)
 		fail_usage("unexpected argument", argv[optind]);
+	if (args->pools && (args->mode == MODE_JSON || args->mode == MODE_GET))
+		fail_usage("--pools goes with --watch only", "");
 	if (args->conf != NULL && args->run_dir != NULL)
 		fail_usage("-c and --run-dir exclude each other", "");
 }
@@ -164,6 +171,8 @@ look(const struct stat_args *args, const char *path)
 		stat_json(&view, stdout);
 	else if (args->mode == MODE_GET)
 		rc = get_value(&view, args->name);
+	else if (args->pools)
+		stat_show_pools(&view, stdout);
 	else
 		stat_show(&view, stdout);
 	stat_close(&view);

@@ -55,6 +55,10 @@ enum stat_found stat_get(const struct stat_view *, const char *name, char *value
 
 /* Renderings. */
 void stat_show(const struct stat_view *, FILE *out);
+/* Each pool, and each worker's part of it. */
+void stat_show_pools(const struct stat_view *, FILE *out);
+/* Names come from clients: a terminal must not obey them. */
+void stat_disarm(char *name);
 void stat_json(const struct stat_view *, FILE *out);
 
 /* Sums of a field over rows; gauges of dead workers are zero. `field` indexes the field tables. */

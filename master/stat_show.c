@@ -150,9 +150,8 @@ show_pool(const struct stat_view *v, uint32_t p, const char *db, const char *use
 	    stat_pool_value(v, p, POOL(query_count)), avg_ms, max_ms);
 }
 
-/* Names come from clients: a terminal must not obey them. */
-static void
-disarm(char *name)
+void
+stat_disarm(char *name)
 {
 	for (; *name != '\0'; name++)
 		if ((unsigned char)*name < 0x20 || *name == 0x7f)
@@ -177,8 +176,8 @@ stat_show(const struct stat_view *v, FILE *out)
 	for (p = 0; p < stats_pools(v->stats); p++) {
 		if (!stat_pool_named(v, p, db, user))
 			continue;
-		disarm(db);
-		disarm(user);
+		stat_disarm(db);
+		stat_disarm(user);
 		show_pool(v, p, db, user, out);
 	}
 }

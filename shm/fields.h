@@ -28,6 +28,7 @@
 	X(logins, COUNTER, "count", "clients logged in")                                           \
 	X(login_failures, COUNTER, "count", "clients refused or lost before they were logged in")  \
 	X(auth_failures, COUNTER, "count", "of these, wrong passwords, unknown names, rejections") \
+	X(login_timeouts, COUNTER, "count", "of these, ended by client_login_timeout")             \
 	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")       \
 	X(tls_handshakes, COUNTER, "count", "TLS handshakes with clients")                         \
 	X(tls_resumed, COUNTER, "count", "of these, by a session ticket")                          \
@@ -36,6 +37,7 @@
 	X(server_tls_resumed, COUNTER, "count", "of these, of a session taken up again")           \
 	X(cancel_requests, COUNTER, "count", "cancel requests received")                           \
 	X(cancels_sent, COUNTER, "count", "cancel requests passed on to PostgreSQL")               \
+	X(cancel_timeouts, COUNTER, "count", "of these, not taken within cancel_wait_timeout")     \
 	X(orphans, GAUGE, "count", "backends of dead workers not yet confirmed gone")              \
 	X(orphans_claimed, COUNTER, "count", "backends of dead workers taken over by the janitor") \
 	X(orphans_freed, COUNTER, "count", "of these, confirmed gone and freed")                   \

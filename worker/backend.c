@@ -519,6 +519,10 @@ backend_clean(struct backend *b)
 		backend_set_state(b, BACKEND_HELD);
 		return;
 	}
+	if (b->doomed) {
+		backend_close(b, "a cancel request may still be on its way to it");
+		return;
+	}
 	if (b->status != 'I') {
 		backend_task(b, "ROLLBACK", NULL, clean_step_done);
 		return;

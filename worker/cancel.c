@@ -35,6 +35,7 @@ struct cancel {
 	void *arg;
 	uint8_t packet[12 + TABLE_KEY_BYTES];
 	size_t len;
+	bool said;
 	LIST_ENTRY(cancel) entry;
 };
 
@@ -75,14 +76,20 @@ cancel_end(struct cancel *c)
 static void
 cancel_timeout(struct timer *t)
 {
+	struct cancel *c = LOOP_CONTAINER(t, struct cancel, timer);
+
 	log_warnx("a cancel request was not taken by the server in time");
-	cancel_end(LOOP_CONTAINER(t, struct cancel, timer));
+	stats_add(&wk->row->cancel_timeouts, 1);
+	if (c->said && c->backend != NULL)
+		c->backend->doomed = true; /* the server may find it later */
+	cancel_end(c);
 }
 
 /* It may be spoken to: the request, and then the end of the server is the answer. */
 static void
 cancel_say(struct cancel *c)
 {
+	c->said = true;
 	conn_put(&c->conn, c->packet, c->len);
 	if (conn_send(&c->conn, NULL, NULL) == CONN_BROKEN) {
 		cancel_end(c);

@@ -71,6 +71,7 @@ note_address(struct client *c, const struct sockaddr_storage *ss)
 static void
 login_timeout(struct timer *t)
 {
+	stats_add(&wk->row->login_timeouts, 1);
 	client_fail(LOOP_CONTAINER(t, struct client, timer),
 	    &(struct wire_error){.severity = "FATAL",
 		.sqlstate = "57014",

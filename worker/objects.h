@@ -91,6 +91,7 @@ struct backend {
 	enum backend_state state;
 	char status;	/* of the last ReadyForQuery: I, T, E */
 	bool dirty;	/* session mode: server_reset_query is owed */
+	bool doomed;	/* a cancel request may hit it at any time: not to be used again */
 	bool checking;	/* runs server_check_query: pool_check.c */
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;

@@ -221,6 +221,18 @@ bereave(struct pool *p)
 	pool_forget_secret(p);
 }
 
+/* server_fast_close: sessions on backends of yesterday end at their next border. */
+static void
+end_sessions(struct pool *p)
+{
+	struct backend *b, *next;
+
+	TAILQ_FOREACH_SAFE (b, &p->held, list, next) {
+		b->client->dismissed = "database configuration changed";
+		(void)client_dismissed(b->client);
+	}
+}
+
 static void
 adopt_conf(struct pool *p, const struct conf_database *d)
 {
@@ -238,6 +250,8 @@ adopt_conf(struct pool *p, const struct conf_database *d)
 		table_welcome_drop(wk->table, p->index);
 		p->welcomed = false;
 		pool_open_worked(p); /* nothing is known of that one */
+		if (wk->conf->server_fast_close && session)
+			end_sessions(p);
 	}
 	if (session && p->mode != POOL_SESSION)
 		TAILQ_FOREACH (b, &p->held, list)

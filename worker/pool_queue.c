@@ -41,6 +41,8 @@ pool_take_best(struct pool *p, const struct params *want)
 	if (p->hold)
 		return NULL;
 	TAILQ_FOREACH (b, &p->idle, list) {
+		if (wk->conf->server_round_robin)
+			break; /* in turn, whatever it costs */
 		if (params_match(want, &b->params)) {
 			best = b;
 			break;

@@ -175,6 +175,26 @@ pooler_stop 'ends well'
 
 # --- clients -----------------------------------------------------------------------------------------------
 
+POSTGRES_HAS=''
+begin "{ name = \"app\"; $at; pool_size = 3; }" 'max_client_conn = 12;'
+watch_most
+CROWD_USER=alice crowd_start max app
+crowd max 'open 20'
+is 'max_client_conn: exactly so many, over all workers' '12 8' "$A $B"
+crowd max 'query select pg_sleep(0.05)'
+is '... all of them work' '12 0 0' "$A $B $C"
+raw_open app
+out=$(timeout 20 cat <&"$RAW" | tr '\0' ' ')
+raw_close
+has '... one more: SQLSTATE' 'SFATAL VFATAL C53300' "$out"
+has '... and text' 'max_client_conn' "$out"
+crowd max close
+within '... and the places come back' 10 served bob app
+watch_end
+check "pool_size: never more backends ($MOST, one of them bob's)" [ "$MOST" -le 4 ]
+pooler_stop 'ends well'
+
+
 POSTGRES_HAS='max_user_client_connections = 6;'
 begin "{ name = \"app\"; $at; max_db_client_connections = 10; }, { name = \"other\"; $at; }"
 CROWD_USER=alice crowd_start crowd app

@@ -1,7 +1,18 @@
 #!/usr/bin/env bash
 #
+#
 # timeouts: every limit on time ends what it is meant to end, with its SQLSTATE and its words, and
-# leaves the backend as it should be; and nothing before its time.
+# leaves the backend as it should be; and nothing before its time. What shows which option:
+#
+#   query_timeout, transaction_timeout, idle_transaction_timeout      here (global, per user)
+#   query_wait_timeout, query_wait_notify                             here (also while logging in)
+#   client_idle_timeout, client_login_timeout, cancel_wait_timeout    here
+#   server_idle_timeout, server_lifetime, connect_query               here
+#   server_reset_query, _always, server_round_robin, tcp_keepalive    here
+#   server_fast_close                                                 here
+#   server_check_query, server_check_delay, server_connect_timeout,
+#   server_login_retry, load_balance_hosts                            lifecycle.sh
+#   pool_size, min_pool_size, reserve_pool_*, max_*                   limits.sh
 
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -18,7 +29,7 @@ with() {
 	pooler_conf < <(
 		echo "workers = 2; pool_mode = \"$mode\"; pool_size = 1;"
 		printf '%s\n' "$@"
-		echo "databases = ( { name = \"app\"; host = \"127.0.0.1\"; port = $PG_PORT; connect_query = \"$connect_query\"; } );"
+		echo "databases = ( { name = \"app\"; ${DATABASE_HAS:-} host = \"127.0.0.1\"; port = $PG_PORT; connect_query = \"$connect_query\"; } );"
 	)
 	pooler_start
 }
@@ -97,7 +108,144 @@ out=$(said 'set work_mem = "9MB";' 'show work_mem;')
 is 'server_reset_query_always: nothing stays' '4MB' "$out"
 pooler_stop 'ends well'
 
+# raw_says: what comes on RAW up to its end, strings with blanks between them.
+raw_says() { timeout 20 cat <&"$RAW" | tr '\0' ' '; }
+
 with transaction 'client_login_timeout = "1s";'
-raw=$({ sleep 3 | timeout 10 cat >/dev/tcp/127.0.0.1/"$PORT"; } 2>&1; get login_failures)
-check "client_login_timeout: a silent client is sent away ($raw)" [ "$(get login_failures)" = 1 ]
+exec {RAW}<>"/dev/tcp/127.0.0.1/$PORT"
+out=$(raw_says)
+has 'client_login_timeout: a silent client is told' 'SFATAL VFATAL C57014 Mclient_login_timeout' "$out"
+raw_close
+is '... counted' '1 1' "$(get login_timeouts) $(get login_failures)"
+is '... others log in' 1 "$(sql app 'select 1')"
 pooler_stop 'ends well'
+
+# --- the levels: a user's setting before the global one, a database's too -----------------------------
+
+POSTGRES_HAS='query_timeout = "500ms"; client_idle_timeout = "1s";'
+with transaction 'query_timeout = "60s";'
+has "a user's query_timeout" 'FATAL:  57014: query timeout' "$(said 'select pg_sleep(60);')"
+has "a user's client_idle_timeout" 'FATAL:  57P05: client_idle_timeout' "$(said 'select 1;' '\! sleep 2' 'select 2;')"
+pooler_stop 'ends well'
+POSTGRES_HAS=
+
+DATABASE_HAS='query_wait_timeout = "500ms"; server_lifetime = "2s";'
+with transaction 'query_wait_timeout = "60s"; server_lifetime = "1h";'
+psql_beside app 'select pg_sleep(2)' "$WORK_DIR/holder"
+within 'somebody has the only backend' 10 backends_are 1 "state = 'active'"
+has "a database's query_wait_timeout" 'FATAL:  53300: query_wait_timeout' "$(said 'select 1;')"
+wait "$BESIDE"
+within "a database's server_lifetime" 10 backends_are 0
+pooler_stop 'ends well'
+DATABASE_HAS=
+
+# --- who logs in waits for a first backend, and no longer than query_wait_timeout -----------------------
+
+admin_sql 'create role bob login'
+MORE_USERS=', { name = "bob"; }'
+DATABASE_HAS='max_db_connections = 1;'
+with transaction 'query_wait_timeout = "1s";'
+psql_beside app 'select pg_sleep(4)' "$WORK_DIR/holder"
+within 'somebody has the only backend of the database' 10 backends_are 1 "state = 'active'"
+out=$("$PG_BIN/psql" -X -h 127.0.0.1 -p "$PORT" -U bob -d app -c 'select 1' 2>&1)
+has 'query_wait_timeout holds for a login' 'FATAL:  query_wait_timeout' "$out"
+has '... which is told by which limit' 'max_db_connections 1 reached' "$out"
+wait "$BESIDE"
+pooler_stop 'ends well'
+DATABASE_HAS='' MORE_USERS=''
+
+# --- a cancel request that the server does not take ------------------------------------------------------
+
+with transaction 'cancel_wait_timeout = "500ms";'
+first=$(sql app "select pg_backend_pid()")
+psql_beside app "select pg_sleep(3), 'done'" "$WORK_DIR/holder"
+holder=$BESIDE
+within 'a query runs' 10 backends_are 1 "state = 'active' and query like 'select pg_sleep%'"
+kill -STOP "$PG_PID"
+kill -INT "$holder"
+within 'cancel_wait_timeout: counted' 10 get_is cancel_timeouts 1
+check '... and in the log' log_has 'a cancel request was not taken by the server in time'
+wait "$holder"
+is '... the query goes on to its end' 0 "$(grep -c ERROR "$WORK_DIR/holder")"
+kill -CONT "$PG_PID"
+second=$(sql app 'select pg_backend_pid() from pg_sleep(0.5)')
+check "... the backend it may yet hit serves nobody else ($first, $second)" [ "$second" -gt 0 ] && check '... but another one does' [ "$second" != "$first" ]
+pooler_stop 'ends well'
+
+# --- sessions ---------------------------------------------------------------------------------------------
+
+with session
+out=$(said "set work_mem = '9MB';" 'select pg_backend_pid();')
+first=${out##*$'\n'}
+is 'server_reset_query: the next session has a clean backend, the same' "4MB $first" "$(said 'show work_mem;' 'select pg_backend_pid();' | tr '\n' ' ' | sed 's/ $//')"
+pooler_stop 'ends well'
+
+# reload_to HOST: the same server by another name is another one.
+reload_to() {
+	local before
+	before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
+	sed -i "s/host = \"[^\"]*\"; port = $PG_PORT/host = \"$1\"; port = $PG_PORT/" "$WORK_DIR/pgdrove.conf"
+	kill -HUP "$POOLER"
+	until_true 20 reloaded "$before"
+}
+reloaded() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$1" ]; }
+for fast in true false; do
+	with session "server_fast_close = $fast;"
+	mkfifo "$WORK_DIR/in.$fast"
+	"$PG_BIN/psql" -X -q -A -t -v VERBOSITY=verbose -h 127.0.0.1 -p "$PORT" -U postgres -d app <"$WORK_DIR/in.$fast" >"$WORK_DIR/session" 2>&1 &
+	session=$!
+	CHILDREN+=("$session")
+	exec {IN}>"$WORK_DIR/in.$fast"
+	echo 'begin; update t set i = 7;' >&"$IN"
+	within 'a session in a transaction' 10 backends_are 1 "state = 'idle in transaction'"
+	reload_to localhost
+	printf '%s\n' "select 'still here';" 'commit;' "select 'afterwards';" >&"$IN"
+	exec {IN}>&-
+	wait "$session"
+	has "server_fast_close = $fast: the transaction goes on" 'still here' "$(cat "$WORK_DIR/session")"
+	if [ $fast = true ]; then
+		has '... and the session ends with it' 'FATAL:  57P01: database configuration changed' "$(cat "$WORK_DIR/session")"
+	else
+		has '... and the session too' 'afterwards' "$(cat "$WORK_DIR/session")"
+	fi
+	is '... it was committed' 7 "$(admin_sql 'select i from t' app)"
+	admin_sql 'update t set i = 1' app >"$WORK_DIR/out"
+	pooler_stop 'ends well'
+done
+
+# --- which idle backend is next, how they grow old, keepalive ------------------------------------------------
+
+for turns in false true; do
+	pooler_conf < <(
+		echo "workers = 1; pool_mode = \"transaction\"; pool_size = 4; server_round_robin = $turns;"
+		echo 'server_lifetime = "4s"; server_idle_timeout = "0"; tcp_keepidle = "33s";'
+		echo "databases = ( { name = \"app\"; host = \"127.0.0.1\"; port = $PG_PORT; } );"
+	)
+	pooler_start
+	crowd_start "turns$turns" app
+	crowd "turns$turns" 'open 4'
+	crowd "turns$turns" 'query select pg_sleep(0.2)'
+	pids=$(for _ in 1 2 3 4; do sql app 'select pg_backend_pid()'; done | sort -u | wc -l)
+	if [ $turns = true ]; then
+		is 'server_round_robin: each in turn' 4 "$pids"
+	else
+		is 'no server_round_robin: the warmest' 1 "$pids"
+		# /proc/net/tcp: local, remote, ..., timer (02 = keepalive) : when, in hundredths
+		keeps() {
+			awk -v port="$(printf %04X "$1")" -v col="$2" '
+				split($col, a, ":") && a[2] == port && $4 == "01" && split($6, t, ":") && t[1] == "02" { print t[2] }' /proc/net/tcp |
+				while read -r when; do [ $((16#$when)) -gt 3300 ] || echo yes; done | grep -c yes
+		}
+		check "tcp_keepidle towards clients" [ "$(keeps "$PORT" 2)" -ge 4 ]
+		check "tcp_keepidle towards the server" [ "$(keeps "$PG_PORT" 3)" -ge 1 ]
+		some_left() { [ "$(backends)" -lt 4 ]; }
+		within 'server_lifetime: backends opened together' 10 some_left
+		check '... do not end together' [ "$(backends)" -gt 0 ]
+		within '... and all end' 10 backends_are 0
+		is '... no client was told' '4 0 0' "$(crowd turnsfalse 'query select 1' && echo "$A $B $C")"
+	fi
+	has 'pgdrove stat --pools: the pool' 'app/postgres' "$("$BIN" stat --run-dir "$WORK_DIR/run" --pools)"
+	has '... and the worker'"'"'s part' '  worker 0' "$("$BIN" stat --run-dir "$WORK_DIR/run" --pools)"
+	crowd "turns$turns" close
+	pooler_stop 'ends well'
+done
