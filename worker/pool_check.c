@@ -7,6 +7,8 @@
  * At most one check for each client that waits is under way. If it takes longer than SLOW_US, who
  * waits counts on it no more and the pool opens a new connection.
  */
+#include <string.h>
+
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
@@ -47,6 +49,15 @@ check_done(struct backend *b, const uint8_t *error, size_t len)
 	backend_close(b, "server_check_query failed");
 }
 
+/* PgBouncer's word for a query without any statement. */
+static const char *
+check_sql(void)
+{
+	const char *sql = wk->conf->server_check_query;
+
+	return strcmp(sql, "<empty>") == 0 ? ";" : sql;
+}
+
 void
 pool_check(struct backend *b)
 {
@@ -56,7 +67,7 @@ pool_check(struct backend *b)
 	b->checking = true;
 	p->nchecking++;
 	stats_add(&p->row->sv_checked, 1);
-	backend_task(b, wk->conf->server_check_query, NULL, check_done);
+	backend_task(b, check_sql(), NULL, check_done);
 }
 
 /* What is idle by now has been idle for too long. */

@@ -65,7 +65,7 @@ is 'no server_check_query' 1 "$(sql app 'select 1')"
 is '... no check' '1 0' "$(sql app 'select 1') $(get sv_checked)"
 pooler_stop 'ends well'
 
-begin "$at pool_size = 1;" 'server_check_delay = "0";'
+begin "$at pool_size = 1;" 'server_check_query = "<empty>"; server_check_delay = "0";'
 first=$(pid_of_mine)
 is 'server_check_delay = 0: a check each time' "$first 2" "$(pid_of_mine) $(get sv_checked)"
 pooler_stop 'ends well'
