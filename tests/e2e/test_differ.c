@@ -9,7 +9,7 @@
  *
  * A conversation that differs is made as small as it gets and printed: save it as a case.
  *
- *   DIFFER_COUNT   how many; 20000, fewer under a sanitizer
+ *   DIFFER_COUNT   how many; 4000, fewer under a sanitizer
  *   DIFFER_SEED    of the first, a number or `random`; 1
  *   DIFFER_KINDS   e.g. "all", "all,-lock", "plain,tx"; see differ_make.c for the names
  *   DIFFER_SLOTS, DIFFER_VANISHERS   processes
@@ -440,7 +440,7 @@ main(int argc, char **argv)
 
 	(void)argc;
 	rig_start("trust", argv);
-	count = number("DIFFER_COUNT", rig.asan ? 1000 : 20000);
+	count = number("DIFFER_COUNT", rig.asan ? 500 : 4000);
 	nslots = number("DIFFER_SLOTS", 12);
 	first_seed = seed == NULL ? 1 : strtoull(seed, NULL, 10);
 	if (seed != NULL && strcmp(seed, "random") == 0)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bsd/string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -266,42 +267,56 @@ fake_start(void)
 	return port;
 }
 
-/* What a client is told who wants this database. */
+struct asked {
+	const char *db;
+	char words[1024];
+};
+
+static bool
+none_connects(void *arg)
+{
+	(void)arg;
+	return pooler_get(&pooler, "sv_login") == 0;
+}
+
+/* What a client is told who wants this database. False: that the host has failed and is left alone
+ * for a moment, so that nobody asked it. */
+static bool
+answered_by_host(void *arg)
+{
+	struct asked *a = arg;
+	struct target t = {
+	    .host = "127.0.0.1", .port = pooler.port, .user = "postgres", .db = a->db};
+	struct bytes b = {0};
+	struct raw r;
+
+	a->words[0] = '\0';
+	put_startup(&b, 196608,
+	    strcmp(a->db, "fake_require") == 0 ? "user\0postgres\0database\0fake_require\0"
+					       : "user\0postgres\0database\0fake_prefer\0");
+	if (raw_open(&r, &t) && raw_put(&r, &b))
+		(void)strlcpy(a->words, raw_last_words(&r, 10000), sizeof(a->words));
+	raw_close(&r);
+	bytes_free(&b);
+	return strstr(a->words, "being tried again") == NULL;
+}
+
 static void
 fake_case(const char *name, const char *db, const char *answer, size_t len, const char *wanted)
 {
-	struct target t = {.host = "127.0.0.1", .port = pooler.port, .user = "postgres", .db = db};
-	struct bytes b = {0};
-	struct raw r;
-	const char *words = "";
+	struct asked a = {.db = db};
 
+	(void)until(none_connects, NULL, 10000); /* the one before is over */
 	fake_answer = answer;
 	fake_len = len;
-	put_startup(&b, 196608,
-	    strcmp(db, "fake_require") == 0 ? "user\0postgres\0database\0fake_require\0"
-					    : "user\0postgres\0database\0fake_prefer\0");
-	if (raw_open(&r, &t) && raw_put(&r, &b))
-		words = raw_last_words(&r, 10000);
-	check(strstr(words, wanted) != NULL, "%s: %s", name, words);
-	raw_close(&r);
-	bytes_free(&b);
+	(void)until(answered_by_host, &a, 20000);
+	check(strstr(a.words, wanted) != NULL, "%s: %s", name, a.words);
 }
 
-/* A host that has just failed is left alone for a moment. */
 static bool
 goes_on_in_clear(void *arg)
 {
-	struct target t = {
-	    .host = "127.0.0.1", .port = pooler.port, .user = "postgres", .db = "fake_prefer"};
-	struct bytes b = {0};
-	struct raw r;
-
-	(void)arg;
-	put_startup(&b, 196608, "user\0postgres\0database\0fake_prefer\0");
-	if (raw_open(&r, &t) && raw_put(&r, &b))
-		(void)raw_last_words(&r, 10000);
-	raw_close(&r);
-	bytes_free(&b);
+	(void)answered_by_host(arg);
 	return fake_clear > 0;
 }
 
@@ -321,7 +336,7 @@ injected_by_a_server(void)
 	check(fake_clear == 0 && fake_after > 0, "... goes on without, by the same connection");
 	fake_answer = "S";
 	fake_len = 1;
-	check(until(goes_on_in_clear, NULL, 10000),
+	check(until(goes_on_in_clear, &(struct asked){.db = "fake_prefer"}, 20000),
 	    "prefer, a server whose TLS breaks off: goes on without, by another connection");
 }
 
