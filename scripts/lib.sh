@@ -141,8 +141,9 @@ pid_stop() {
 
 # The children of a process, one a line.
 pid_children() {
-	awk -v master="$1" '{ pid = $1; sub(/^.*\) /, ""); if ($2 == master) print pid }' \
-		/proc/[0-9]*/stat 2>/dev/null
+	# cat goes on where a process has just ended; mawk would end with it
+	cat /proc/[0-9]*/stat 2>/dev/null |
+		awk -v master="$1" '{ pid = $1; sub(/^.*\) /, ""); if ($2 == master) print pid }'
 }
 
 # port_free: a TCP port of 127.0.0.1 nobody listens on, below the kernel's ephemeral range. PORTS="FIRST
