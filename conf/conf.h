@@ -25,6 +25,10 @@ enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 /* Which of a database's hosts a new backend tries first: the first, each in turn, any. */
 enum load_balance { BALANCE_DISABLE, BALANCE_ROUND_ROBIN, BALANCE_RANDOM };
 
+/* What becomes of a client's SET and the like in transaction and statement mode: it follows the
+ * client; the client keeps its backend; nobody cares. */
+enum session_state { SESSION_TRACK, SESSION_PIN, SESSION_IGNORE };
+
 /* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user
  * databases. md5: with a stored SCRAM verifier, SCRAM is used. peer: the account at the other end
  * of a Unix socket has that name. hba: what the rule says that fits. */

@@ -107,6 +107,19 @@
 	X(cl_idle_timeouts, COUNTER, "count", "clients ended by client_idle_timeout")              \
 	X(stmts_parsed, COUNTER, "count", "statements prepared on a backend that lacked them")     \
 	X(stmts_evicted, COUNTER, "count", "statements closed on a backend that had too many")     \
+	X(cl_pinned, GAUGE, "count", "clients that keep a backend for their session's state")      \
+	X(pins_temp, COUNTER, "count", "times a client was pinned by temporary objects")           \
+	X(pins_listen, COUNTER, "count", "... by LISTEN")                                          \
+	X(pins_locks, COUNTER, "count", "... by advisory locks of the session")                    \
+	X(pins_cursors, COUNTER, "count", "... by cursors WITH HOLD")                              \
+	X(pins_prepare, COUNTER, "count", "... by PREPARE")                                        \
+	X(pins_sequence, COUNTER, "count", "... by currval() or lastval()")                        \
+	X(pins_seed, COUNTER, "count", "... by setseed()")                                         \
+	X(pins_load, COUNTER, "count", "... by LOAD")                                              \
+	X(pins_other, COUNTER, "count", "... by functions such as dblink_connect()")               \
+	X(pins_settings, COUNTER, "count", "... by settings, where session_state is pin")          \
+	X(pin_timeouts, COUNTER, "count", "clients ended by pin_timeout")                          \
+	X(session_probes, COUNTER, "count", "times a backend was asked for its session's state")   \
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \

@@ -310,6 +310,10 @@ own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		backend_lost(b, "write failed");
 		return false;
 	}
+	if (type == 'A' && b->client != NULL) { /* it listens, and we are asking something */
+		conn_put_header(&b->client->conn, 'A', len);
+		conn_put(&b->client->conn, body, len);
+	}
 	if (type == 'D' && b->state == BACKEND_TASK && b->task_row != NULL)
 		b->task_row(b, body, len);
 	if (type != 'Z')
@@ -527,8 +531,13 @@ backend_clean(struct backend *b)
 		backend_task(b, "ROLLBACK", NULL, clean_step_done);
 		return;
 	}
+	if (b->spoiled) {
+		backend_close(b, "its session's state cannot be cleared");
+		return;
+	}
 	if (b->dirty && wk->conf->server_reset_query[0] != '\0') {
 		b->dirty = false;
+		session_was_reset(b);
 		backend_task(b, wk->conf->server_reset_query, NULL, clean_step_done);
 		return;
 	}

@@ -127,6 +127,8 @@ client_free(struct client *c)
 	conn_close(&c->conn);
 	tls_ctx_unref(c->offer);
 	params_fini(&c->params);
+	session_fini(c);
+	free(c->refusal);
 	free(c->user);
 	names_free(c);
 	gate_big_free(c);
@@ -161,8 +163,10 @@ leave_backend(struct client *c, struct pool *p)
 {
 	bool cut =
 	    c->conn.left > 0 && !c->conn.discard && c->big == NULL; /* in the middle of a message */
-	struct backend *b = client_unlink(c);
+	struct backend *b;
 
+	session_leave(c, c->backend);
+	b = client_unlink(c);
 	b->dirty |= p->mode == POOL_SESSION;
 	if (b->conn.in != NULL) { /* what was to go to this client */
 		b->conn.in->head = b->conn.in->fwd;
@@ -432,12 +436,18 @@ client_rejected(struct client *c, uint8_t type)
 	struct wire_out w;
 
 	wire_init(&w, msg, sizeof(msg));
-	if (!c->reject_said)
+	if (!c->reject_said && c->refusal == NULL)
 		wire_error(&w, c->reject);
+	if (!c->reject_said && c->refusal != NULL) {
+		conn_put_header(&c->conn, 'E', c->refusal_len);
+		conn_put(&c->conn, c->refusal, c->refusal_len);
+	}
 	c->reject_said = true;
 	if (type == 'Q' || type == 'F' || type == 'S') {
 		wire_ready(&w, 'I');
 		c->reject = NULL;
+		free(c->refusal);
+		c->refusal = NULL;
 	}
 	ENSURE(!w.failed);
 	conn_put(&c->conn, msg, w.len);
@@ -459,6 +469,26 @@ settle_params(struct client *c, struct backend *b)
 	}
 }
 
+/* A backend does not take its settings any more (a role was dropped, say): its request must not run
+ * under others, and is answered with the server's error. */
+static void
+refuse_request(struct client *c, struct backend *b, const uint8_t *error, size_t len)
+{
+	static const struct wire_error taken = {
+	    .severity = "ERROR", .sqlstate = "08006", .message = "settings refused"};
+
+	c->refusal = malloc(len);
+	if (c->refusal == NULL)
+		fatal("settings");
+	memcpy(c->refusal, error, len);
+	c->refusal_len = len;
+	c->reject = &taken;
+	c->reject_said = false;
+	(void)client_unlink(c);
+	backend_clean(b);
+	loop_again(&c->conn.src);
+}
+
 static void
 settings_done(struct backend *b, const uint8_t *error, size_t len)
 {
@@ -468,10 +498,16 @@ settings_done(struct backend *b, const uint8_t *error, size_t len)
 		backend_clean(b);
 		return;
 	}
-	if (error != NULL) {
+	if (error != NULL && !c->settled) {
 		client_fail_raw(c, error, len);
 		return;
 	}
+	if (error != NULL) {
+		refuse_request(c, b, error, len);
+		return;
+	}
+	c->settled = true;
+	params_became(&b->params, &c->params);
 	settle_params(c, b);
 	relay_client_event(c, false);
 }
@@ -482,8 +518,10 @@ client_linked(struct client *c, struct backend *b)
 	char *sql;
 
 	c->state = CLIENT_ACTIVE;
-	if (params_match(&c->params, &b->params))
+	if (params_match(&c->params, &b->params)) {
+		c->settled = true;
 		return;
+	}
 	sql = params_sql(&c->params, &b->params);
 	if (sql == NULL)
 		fatal("settings");

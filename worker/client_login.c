@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bsd/string.h>
 
 #include "conf/log.h"
 #include "proto/startup.h"
@@ -50,6 +51,20 @@ ignored_parameter(const char *name)
 	return false;
 }
 
+/* Any other setting: the first backend will say whether there is such a thing. */
+static void
+take_setting(struct client *c, const char *name, const char *value)
+{
+	char lower[WIRE_STARTUP_MAX];
+	size_t i;
+
+	strlcpy(lower, name, sizeof(lower));
+	for (i = 0; lower[i] != '\0'; i++)
+		if (lower[i] >= 'A' && lower[i] <= 'Z')
+			lower[i] = (char)(lower[i] | 0x20);
+	params_put(&c->params, lower, value);
+}
+
 static int
 take_parameter(void *arg, const char *name, const char *value)
 {
@@ -60,9 +75,8 @@ take_parameter(void *arg, const char *name, const char *value)
 		return params_set(&c->params, i, value) ? 0 : -1;
 	if (ignored_parameter(name))
 		return 0;
-	refuse(c, "0A000", "Add its name to ignore_startup_parameters to have it ignored.",
-	    "unsupported startup parameter: ", name);
-	return -1;
+	take_setting(c, name, value);
+	return 0;
 }
 
 static bool
@@ -343,6 +357,7 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	struct wire_out w;
 
 	params_default(&c->params, &c->pool->defaults);
+	session_begin(c);
 	conn_put(&c->conn, authentication_ok, sizeof(authentication_ok));
 	put_parameters(c, params, len);
 	wire_init(&w, msg, sizeof(msg));

@@ -12,7 +12,7 @@
 #include "worker/client.h"
 #include "worker/pool.h"
 
-enum due { DUE_NONE, DUE_IDLE, DUE_SPARE, DUE_AGE, DUE_QUERY, DUE_XACT, DUE_PAUSE };
+enum due { DUE_NONE, DUE_IDLE, DUE_SPARE, DUE_AGE, DUE_QUERY, DUE_XACT, DUE_PAUSE, DUE_PIN };
 
 /* server_lifetime less up to a fifth, the same for this backend on every worker: backends opened
  * together do not end together. */
@@ -72,6 +72,8 @@ next_due(const struct backend *b, int64_t *at)
 	if (b->query_us == 0 && b->xact_us != 0)
 		earlier(b->quiet_us, CONF_USER(wk->conf, u, idle_transaction_timeout_us), DUE_PAUSE,
 		    at, &due);
+	if (b->query_us == 0 && b->xact_us == 0 && b->client->session.pins != 0)
+		earlier(b->quiet_us, wk->conf->pin_timeout_us, DUE_PIN, at, &due);
 	return due;
 }
 
@@ -123,6 +125,10 @@ do_due(struct backend *b, enum due due)
 	case DUE_PAUSE:
 		end_client(b, &row->idle_xact_timeouts, "25P03", "idle transaction timeout",
 		    b->quiet_us, "Commit or roll back before waiting for something else.");
+		break;
+	case DUE_PIN:
+		end_client(b, &row->pin_timeouts, "57P05", "pin_timeout", b->quiet_us,
+		    session_pin_hint(b->client));
 		break;
 	case DUE_NONE:
 		break;

@@ -509,6 +509,14 @@ ensure_unnamed(struct view *v)
 	return GATE_TAKEN;
 }
 
+/* What it does to its session is likely to be done. */
+static void
+note_use(struct view *v, const struct statement *s)
+{
+	if (v->type == 'B' && session_watches(v->c->pool))
+		session_noted(v->c, s == NULL ? NULL : s->note);
+}
+
 /* Bind, Describe of a statement. */
 static enum gate
 use(struct view *v)
@@ -520,6 +528,8 @@ use(struct view *v)
 		g = ensure_unnamed(v);
 		n = v->names->unnamed;
 		may_forget(v, g == GATE_TAKEN && n->stmt != NULL && n->stmt->forgets);
+		if (g == GATE_TAKEN)
+			note_use(v, name_unnamed(v->names)->stmt);
 		return g == GATE_TAKEN ? pass(v) : g;
 	}
 	n = name_of(v);
@@ -531,6 +541,7 @@ use(struct view *v)
 	if (g != GATE_TAKEN)
 		return g;
 	may_forget(v, v->type == 'B' && n->stmt->forgets);
+	note_use(v, n->stmt);
 	n->refs++;
 	return rename_to(
 	    v, n->stmt->name, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});

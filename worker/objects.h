@@ -19,6 +19,7 @@
 #include "worker/conn.h"
 #include "worker/expect.h"
 #include "worker/params.h"
+#include "worker/session.h"
 #include "worker/statements.h"
 #include "worker/state.h"
 
@@ -50,6 +51,9 @@ struct client {
 	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
 	const struct wire_error *reject;
+	uint8_t *refusal; /* in the place of `reject`: the body of an error of the server's */
+	size_t refusal_len;
+	bool settled;		  /* a backend has once taken its settings */
 	struct client_auth *auth; /* while it logs in */
 	struct console *console;  /* CLIENT_CONSOLE */
 	struct pool *pool;
@@ -59,6 +63,7 @@ struct client {
 	uint32_t groups[LEDGER_GROUPS]; /* counted in: index + 1, 0 = not (pool_limit.c) */
 	struct backend *backend;
 	struct params params;
+	struct session_part session;
 	struct stmt_names *names; /* of its prepared statements; NULL = it has had none */
 	struct gate_big *big; /* a message that must be seen whole and is longer than a buffer */
 	bool stalled;	      /* its next message waits for an answer: gate.c */
@@ -90,8 +95,9 @@ struct backend {
 	struct conn conn;
 	enum backend_state state;
 	char status;	/* of the last ReadyForQuery: I, T, E */
-	bool dirty;	/* session mode: server_reset_query is owed */
 	bool doomed;	/* a cancel request may hit it at any time: not to be used again */
+	bool dirty;	/* server_reset_query is owed */
+	bool spoiled;	/* nothing makes it as new: to be closed */
 	bool checking;	/* runs server_check_query: pool_check.c */
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
@@ -114,6 +120,7 @@ struct backend {
 	 * connection is lost */
 	void (*task_row)(struct backend *, const uint8_t *body, size_t len);
 	void (*task_done)(struct backend *, const uint8_t *error, size_t len);
+	uint32_t probed; /* session_probe.c: the reasons to pin it that hold */
 	uint8_t *task_error;
 	size_t task_error_len;
 	/* outside the ledger: after login, and when it ends in whatever way */
@@ -142,6 +149,7 @@ struct pool {
 	const char *secret; /* to log in with: a password, or what may stand for it; may be NULL */
 	char *own_secret;   /* secret, if it is not the conf's: wiped at the end */
 	enum pool_mode mode;
+	enum session_state session_state;
 	struct ledger_limits limits; /* pool_size, max_db_connections, max_user_connections */
 	uint32_t min_size;
 	uint32_t reserve_size;

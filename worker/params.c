@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <bsd/sys/tree.h>
 
+#include "conf/log.h"
 #include "proto/wire.h"
 
 static const char *const names[PARAMS_N] = {"client_encoding", "DateStyle", "TimeZone",
@@ -142,6 +143,10 @@ params_copy(struct params *dst, const struct params *src)
 
 	for (i = 0; i < PARAMS_N; i++)
 		params_share(dst, i, src->v[i]);
+	gucs_hold(src->set);
+	gucs_drop(dst->set);
+	dst->set = src->set;
+	dst->tainted = src->tainted;
 }
 
 void
@@ -151,6 +156,7 @@ params_fini(struct params *p)
 
 	for (i = 0; i < PARAMS_N; i++)
 		release(p->v[i]);
+	gucs_drop(p->set);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -159,60 +165,187 @@ params_match(const struct params *want, const struct params *have)
 {
 	int i;
 
+	if (want->set != have->set || have->tainted)
+		return false;
 	for (i = 0; i < PARAMS_N; i++)
 		if (want->v[i] != NULL && want->v[i] != have->v[i])
 			return false;
 	return true;
 }
 
+void
+params_put(struct params *p, const char *name, const char *value)
+{
+	p->set = gucs_put(p->set, name, value);
+}
+
+/* --- the query that makes one the other ------------------------------------------------------- */
+
+static bool
+same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+is_identity(const char *name)
+{
+	return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
+}
+
+static void
+put_literal(FILE *f, const char *value)
+{
+	size_t size = 4 * strlen(value) + 4;
+	char *text = malloc(size);
+
+	if (text == NULL)
+		fatal("settings");
+	(void)wire_quote_literal(value, text, size);
+	fputs(text, f);
+	free(text);
+}
+
+static void
+put_call(FILE *f, const char *name, const char *value, int *n)
+{
+	fputs((*n)++ == 0 ? "SELECT pg_catalog.set_config(" : ",pg_catalog.set_config(", f);
+	put_literal(f, name);
+	fputc(',', f);
+	put_literal(f, value);
+	fputs(",false)", f);
+}
+
+/* RESET a."b": names may be of any form. */
+static void
+put_reset(FILE *f, const char *name)
+{
+	fputs("RESET \"", f);
+	for (; *name != '\0'; name++)
+		fputs(*name == '.' ? "\".\"" : *name == '"' ? "\"\"" : (char[]){*name, '\0'}, f);
+	fputs("\";", f);
+}
+
+/* Who one is, first: whoever set the others may be somebody else. */
+static void
+put_resets(FILE *f, const struct params *want, const struct params *have)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	if (have->tainted) {
+		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;", f);
+		return;
+	}
+	if (!same(gucs_get(want->set, "session_authorization"),
+		gucs_get(have->set, "session_authorization")))
+		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;", f);
+	else if (!same(gucs_get(want->set, "role"), gucs_get(have->set, "role")))
+		fputs("RESET ROLE;", f);
+	while (gucs_next(have->set, &at, &name, &value))
+		if (!is_identity(name) && gucs_get(want->set, name) == NULL)
+			put_reset(f, name);
+}
+
+static void
+put_sets(FILE *f, const struct params *want, const struct params *have)
+{
+	const char *name, *value;
+	size_t at = 0;
+	int n = 0, i;
+
+	for (i = 0; i < PARAMS_N; i++) {
+		if (want->v[i] == NULL || (want->v[i] == have->v[i] && !have->tainted))
+			continue;
+		fprintf(f, "SET %s TO ", names[i]);
+		put_literal(f, want->v[i]);
+		fputc(';', f);
+	}
+	while (gucs_next(want->set, &at, &name, &value))
+		if (!is_identity(name) &&
+		    (have->tainted || !same(value, gucs_get(have->set, name))))
+			put_call(f, name, value, &n);
+	if (n > 0)
+		fputc(';', f);
+}
+
+static void
+put_identity(FILE *f, const struct params *want, const struct params *have)
+{
+	const char *as = gucs_get(want->set, "session_authorization");
+	const char *role = gucs_get(want->set, "role");
+	bool changed = have->tainted || !same(as, gucs_get(have->set, "session_authorization"));
+	int n = 0;
+
+	if (as != NULL && changed)
+		put_call(f, "session_authorization", as, &n);
+	if (n > 0)
+		fputc(';', f);
+	n = 0;
+	if (role != NULL && (changed || !same(role, gucs_get(have->set, "role"))))
+		put_call(f, "role", role, &n);
+}
+
 char *
 params_sql(const struct params *want, const struct params *have)
 {
-	size_t size = 1, len = 0;
-	char *sql;
-	int i;
+	char *sql = NULL;
+	size_t len;
+	FILE *f = open_memstream(&sql, &len);
 
-	for (i = 0; i < PARAMS_N; i++)
-		if (want->v[i] != NULL && want->v[i] != have->v[i])
-			size += 4 * strlen(want->v[i]) + strlen(names[i]) + 16;
-	sql = malloc(size);
-	if (sql == NULL)
-		return NULL;
-	sql[0] = '\0';
-	for (i = 0; i < PARAMS_N; i++) {
-		if (want->v[i] == NULL || want->v[i] == have->v[i])
-			continue;
-		len += (size_t)snprintf(sql + len, size - len, "SET %s TO ", names[i]);
-		len += wire_quote_literal(want->v[i], sql + len, size - len);
-		len += (size_t)snprintf(sql + len, size - len, ";");
-	}
+	if (f == NULL)
+		fatal("settings");
+	put_resets(f, want, have);
+	put_sets(f, want, have);
+	put_identity(f, want, have);
+	if (fclose(f) != 0)
+		fatal("settings");
 	return sql;
 }
 
 void
+params_became(struct params *have, const struct params *want)
+{
+	gucs_hold(want->set);
+	gucs_drop(have->set);
+	have->set = want->set;
+	have->tainted = false;
+}
+
+/* --- packed: tainted, then the reported ones up to an empty name, then the set -----------------
+ */
+
+void
 params_pack(const struct params *p, struct wire_out *w)
 {
+	size_t len;
+	const char *set = gucs_bytes(p->set, &len);
 	int i;
 
+	wire_byte(w, p->tainted);
 	for (i = 0; i < PARAMS_N; i++) {
 		if (p->v[i] == NULL)
 			continue;
 		wire_string(w, names[i]);
 		wire_string(w, p->v[i]);
 	}
+	wire_byte(w, 0);
+	wire_bytes(w, set, len);
 }
 
 bool
 params_unpack(struct params *p, const uint8_t *bytes, size_t len)
 {
 	struct wire_in in;
+	const char *name;
 
 	wire_read(&in, bytes, len);
-	while (in.left > 0) {
-		const char *name = wire_get_string(&in), *value = wire_get_string(&in);
-		int i = name == NULL || value == NULL ? -1 : params_index(name);
+	p->tainted = wire_get_byte(&in) != 0;
+	while ((name = wire_get_string(&in)) != NULL && name[0] != '\0') {
+		const char *value = wire_get_string(&in);
+		int i = value == NULL ? -1 : params_index(name);
 		if (i == -1 || !params_set(p, i, value))
 			return false;
 	}
-	return true;
+	return name != NULL && gucs_of((const char *)in.p, in.left, &p->set);
 }

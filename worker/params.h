@@ -1,6 +1,7 @@
 /*
- * params: the settings that follow a client from backend to backend. Values are interned strings,
- * so that two sets are compared by pointers. A NULL value means "not known".
+ * params: the settings that follow a client from backend to backend. Those the server reports by
+ * itself are interned strings, a NULL value means "not known"; all others, as far as they are not
+ * the backend's own, are one interned set. So two of these are compared by pointers.
  */
 #ifndef WORKER_PARAMS_H
 #define WORKER_PARAMS_H
@@ -9,10 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worker/gucs.h"
+
 #define PARAMS_N 6
 
 struct params {
 	const char *v[PARAMS_N];
+	const struct gucs *set;
+	bool tainted; /* a backend's: others may be set too, we do not know which */
 };
 
 /* Index of a tracked name (case does not matter), or -1. */
@@ -33,10 +38,17 @@ void params_fini(struct params *);
 
 /* True if a backend with `have` serves a client that wants `want` as it is. */
 bool params_match(const struct params *want, const struct params *have);
-/* "SET a TO 'x';SET b TO 'y'" for what differs; malloc'd, NULL = no memory. */
+/* A setting that is not reported: its value, NULL = none of its own. */
+void params_put(struct params *, const char *name, const char *value);
+/*
+ * One query that makes a backend that has `have` one that has `want`; malloc'd, never NULL. It is
+ * atomic: one that fails changes nothing. Who one is comes last and is taken back first.
+ */
 char *params_sql(const struct params *want, const struct params *have);
+/* The query has succeeded: what the server does not report. */
+void params_became(struct params *have, const struct params *want);
 
-/* name\0value\0... of all known values. */
+/* All of it. */
 struct wire_out;
 void params_pack(const struct params *, struct wire_out *);
 bool params_unpack(struct params *, const uint8_t *p, size_t len);

@@ -48,6 +48,9 @@ set_limits(struct pool *p, const struct conf_database *d)
 	const struct conf_user *u = conf_user(c, p->user);
 
 	p->mode = conf_pool_mode(c, d, u);
+	p->session_state = d != NULL && d->session_state != -1
+			       ? (enum session_state)d->session_state
+			       : c->session_state;
 	p->limits.pool = (uint32_t)CONF_POOL(c, d, u, pool_size);
 	p->limits.group[LEDGER_DB] = (uint32_t)CONF_DATABASE(c, d, max_db_connections);
 	p->limits.group[LEDGER_USER] = (uint32_t)CONF_USER(c, u, max_user_connections);

@@ -182,8 +182,10 @@ pool_give(struct backend *b, uint32_t w)
 	if (to.incarnation == 0 || b->conn.in != NULL || b->conn.out != NULL || b->conn.tls != NULL)
 		return false;
 	len = facts_pack(b, facts, sizeof(facts));
-	if (len == 0)
-		return false;
+	if (len == 0) { /* its settings are too long for a message: who waits may open another */
+		backend_close(b, "too much to hand over");
+		return true;
+	}
 	ledger_hand(wk->table, wk->self, b->slot, to);
 	if (!inbox_give(w, to.incarnation, b->slot, b->conn.src.fd, facts, len)) {
 		if (ledger_take_back(wk->table, wk->self, b->slot, to))

@@ -52,7 +52,7 @@ longest(uint8_t type)
 }
 
 /* Moves over up to `left` bytes of a message that was looked at before. */
-static void
+static uint32_t
 pass_rest(struct conn *c, struct buf *in)
 {
 	uint32_t n = in->tail - in->fwd;
@@ -65,6 +65,7 @@ pass_rest(struct conn *c, struct buf *in)
 		in->head = in->fwd;
 	if (c->left == 0)
 		c->discard = false;
+	return n;
 }
 
 /* COPY data after the server has given up on it, and Flush with nothing to flush: no backend is
@@ -179,6 +180,18 @@ parse_rejected(struct client *c, uint8_t type, uint32_t len)
 	return ENDED;
 }
 
+/* The message at hand has a text: its header, and what is there of it, are passed on. */
+static void
+look_at_text(struct client *c, uint8_t type, uint32_t len)
+{
+	struct buf *in = c->conn.in;
+	const uint8_t *body = in->data + in->fwd + WIRE_HEADER;
+	uint32_t avail = in->tail - in->fwd;
+
+	(void)pass_rest(&c->conn, in);
+	session_text(c, type, body, (avail < len ? avail : len) - WIRE_HEADER, len - WIRE_HEADER);
+}
+
 /* A message whose header is there. */
 static enum parsed
 parse_message(struct client *c, uint8_t type, uint32_t len)
@@ -194,9 +207,11 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		return STOPPED;
 	if (c->backend != NULL && gate_looks(c->pool, type)) {
 		uint32_t avail = in->tail - in->fwd;
-		return gate_said(c,
-		    gate_message(c, type, in->data + in->fwd, avail < len ? avail : len, len),
-		    type);
+		enum gate g =
+		    gate_message(c, type, in->data + in->fwd, avail < len ? avail : len, len);
+		if (type == 'Q' && g == GATE_TAKEN && session_watches(c->pool))
+			look_at_text(c, type, len);
+		return gate_said(c, g, type);
 	}
 	if (c->backend == NULL)
 		conn->discard = true;
@@ -204,6 +219,8 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		relay_sent(c->backend, &(struct expect_entry){.type = type});
 	count_query(c, type);
 	conn->left = len;
+	if ((type == 'Q' || type == 'P') && c->backend != NULL && session_watches(c->pool))
+		look_at_text(c, type, len);
 	return PARSED;
 }
 
@@ -216,7 +233,10 @@ parse_step(struct client *c)
 	uint32_t len;
 
 	if (conn->left > 0) {
-		pass_rest(conn, in);
+		const uint8_t *p = in->data + in->fwd;
+		uint32_t n = pass_rest(conn, in);
+		if (c->session.scan != NULL)
+			session_text_more(c, p, n, conn->left == 0);
 		return PARSED;
 	}
 	type = in->data[in->fwd];
@@ -432,12 +452,16 @@ parse_answer(struct backend *b, bool *on)
 			 : expect_got(&b->expect, type);
 	if (v == EXPECT_BAD)
 		return ANSWER_BAD;
+	if (b->client != NULL && type == 'C')
+		session_complete(&b->client->session);
+	if (b->client != NULL && type == 'E')
+		session_error(&b->client->session);
 	if (v == EXPECT_SHOW_1)
 		p[0] = '1';
 	if (v == EXPECT_DROP)
 		drop_message(b);
 	conn->left = len;
-	pass_rest(conn, in);
+	(void)pass_rest(conn, in);
 	if (type != 'Z')
 		return ANSWER_MORE;
 	if (v == EXPECT_PASS)
@@ -456,7 +480,7 @@ parse_backend(struct backend *b)
 
 	while (on && a == ANSWER_MORE && conn->in->fwd < conn->in->tail) {
 		if (conn->left > 0)
-			pass_rest(conn, conn->in);
+			(void)pass_rest(conn, conn->in);
 		else
 			a = parse_answer(b, &on);
 	}
@@ -477,16 +501,12 @@ forbidden_block(struct backend *b)
 	return true;
 }
 
-/* The transaction is over and its answer is on its way: the backend is for the next. */
+/* The backend is for the next. */
 static void
-transaction_done(struct backend *b)
+release(struct backend *b)
 {
 	struct client *c = b->client;
 
-	if (b->pool->mode == POOL_SESSION) {
-		(void)client_dismissed(c);
-		return;
-	}
 	if (b->conn.in != NULL) {
 		/* Notices and the like behind the last answer; they belong to nobody. */
 		b->conn.in->head = b->conn.in->fwd;
@@ -506,6 +526,44 @@ transaction_done(struct backend *b)
 		return;
 	if (c->conn.in != NULL || c->big != NULL || c->conn.readable)
 		loop_again(&c->conn.src);
+}
+
+/* The transaction is over and its answer is on its way. */
+static void
+transaction_done(struct backend *b)
+{
+	if (b->pool->mode == POOL_SESSION) {
+		(void)client_dismissed(b->client);
+		return;
+	}
+	switch (session_settle(b)) {
+	case SESSION_RELEASE:
+		release(b);
+		break;
+	case SESSION_KEEP:
+		if (!client_dismissed(b->client))
+			deadline_touch(b);
+		break;
+	case SESSION_ASKING:
+		break;
+	}
+}
+
+void
+relay_settled(struct backend *b)
+{
+	struct client *c = b->client;
+
+	if (c->session.pins == 0) {
+		release(b);
+		return;
+	}
+	if (client_dismissed(c))
+		return;
+	deadline_touch(b);
+	b->conn.readable = true;
+	loop_again(&b->conn.src);
+	loop_again(&c->conn.src);
 }
 
 /* Sends what is approved. False: the client cannot take more now, or is gone. */

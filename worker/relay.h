@@ -9,5 +9,7 @@ void relay_client_event(struct client *, bool writable);
 void relay_backend_event(struct backend *, bool writable);
 /* A message goes to the backend, or was put into its `out`: what it will owe for it, since when. */
 void relay_sent(struct backend *, const struct expect_entry *);
+/* Its transaction had ended, and what it has left behind is known now. */
+void relay_settled(struct backend *);
 
 #endif

@@ -68,7 +68,7 @@ hash_of(const struct params *settings, const uint8_t *body, size_t len)
 	for (i = 0; i < PARAMS_N; i++)
 		if (params_parses(i))
 			h = mix(h ^ (uintptr_t)settings->v[i], store.key[1] | 1);
-	return h;
+	return mix(h ^ (uintptr_t)settings->set, store.key[1] | 1);
 }
 
 bool
@@ -79,7 +79,7 @@ statement_fits(const struct statement *s, const struct params *settings)
 	for (i = 0; i < PARAMS_N; i++)
 		if (params_parses(i) && s->settings.v[i] != settings->v[i])
 			return false;
-	return true;
+	return s->settings.set == settings->set;
 }
 
 static void
@@ -144,6 +144,8 @@ statement_get(const struct params *settings, const uint8_t *body, size_t len)
 	for (i = 0; i < PARAMS_N; i++)
 		if (params_parses(i))
 			params_share(&s->settings, i, settings->v[i]);
+	s->settings.set = gucs_hold(settings->set);
+	s->note = session_note_of(settings, body, strnlen((const char *)body, len));
 	if (store.n >= store.size)
 		grow();
 	s->next = store.buckets[hash & (store.size - 1)];
@@ -169,6 +171,7 @@ statement_free(struct statement *s)
 	*at = s->next;
 	store.n--;
 	params_fini(&s->settings);
+	session_note_free(s->note);
 	free(s);
 }
 
@@ -221,12 +224,16 @@ make_name(struct statement *s)
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	uint8_t full[EVP_MAX_MD_SIZE];
 	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
+	size_t set_len;
+	const char *set = gucs_bytes(s->settings.set, &set_len);
 	int i;
 
 	for (i = 0; i < PARAMS_N; i++) {
 		const char *v = s->settings.v[i] == NULL ? "" : s->settings.v[i];
 		ok = ok && EVP_DigestUpdate(md, v, strlen(v) + 1) == 1;
 	}
+	ok = ok && EVP_DigestUpdate(md, &set_len, sizeof(set_len)) == 1 &&
+	     EVP_DigestUpdate(md, set_len == 0 ? "" : set, set_len) == 1;
 	ok = ok && EVP_DigestUpdate(md, s->body, s->len) == 1 &&
 	     EVP_DigestFinal_ex(md, full, NULL) == 1;
 	EVP_MD_CTX_free(md);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "worker/params.h"
+#include "worker/session.h"
 
 struct backend;
 struct client;
@@ -41,7 +42,8 @@ struct statement {
 	bool forgets; /* DEALLOCATE, DISCARD: may forget names when run */
 	uint8_t digest[STATEMENT_DIGEST];
 	char name[STATEMENT_NAME_SIZE];
-	struct params settings; /* those it was parsed under */
+	struct params settings;	   /* those it was parsed under */
+	struct session_note *note; /* what it does to its session; NULL = nothing */
 	TAILQ_ENTRY(statement) spare;
 	uint32_t len; /* of the body: text, NUL, number of types, types */
 	uint8_t body[];

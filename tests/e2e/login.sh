@@ -73,8 +73,9 @@ has 'a user that is not configured' 'no such user: stranger' "$(as stranger app 
 has 'a server that is down: the cause' 'Connection refused' "$(as by_scram down 'select 1')"
 has 'a host that nobody knows: the cause' 'cannot look up server no-such-host.invalid' "$(as by_scram nowhere 'select 1')"
 has 'replication' 'replication connections are not supported' "$(as by_scram 'dbname=app replication=database' 'select 1')"
-has 'an unknown startup parameter' 'unsupported startup parameter: work_mem' \
-	"$(PGOPTIONS='-c work_mem=1MB' as by_scram app 'select 1')"
+is 'any setting as a startup parameter' 1MB "$(PGOPTIONS='-c work_mem=1MB' as by_scram app 'show work_mem')"
+has 'one that does not exist' 'unrecognized configuration parameter "nonsense"' \
+	"$(PGOPTIONS='-c nonsense=1' as by_scram app 'select 1')"
 is 'startup parameters are honoured' 'SQL, DMY|Asia/Tokyo|LATIN1|it'\''s' \
 	"$(PGDATESTYLE='SQL, DMY' PGTZ=Asia/Tokyo PGCLIENTENCODING=LATIN1 PGAPPNAME="it's" as by_scram app \
 		"select current_setting('datestyle') || '|' || current_setting('timezone') || '|' || current_setting('client_encoding') || '|' || current_setting('application_name')")"

@@ -259,8 +259,6 @@ startups(void)
 		4 << 16, "user\0postgres\0"},
 	    {"no such database", "3D000 no such database: nope", V3,
 		"user\0postgres\0database\0nope\0"},
-	    {"unknown parameter", "0A000 unsupported startup parameter: nonsense", V3,
-		"user\0postgres\0database\0app\0nonsense\0x\0"},
 	};
 	static const char layout[] =
 	    "08P01 invalid startup packet layout: expected terminator as last byte";

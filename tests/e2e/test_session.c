@@ -1,0 +1,496 @@
+/*
+ * test_session: in transaction mode a client finds its session again on whatever backend serves it,
+ * and never another one's.
+ *
+ * First two clients take turns on one backend, each with settings of its own, in every way SQL has
+ * to change one: by simple and by extended queries, from four workers, so that the backend is
+ * handed over all the time. Then each reason to keep a backend: while it lasts the client has the
+ * same server process, when it ends the backend is anybody's, and clean.
+ */
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/e2e/rig.h"
+
+static struct pooler pooler;
+static PGconn *clients[2];
+static bool extended;
+
+static PGconn *
+client(const char *more)
+{
+	char info[512];
+	PGconn *c;
+
+	snprintf(info, sizeof(info), "host=127.0.0.1 port=%d user=postgres dbname=postgres %s",
+	    pooler.port, more);
+	c = PQconnectdb(info);
+	if (PQstatus(c) != CONNECTION_OK)
+		check(false, "login: %s", PQerrorMessage(c));
+	return c;
+}
+
+/* The first column of the last row, "" if there is none, or the SQLSTATE with a '!'. */
+static const char *
+ask(PGconn *c, const char *sql)
+{
+	static char text[4096];
+	PGresult *r;
+	const char *s;
+
+	r = extended ? PQexecParams(c, sql, 0, NULL, NULL, NULL, NULL, 0) : PQexec(c, sql);
+	s = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+	if (PQresultStatus(r) == PGRES_TUPLES_OK && PQntuples(r) > 0)
+		snprintf(text, sizeof(text), "%s", PQgetvalue(r, PQntuples(r) - 1, 0));
+	else if (s != NULL)
+		snprintf(text, sizeof(text), "!%s", s);
+	else
+		snprintf(text, sizeof(text), "%s", PQstatus(c) == CONNECTION_OK ? "" : "!lost");
+	PQclear(r);
+	return text;
+}
+
+struct step {
+	int who;
+	const char *sql, *wanted; /* NULL = whatever */
+};
+
+static void
+run(const char *what, const struct step *s)
+{
+	for (; s->sql != NULL; s++) {
+		const char *got = ask(clients[s->who], s->sql);
+		if (s->wanted != NULL && strcmp(got, s->wanted) != 0)
+			check_text(got, s->wanted, "%s%s: %c: %s", what,
+			    extended ? " (extended)" : "", 'A' + s->who, s->sql);
+	}
+	check(true, "%s%s", what, extended ? " (extended)" : "");
+}
+
+static void
+meet(const char *a, const char *b)
+{
+	clients[0] = client(a);
+	clients[1] = client(b);
+}
+
+static void
+part(void)
+{
+	PQfinish(clients[0]);
+	PQfinish(clients[1]);
+}
+
+#define END                                                                                        \
+	{                                                                                          \
+		0, NULL, NULL                                                                      \
+	}
+
+static void
+settings(void)
+{
+	static const struct step set[] = {{0, "set work_mem to '7MB'", ""},
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "7MB"},
+	    {1, "set work_mem = 9216", ""}, {0, "show work_mem", "7MB"},
+	    {1, "show work_mem", "9MB"}, {0, "reset work_mem", ""}, {0, "show work_mem", "4MB"},
+	    {1, "show work_mem", "9MB"}, {1, "reset all", ""}, {1, "show work_mem", "4MB"}, END};
+	static const struct step paths[] = {{0, "set search_path to S1, \"S 2\", pg_catalog", ""},
+	    {1, "set search_path to 'a\"b', '$user'", ""},
+	    {0, "show search_path", "s1, \"S 2\", pg_catalog"},
+	    {1, "show search_path", "\"a\"\"b\", \"$user\""},
+	    {0, "select set_config('search_path', '', false)", ""}, {1, "select 1", "1"},
+	    {0, "show search_path", ""}, {0, "set schema 'x'", ""}, {1, "reset search_path", ""},
+	    {1, "show search_path", "\"$user\", public"}, {0, "show search_path", "x"},
+	    {0, "set search_path to default", ""}, {0, "show search_path", "\"$user\", public"},
+	    END};
+	static const struct step custom[] = {{0, "set app.tenant to 'it''s 5\\'", ""},
+	    {1, "select coalesce(current_setting('app.tenant', true), '')", ""},
+	    {0, "select current_setting('app.tenant')", "it's 5\\"},
+	    {1, "select set_config('app.tenant', '6', false)", "6"},
+	    {0, "select current_setting('app.tenant')", "it's 5\\"},
+	    {1, "select current_setting('app.tenant')", "6"}, {0, "discard all", ""},
+	    {0, "select coalesce(current_setting('app.tenant', true), '')", ""},
+	    {1, "select current_setting('app.tenant')", "6"}, {1, "discard all", ""}, END};
+	static const struct step local[] = {{0, "begin", ""}, {0, "set local work_mem = '7MB'", ""},
+	    {0, "show work_mem", "7MB"}, {0, "commit", ""}, {0, "show work_mem", "4MB"},
+	    {0, "set local work_mem = '7MB'", NULL}, {0, "show work_mem", "4MB"},
+	    {0, "select set_config('a.b', '1', true)", "1"},
+	    {1, "select coalesce(current_setting('a.b', true), '')", ""},
+	    {0, "select coalesce(current_setting('a.b', true), '')", ""}, END};
+	static const struct step undone[] = {{0, "set work_mem = '5MB'", ""}, {0, "begin", ""},
+	    {0, "set work_mem = '7MB'", ""}, {0, "rollback", ""}, {1, "show work_mem", "4MB"},
+	    {0, "show work_mem", "5MB"}, {0, "begin", ""}, {0, "savepoint a", ""},
+	    {0, "set work_mem = '7MB'", ""}, {0, "rollback to a", ""},
+	    {0, "set statement_timeout = '99s'", ""}, {0, "commit", ""},
+	    {1, "show statement_timeout", "0"}, {0, "show work_mem", "5MB"},
+	    {0, "show statement_timeout", "99s"}, {0, "begin", ""}, {0, "set work_mem = '8MB'", ""},
+	    {0, "select 1 / 0", "!22012"}, {0, "commit", ""}, {1, "select 1", "1"},
+	    {0, "show work_mem", "5MB"}, {0, "set work_mem = 'x'", "!22023"}, {1, "select 1", "1"},
+	    {0, "show work_mem", "5MB"}, {0, "begin", ""}, {0, "reset work_mem", ""},
+	    {0, "rollback", ""}, {1, "select 1", "1"}, {0, "show work_mem", "5MB"},
+	    {0, "reset all", ""}, {1, "show work_mem", "4MB"}, {0, "show work_mem", "4MB"}, END};
+	static const struct step who[] = {{0, "set role reader", ""},
+	    {1, "select current_user", "postgres"}, {0, "select current_user", "reader"},
+	    {1, "set session authorization writer", ""}, {0, "select current_user", "reader"},
+	    {1, "select session_user", "writer"}, {0, "reset role", ""},
+	    {0, "select current_user", "postgres"}, {1, "set role reader", ""},
+	    {0, "select current_user", "postgres"}, {1, "select session_user", "writer"},
+	    {1, "select current_user", "reader"}, {1, "reset session authorization", ""},
+	    {0, "select 1", "1"}, {1, "select current_user || session_user", "postgrespostgres"},
+	    {0, "begin", ""}, {0, "set role reader", ""}, {0, "rollback", ""},
+	    {0, "select current_user", "postgres"}, {1, "select current_user", "postgres"}, END};
+	static const struct step doubt[] = {
+	    {0, "do $$ begin perform set_config('work_mem', '6MB', false); end $$", ""},
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "6MB"},
+	    {0, "do $$ begin perform set_config('hid.den', 'x', false); end $$", ""},
+	    {1, "select coalesce(current_setting('hid.den', true), '')", ""},
+	    {0, "call sets_timeout()", ""}, {1, "show lock_timeout", "0"},
+	    {0, "show lock_timeout", "77s"},
+	    {0, "select set_config('lock_timeout', (70 + 8)::text, false)", NULL},
+	    {1, "show lock_timeout", "0"}, {0, "show lock_timeout", "78ms"},
+	    {0, "update pg_settings set setting = '2' where name = 'extra_float_digits'", NULL},
+	    {1, "show extra_float_digits", "1"}, {0, "show extra_float_digits", "2"},
+	    {0, "set session characteristics as transaction read only", ""},
+	    {1, "show default_transaction_read_only", "off"},
+	    {0, "show default_transaction_read_only", "on"}, {0, "discard all", ""},
+	    {0, "show lock_timeout", "0"}, {0, "show default_transaction_read_only", "off"}, END};
+	static const struct step reported[] = {{0, "set time zone 'Asia/Tokyo'", ""},
+	    {1, "show timezone", "Etc/UTC"}, {0, "show timezone", "Asia/Tokyo"},
+	    {1, "set datestyle to sql, dmy", ""}, {0, "show datestyle", "ISO, MDY"},
+	    {1, "show datestyle", "SQL, DMY"}, {0, "set names 'latin1'", ""},
+	    {1, "show client_encoding", NULL}, {0, "show client_encoding", "LATIN1"},
+	    {0, "reset all", ""}, {0, "show timezone", "Etc/UTC"}, {1, "reset datestyle", ""},
+	    {0, "set names 'utf8'", ""}, {1, "show datestyle", "ISO, MDY"}, END};
+
+	run("SET, RESET", set);
+	run("search_path", paths);
+	run("settings of one's own", custom);
+	run("SET LOCAL", local);
+	run("ROLLBACK and savepoints", undone);
+	run("ROLE and SESSION AUTHORIZATION", who);
+	run("what the text does not tell", doubt);
+	run("what the server reports", reported);
+}
+
+static void
+several(void)
+{
+	static const struct step many[] = {
+	    {0, "set work_mem = '7MB'; set lock_timeout = '5s'; select 1", "1"},
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "7MB"},
+	    {0, "show lock_timeout", "5s"}, {0, "set work_mem = '8MB'; select 1 / 0", "!22012"},
+	    {1, "select 1", "1"}, {0, "show work_mem", "7MB"},
+	    {0, "begin; set work_mem = '8MB'; commit; set lock_timeout = '6s'; select 1 / 0",
+		"!22012"},
+	    {1, "select 1", "1"}, {0, "show work_mem", "8MB"}, {0, "show lock_timeout", "5s"},
+	    {0, "vacuum", ""}, {0, "rollback", ""}, {1, "select 1", "1"},
+	    {0, "show work_mem", "8MB"}, {0, "reset all", ""}, END};
+
+	run("several statements in a query", many);
+}
+
+static void
+long_value(void)
+{
+	size_t n = 9000;
+	char *sql = malloc(n + 64), *got;
+
+	sprintf(sql, "set app.long to '");
+	memset(sql + strlen(sql), 'x', n - strlen(sql));
+	sprintf(sql + n, "%s", "'");
+	check_text(ask(clients[0], sql), "", "a value of 9 kB");
+	(void)ask(clients[1], "select 1");
+	got = strdup(ask(clients[0], "select length(current_setting('app.long'))::text"));
+	check(atoi(got) > 8000, "... is there again: %s bytes", got);
+	(void)ask(clients[0], "reset all");
+	free(got);
+	free(sql);
+}
+
+static void
+at_login(void)
+{
+	static const struct step here[] = {{0, "show work_mem", "3MB"}, {1, "show work_mem", "4MB"},
+	    {0, "show timezone", "Asia/Tokyo"}, {0, "set work_mem = '5MB'", ""},
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "5MB"}, {0, "reset work_mem", ""},
+	    {1, "select 1", "1"}, {0, "show work_mem", "3MB"}, {0, "discard all", ""},
+	    {1, "show timezone", "Etc/UTC"}, {0, "show work_mem", "3MB"},
+	    {0, "show timezone", "Asia/Tokyo"}, END};
+	PGconn *c;
+
+	setenv("PGTZ", "Asia/Tokyo", 1);
+	clients[0] = client("options='-c work_mem=3MB'");
+	unsetenv("PGTZ");
+	clients[1] = client("");
+	run("startup parameters", here);
+	part();
+	c = client("options='-c no_such_setting=1'");
+	(void)ask(c, "select 1");
+	check(strstr(PQerrorMessage(c), "unrecognized configuration parameter") != NULL,
+	    "a startup parameter that does not exist: %s", PQerrorMessage(c));
+	PQfinish(c);
+}
+
+/* A role that is gone when its settings are to be brought over: the message must not run. */
+static void
+refused(void)
+{
+	char wanted[8] = "0";
+
+	meet("", "");
+	(void)admin("create role doomed");
+	(void)admin("create table hits as select 0 as n");
+	(void)admin("grant all on hits to public");
+	check_text(ask(clients[0], "set role doomed"), "", "SET ROLE");
+	(void)ask(clients[1], "select 1");
+	(void)admin("revoke all on hits from doomed");
+	(void)admin("drop owned by doomed");
+	(void)admin("drop role doomed");
+	check_text(ask(clients[0], "update hits set n = n + 1"), "!22023",
+	    "a replay that fails: the server's error");
+	check_text(admin("select n::text from hits"), wanted, "... and the message did not run");
+	check_text(ask(clients[1], "select current_user"), "postgres", "... and nobody else minds");
+	extended = true;
+	check_text(ask(clients[0], "update hits set n = n + 1"), "!22023", "... extended too");
+	extended = false;
+	check_text(admin("select n::text from hits"), wanted, "... and the message did not run");
+	part();
+}
+
+/* --- pins ------------------------------------------------------------------------------------- */
+
+static bool
+pinned_is(void *arg)
+{
+	return pooler_get(&pooler, "pool.postgres.postgres.cl_pinned") == *(long *)arg;
+}
+
+/* The answer comes before the pooler has asked the server whether the reason is still there. */
+static bool
+pinned(long n)
+{
+	return until(pinned_is, &n, 15000);
+}
+
+struct pin {
+	const char *what, *begin, *check, *wanted, *end, *counter;
+};
+
+/* While it lasts A has the same backend, though B wants one all the time. */
+static void
+pin(const struct pin *p)
+{
+	char pid[32];
+	long before;
+	bool same = true;
+	int i;
+
+	meet("", "");
+	before = pooler_get(&pooler, "pool.postgres.postgres.%s", p->counter);
+	(void)ask(clients[0], p->begin);
+	snprintf(pid, sizeof(pid), "%s", ask(clients[0], "select pg_backend_pid()"));
+	check(pinned(1), "%s: pinned", p->what);
+	check(pooler_get(&pooler, "pool.postgres.postgres.%s", p->counter) == before + 1,
+	    "%s: counted", p->what);
+	for (i = 0; i < 20; i++) {
+		same &= strcmp(ask(clients[1], "select pg_backend_pid()"), pid) != 0;
+		same &= strcmp(ask(clients[0], "select pg_backend_pid()"), pid) == 0;
+	}
+	check(same, "%s: its backend is its own", p->what);
+	if (p->check != NULL)
+		check_text(ask(clients[0], p->check), p->wanted, "%s: works", p->what);
+	if (p->end != NULL) {
+		(void)ask(clients[0], p->end);
+		check(pinned(0), "%s: ends by %s", p->what, p->end);
+	}
+	PQfinish(clients[0]);
+	(void)ask(clients[1], "select 1");
+	check(pinned(0), "%s: nothing is pinned afterwards", p->what);
+	PQfinish(clients[1]);
+}
+
+static bool
+nothing_left(void *arg)
+{
+	static const char left[] = "select (select count(*) from pg_locks where locktype = "
+				   "'advisory') + (select count(*) from pg_class where "
+				   "relpersistence = 't')";
+	(void)arg;
+	return strcmp(admin("%s", left), "0") == 0;
+}
+
+static void
+pins(void)
+{
+	static const struct pin all[] = {
+	    {"temporary table", "create temp table tt as select 5 as i", "select i from tt", "5",
+		"drop table tt", "pins_temp"},
+	    {"temporary table, DISCARD", "create temp table tt as select 5 as i", NULL, NULL,
+		"discard temp", "pins_temp"},
+	    {"SELECT INTO TEMP", "select 7 as i into temp tt", "select i from tt", "7", NULL,
+		"pins_temp"},
+	    {"LISTEN", "listen ch", "select pg_listening_channels()", "ch", "unlisten *",
+		"pins_listen"},
+	    {"advisory lock", "select pg_advisory_lock(1)", NULL, NULL,
+		"select pg_advisory_unlock(1)", "pins_locks"},
+	    {"advisory lock, twice",
+		"select pg_advisory_lock(1), pg_advisory_lock(1), pg_advisory_unlock(1)", NULL,
+		NULL, "select pg_advisory_unlock_all()", "pins_locks"},
+	    {"cursor WITH HOLD", "declare c cursor with hold for select 8", "fetch c", "8",
+		"close c", "pins_cursors"},
+	    {"lock taken in DO", "do $$ begin perform pg_advisory_lock(4); end $$", NULL, NULL,
+		"discard all", "pins_locks"},
+	    {"currval()", "select nextval('sq'), currval('sq')", "select currval('sq') > 0", "t",
+		"discard sequences", "pins_sequence"},
+	    {"setseed()", "select setseed(0.5)", NULL, NULL, NULL, "pins_seed"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		pin(&all[i]);
+	check(until(nothing_left, NULL, 15000), "none of it is left at the server");
+}
+
+/* What looks like a reason and is none. */
+static void
+no_pins(void)
+{
+	static const char *const texts[] = {"create temp table x (i int) on commit drop",
+	    "select pg_advisory_xact_lock(3)", "select 'listen ch'", "begin; listen ch; rollback",
+	    "select pg_try_advisory_lock(9), pg_advisory_unlock(9)",
+	    "declare c cursor with hold for selec", "create temp tabl x ()"};
+	size_t i;
+
+	meet("", "");
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		(void)ask(clients[0], texts[i]);
+		check(pinned(0), "no reason to pin: %s", texts[i]);
+	}
+	part();
+}
+
+static void
+no_probe(void)
+{
+	long before, after;
+	int i;
+
+	meet("", "");
+	before = pooler_get(&pooler, "pool.postgres.postgres.session_probes");
+	for (i = 0; i < 10; i++) {
+		(void)ask(clients[0], "set work_mem = '7MB'");
+		(void)ask(clients[0], "begin");
+		(void)ask(clients[0], "set local work_mem = '8MB'");
+		(void)ask(clients[0], "insert into t values (1)");
+		(void)ask(clients[0], "commit");
+		(void)ask(clients[0], "reset work_mem");
+	}
+	after = pooler_get(&pooler, "pool.postgres.postgres.session_probes");
+	check(after == before, "a plain SET and SET LOCAL ask the server nothing (%ld times)",
+	    after - before);
+	part();
+}
+
+static void
+start(const char *more)
+{
+	char conf[512];
+
+	snprintf(conf, sizeof(conf),
+	    "pool_mode = \"transaction\"; log_connections = false; log_disconnections = false; %s\n"
+	    "databases = ( { name = \"postgres\"; host = \"127.0.0.1\"; port = %d; } );\n"
+	    "users = ( { name = \"postgres\"; } );",
+	    more, rig.pg_port);
+	if (!pooler_start(&pooler, "session", conf))
+		exit(rig_end());
+}
+
+static void
+objects(void)
+{
+	(void)admin("alter database postgres set timezone to 'Etc/UTC'");
+	(void)admin("create role reader");
+	(void)admin("create role writer");
+	(void)admin("grant reader to writer");
+	(void)admin("create table t (i int)");
+	(void)admin("create sequence sq");
+	(void)admin("create procedure sets_timeout() language plpgsql as $$ begin set lock_timeout "
+		    "= '77s'; end $$");
+}
+
+static void
+pin_timeout(void)
+{
+	PGconn *c;
+
+	start("pin_timeout = \"300ms\";");
+	c = client("");
+	(void)ask(c, "listen ch");
+	sleep_ms(1500);
+	(void)ask(c, "select 1");
+	check(
+	    strstr(PQerrorMessage(c), "pin_timeout") != NULL, "pin_timeout: %s", PQerrorMessage(c));
+	PQfinish(c);
+	pooler_stop(&pooler);
+}
+
+static void
+other_states(void)
+{
+	static const struct step kept[] = {{0, "set work_mem = '7MB'", ""},
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "7MB"}, END};
+
+	start("session_state = \"pin\"; pool_size = 2;");
+	meet("", "");
+	run("session_state = pin", kept);
+	check(pinned(1), "... keeps the backend");
+	part();
+	clients[0] = client("");
+	check_text(ask(clients[0], "show work_mem"), "4MB", "... which is clean afterwards");
+	PQfinish(clients[0]);
+	pooler_stop(&pooler);
+	start("session_state = \"ignore\"; pool_size = 1;");
+	meet("", "");
+	(void)ask(clients[0], "set work_mem = '7MB'");
+	check_text(ask(clients[1], "show work_mem"), "7MB", "session_state = ignore leaks");
+	part();
+	pooler_stop(&pooler);
+}
+
+int
+main(int argc, char **argv)
+{
+	int i;
+
+	(void)argc;
+	rig_start("trust", argv);
+	objects();
+	start("pool_size = 1;");
+	for (i = 0; i < 2; i++) {
+		extended = i == 1;
+		meet("", "");
+		settings();
+		part();
+	}
+	extended = false;
+	meet("", "");
+	several();
+	long_value();
+	part();
+	at_login();
+	refused();
+	no_probe();
+	no_pins();
+	pooler_stop(&pooler);
+	start("pool_size = 2;");
+	pins();
+	extended = true;
+	pins();
+	extended = false;
+	pooler_stop(&pooler);
+	pin_timeout();
+	other_states();
+	return rig_end();
+}

@@ -1,0 +1,559 @@
+/*
+ * session: see session.h. Called by the relay for texts, answers and the end of transactions, by
+ * client.c and backend.c at the ends of sessions.
+ *
+ * While they are linked, client and backend have the same settings: the client's were brought over
+ * when they met. So what is learned at a transaction's end holds for both; only RESET parts them,
+ * since it gives the client back what it logged in with.
+ */
+#include "worker/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "conf/log.h"
+#include "proto/sql.h"
+#include "worker/backend.h"
+#include "worker/client.h"
+#include "worker/objects.h"
+
+bool
+session_watches(const struct pool *p)
+{
+	return p->mode != POOL_SESSION && p->session_state != SESSION_IGNORE;
+}
+
+/* --- notes ------------------------------------------------------------------------------------ */
+
+static void
+change(struct session_note *n, const char *name, char how, const char *value)
+{
+	size_t len = value == NULL ? 0 : strlen(value);
+	char *text = malloc(len + 2);
+
+	if (text == NULL)
+		fatal("settings");
+	text[0] = how;
+	if (len > 0)
+		memcpy(text + 1, value, len);
+	text[len + 1] = '\0';
+	n->changes = gucs_put(n->changes, name, text);
+	free(text);
+}
+
+/* Anything may have happened. */
+static void
+note_anything(struct session_note *n)
+{
+	n->all = true;
+	n->maybe |= PINS_ASKED;
+	n->sure = false;
+}
+
+static void
+note_discard(struct session_note *n, const char *what)
+{
+	if (what == NULL)
+		return;
+	if (strcmp(what, "all") == 0) {
+		n->reset_all = true;
+		n->ends |= PINS_ASKED | PIN(SEQUENCE) | PIN(SETTINGS);
+	} else if (strncmp(what, "temp", 4) == 0) {
+		n->ends |= PIN(TEMP);
+	} else if (strcmp(what, "sequences") == 0) {
+		n->ends |= PIN(SEQUENCE);
+	}
+}
+
+static void
+note_setting(struct session_note *n, const struct sql_facts *f, const struct sql_fact *fact)
+{
+	const char *name = sql_name(f, fact);
+
+	n->touches = true;
+	if (fact->local)
+		return;
+	if (name == NULL) {
+		n->all = true;
+		n->sure = false;
+	} else if (fact->effect == SQL_SETS) {
+		if (strcmp(name, "session_authorization") == 0)
+			change(n, "role", '-', NULL); /* goes with it */
+		change(n, name, '=', sql_value(f, fact));
+	} else if (fact->effect == SQL_RESETS) {
+		if (strcmp(name, "session_authorization") == 0)
+			change(n, "role", '-', NULL);
+		change(n, name, '-', NULL);
+	} else {
+		change(n, name, '?', NULL);
+		n->sure = false;
+	}
+}
+
+static void
+note_effect(struct session_note *n, const struct sql_facts *f, const struct sql_fact *fact)
+{
+	switch ((enum sql_effect)fact->effect) {
+	case SQL_SETS:
+	case SQL_RESETS:
+	case SQL_UNSURE:
+		note_setting(n, f, fact);
+		break;
+	case SQL_RESETS_ALL:
+		n->reset_all = true;
+		break;
+	case SQL_DISCARDS:
+		note_discard(n, sql_name(f, fact));
+		break;
+	case SQL_PREPARES:
+		n->maybe |= PIN(PREPARED);
+		break;
+	case SQL_DEALLOCATES:
+		n->frees |= PIN(PREPARED);
+		break;
+	case SQL_DECLARES:
+		n->maybe |= fact->flags & SQL_F_HOLD ? PIN(CURSORS) : 0;
+		break;
+	case SQL_CLOSES:
+		n->frees |= PIN(CURSORS);
+		break;
+	case SQL_LISTENS:
+		n->maybe |= PIN(LISTEN);
+		break;
+	case SQL_UNLISTENS:
+		n->frees |= PIN(LISTEN);
+		break;
+	case SQL_LOADS:
+		n->pins |= PIN(LOAD);
+		break;
+	case SQL_NOTHING:
+	case SQL_EXECUTES:
+	case SQL_SAVES:
+		break;
+	}
+}
+
+static void
+note_flags(struct session_note *n, uint8_t class, uint32_t flags)
+{
+	n->maybe |= flags & SQL_F_ADVISORY ? PIN(LOCKS) : 0;
+	n->frees |= flags & SQL_F_UNLOCK ? PIN(LOCKS) : 0;
+	n->maybe |= (flags & SQL_F_TEMP) && !(flags & SQL_F_AT_COMMIT) ? PIN(TEMP) : 0;
+	n->frees |= class == SQL_DROP ? PIN(TEMP) : 0;
+	n->pins |= flags & SQL_F_SEED ? PIN(SEED) : 0;
+	n->pins |= flags & SQL_F_SEQUENCE ? PIN(SEQUENCE) : 0;
+	n->pins |= flags & SQL_F_KEEPS ? PIN(OTHER) : 0;
+	if (class == SQL_DO || class == SQL_CALL)
+		note_anything(n);
+}
+
+/* False: it does nothing to its session. */
+static bool
+note_facts(struct session_note *n, const struct sql_facts *f)
+{
+	uint32_t i;
+
+	*n = (struct session_note){.sure = f->nstatements == 1};
+	if (f->flags & SQL_F_LOST)
+		note_anything(n);
+	for (i = 0; i < f->n && (f->flags & SQL_F_LOST) == 0; i++) {
+		note_flags(n, f->v[i].class, f->v[i].flags);
+		note_effect(n, f, &f->v[i]);
+	}
+	n->touches |= n->all || n->reset_all;
+	n->sure = n->sure && n->maybe == 0 && n->pins == 0 && n->frees == 0;
+	return n->pins != 0 || n->maybe != 0 || n->frees != 0 || n->ends != 0 || n->all ||
+	       n->touches;
+}
+
+static unsigned int
+scan_mode(const struct params *p)
+{
+	static const char *const trails[] = {
+	    "SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"};
+	const char *encoding = p->v[params_index("client_encoding")];
+	const char *strings = p->v[params_index("standard_conforming_strings")];
+	unsigned int mode = 0;
+	size_t i;
+
+	if (strings != NULL && strcmp(strings, "off") == 0)
+		mode |= SQL_BACKSLASH;
+	if (encoding == NULL || strcmp(encoding, "UTF8") == 0)
+		return mode;
+	for (i = 0; i < sizeof(trails) / sizeof(trails[0]); i++)
+		if (strcmp(encoding, trails[i]) == 0)
+			mode |= SQL_ASCII_TRAILS;
+	return mode;
+}
+
+static struct sql_scan *
+scanner(void)
+{
+	static struct sql_scan *s;
+
+	if (s != NULL)
+		return s;
+	s = malloc(sizeof(*s));
+	if (s == NULL)
+		fatal("scanner");
+	sql_init(s);
+	return s;
+}
+
+struct session_note *
+session_note_of(const struct params *settings, const void *text, size_t len)
+{
+	struct session_note *n, found;
+
+	sql_begin(scanner(), scan_mode(settings));
+	sql_feed(scanner(), text, len);
+	if (!note_facts(&found, sql_end(scanner())))
+		return NULL;
+	n = malloc(sizeof(*n));
+	if (n == NULL)
+		fatal("settings");
+	*n = found;
+	return n;
+}
+
+void
+session_note_free(struct session_note *n)
+{
+	if (n == NULL)
+		return;
+	gucs_drop(n->changes);
+	free(n);
+}
+
+/* --- texts that run --------------------------------------------------------------------------- */
+
+/* Every setting the client has of its own may be gone. */
+static void
+change_all(struct session_note *open, const struct params *have)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	while (gucs_next(have->set, &at, &name, &value))
+		change(open, name, '-', NULL);
+}
+
+void
+session_noted(struct client *c, const struct session_note *n)
+{
+	struct session_note *open = &c->session.open;
+	const char *name, *how;
+	size_t at = 0;
+
+	c->session.texts++;
+	if (n == NULL)
+		return;
+	open->sure = n->sure && c->session.texts == 1;
+	open->pins |= n->pins;
+	open->maybe |=
+	    n->maybe | (n->frees & c->session.pins) | (n->ends & PINS_ASKED & c->session.pins);
+	open->ends |= n->ends;
+	open->all |= n->all;
+	if (n->touches && !open->touches)
+		c->session.group = c->backend == NULL ? 0 : c->backend->expect.sent_ends;
+	open->touches |= n->touches;
+	open->reset_all |= n->reset_all;
+	if (n->reset_all)
+		change_all(open, &c->params);
+	while (gucs_next(n->changes, &at, &name, &how))
+		open->changes = gucs_put(open->changes, name, how);
+}
+
+static void
+noted_facts(struct client *c, const struct sql_facts *f)
+{
+	struct session_note n;
+
+	if (f->n == 0 && (f->flags & SQL_F_LOST) == 0) {
+		c->session.texts++;
+		return;
+	}
+	(void)note_facts(&n, f);
+	session_noted(c, &n);
+	gucs_drop(n.changes);
+}
+
+/* The text of a Parse begins behind its name. */
+static const uint8_t *
+behind_name(struct session_part *s, const uint8_t *p, const uint8_t *end)
+{
+	const uint8_t *nul;
+
+	if (!s->skip_name)
+		return p;
+	nul = memchr(p, 0, (size_t)(end - p));
+	s->skip_name = nul == NULL;
+	return nul == NULL ? end : nul + 1;
+}
+
+/* The next bytes of the text; false = it has ended. */
+static bool
+feed(struct session_part *s, struct sql_scan *scan, const uint8_t *p, const uint8_t *end)
+{
+	const uint8_t *nul;
+
+	p = behind_name(s, p, end);
+	nul = memchr(p, 0, (size_t)(end - p));
+	sql_feed(scan, p, (size_t)((nul == NULL ? end : nul) - p));
+	return nul == NULL;
+}
+
+void
+session_text(struct client *c, uint8_t type, const uint8_t *body, size_t avail, size_t len)
+{
+	struct session_part *s = &c->session;
+	struct sql_scan *scan = scanner();
+
+	s->skip_name = type == 'P';
+	if (avail < len) { /* its rest comes later, and others' texts in between */
+		scan = s->scan = malloc(sizeof(*scan));
+		if (scan == NULL)
+			fatal("scanner");
+		sql_init(scan);
+	}
+	sql_begin(scan, scan_mode(&c->params));
+	if (feed(s, scan, body, body + avail) && avail < len)
+		return;
+	noted_facts(c, sql_end(scan));
+	if (s->scan != NULL)
+		sql_fini(s->scan);
+	free(s->scan);
+	s->scan = NULL;
+}
+
+void
+session_text_more(struct client *c, const uint8_t *bytes, size_t n, bool last)
+{
+	struct session_part *s = &c->session;
+
+	if (s->scan == NULL || (feed(s, s->scan, bytes, bytes + n) && !last))
+		return;
+	noted_facts(c, sql_end(s->scan));
+	sql_fini(s->scan);
+	free(s->scan);
+	s->scan = NULL;
+}
+
+/* --- the end of a transaction ----------------------------------------------------------------- */
+
+static void
+forget_open(struct session_part *s)
+{
+	gucs_drop(s->open.changes);
+	memset(&s->open, 0, sizeof(s->open));
+	s->texts = s->completes = s->errors = 0;
+}
+
+/* A setting is reset: the backend has its own again, the client what it came with. */
+static void
+was_reset(struct backend *b, const char *name)
+{
+	struct client *c = b->client;
+	const char *start = gucs_get(c->session.start.set, name);
+	int i = params_index(name);
+
+	params_put(&b->params, name, NULL);
+	params_put(&c->params, name, start);
+	if (i != -1 && c->session.start.v[i] != NULL)
+		(void)params_set(&c->params, i, c->session.start.v[i]);
+}
+
+static void
+was_set(struct backend *b, const char *name, const char *value)
+{
+	if (params_index(name) != -1)
+		return; /* the server has reported it */
+	params_put(&b->params, name, value);
+	params_put(&b->client->params, name, value);
+}
+
+static void
+all_was_reset(struct backend *b)
+{
+	struct client *c = b->client;
+
+	gucs_drop(b->params.set);
+	b->params.set = NULL;
+	b->params.tainted = false;
+	params_copy(&c->params, &c->session.start);
+}
+
+/* The only statement of the transaction, and it succeeded. */
+static void
+believe(struct backend *b)
+{
+	struct session_part *s = &b->client->session;
+	const char *name, *how;
+	size_t at = 0;
+
+	if (s->open.reset_all)
+		all_was_reset(b);
+	while (!s->open.reset_all && gucs_next(s->open.changes, &at, &name, &how)) {
+		if (how[0] == '=')
+			was_set(b, name, how + 1);
+		else
+			was_reset(b, name);
+	}
+}
+
+/* What nobody needs to be asked about. */
+static void
+settle_pins(struct client *c)
+{
+	struct session_part *s = &c->session;
+	uint32_t pins = s->pins | s->open.pins;
+
+	if (s->errors == 0)
+		pins &= ~(s->open.ends & ~PINS_ASKED);
+	if (s->open.sure && s->completes == 1)
+		pins &= ~s->open.ends;
+	if (c->pool->session_state == SESSION_PIN && (s->open.changes != NULL || s->open.all))
+		pins |= PIN(SETTINGS);
+	session_set_pins(c, pins);
+}
+
+static bool
+must_ask(const struct client *c)
+{
+	const struct session_note *open = &c->session.open;
+
+	if (open->maybe != 0)
+		return true;
+	if (c->session.pins & PIN(SETTINGS))
+		return false; /* the backend stays, and is reset when the client goes */
+	return open->all || open->changes != NULL;
+}
+
+enum session_end
+session_settle(struct backend *b)
+{
+	struct client *c = b->client;
+	struct session_part *s = &c->session;
+	bool noted = s->open.changes != NULL || s->open.pins != 0 || s->open.maybe != 0 ||
+		     s->open.ends != 0 || s->open.touches;
+
+	if (!noted) {
+		s->texts = s->completes = s->errors = 0;
+		return s->pins != 0 ? SESSION_KEEP : SESSION_RELEASE;
+	}
+	if (s->open.touches) /* what was prepared meanwhile, was under others */
+		prepared_taint(&b->prepared, s->group);
+	settle_pins(c);
+	if (s->open.sure && s->errors == 0 && s->completes == 1) {
+		if ((s->pins & PIN(SETTINGS)) == 0)
+			believe(b);
+	} else if (must_ask(c)) {
+		s->probing = true;
+		session_probe(b);
+		return SESSION_ASKING;
+	}
+	forget_open(s);
+	return s->pins != 0 ? SESSION_KEEP : SESSION_RELEASE;
+}
+
+/* --- what the backend says (session_probe.c) ---------------------------------------------------
+ */
+
+void
+session_learn(struct backend *b, const char *name, const char *value)
+{
+	struct client *c = b->client;
+	const char *how = gucs_get(c->session.open.changes, name);
+	const char *before = gucs_get(b->params.set, name);
+	bool same = before != NULL && value != NULL && strcmp(before, value) == 0;
+
+	if (c->session.pins & PIN(SETTINGS))
+		return;
+	if (strcmp(name, "role") == 0 && value != NULL && strcmp(value, "none") == 0)
+		value = NULL;
+	if (strcmp(name, "session_authorization") == 0 && value != NULL &&
+	    strcmp(value, c->pool->user) == 0)
+		value = NULL;
+	if (value == NULL || (how != NULL && how[0] == '-' && !same))
+		was_reset(b, name);
+	else
+		was_set(b, name, value);
+}
+
+void
+session_learned(struct backend *b, uint32_t pins)
+{
+	struct session_part *s = &b->client->session;
+
+	if (s->open.all)
+		b->params.tainted = true; /* names nobody lists may be set too */
+	session_set_pins(b->client, (s->pins & ~s->open.maybe) | (pins & s->open.maybe));
+	s->probing = false;
+	forget_open(s);
+}
+
+/* It did not answer: what it has is unknown, so nobody else gets it. */
+void
+session_unknown(struct backend *b, const char *why)
+{
+	struct session_part *s = &b->client->session;
+
+	log_warnx("backend %s/%s pid %d: its session's state is not known: %s", b->pool->db,
+	    b->pool->user, (int)b->facts.pid, why);
+	b->params.tainted = true;
+	session_set_pins(b->client, s->pins | s->open.maybe);
+	s->probing = false;
+	forget_open(s);
+}
+
+/* --- the ends of sessions --------------------------------------------------------------------- */
+
+void
+session_begin(struct client *c)
+{
+	params_copy(&c->session.start, &c->params);
+}
+
+void
+session_fini(struct client *c)
+{
+	struct session_part *s = &c->session;
+
+	forget_open(s);
+	params_fini(&s->start);
+	if (s->scan != NULL)
+		sql_fini(s->scan);
+	free(s->scan);
+	s->scan = NULL;
+}
+
+/* Does server_reset_query clear everything away that can be? */
+static bool
+resets_all(void)
+{
+	return strcasecmp(wk->conf->server_reset_query, "DISCARD ALL") == 0;
+}
+
+void
+session_leave(struct client *c, struct backend *b)
+{
+	struct session_part *s = &c->session;
+	uint32_t pins = s->pins | s->open.pins | s->open.maybe;
+
+	if (s->open.changes != NULL || s->open.all || s->open.reset_all || (pins & PIN(SETTINGS)))
+		b->params.tainted = true;
+	if ((pins & PINS_FOR_EVER) || (pins != 0 && !resets_all()))
+		b->spoiled = true;
+	if (pins != 0)
+		b->dirty = true;
+	session_set_pins(c, 0);
+}
+
+void
+session_was_reset(struct backend *b)
+{
+	gucs_drop(b->params.set);
+	b->params.set = NULL;
+	b->params.tainted = !resets_all();
+}

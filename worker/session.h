@@ -1,0 +1,133 @@
+/*
+ * session: what a client's statements do to its session, in transaction and statement mode, so that
+ * it finds the same session on whatever backend serves it next (design.md 6).
+ *
+ *   session.c        what texts may do (notes), and what follows at a transaction's end
+ *   session_probe.c  asks the backend where the text is no proof
+ *   session_pin.c    reasons to keep a backend: names, counts, the time limit
+ *
+ * Texts are scanned as they pass (proto/sql.h). Most do nothing that outlives their transaction. A
+ * transaction that was one SET and nothing else is believed; after every other that may have
+ * changed something the backend is asked one question before anybody else has it, so that ROLLBACK,
+ * savepoints, errors and pipelines need not be understood, only PostgreSQL's word. What can be set
+ * elsewhere follows the client (params.h); what cannot pins the backend to it.
+ */
+#ifndef WORKER_SESSION_H
+#define WORKER_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worker/params.h"
+
+struct backend;
+struct client;
+struct pool;
+struct sql_scan;
+
+/* Reasons to keep a backend beyond the transaction; their names are in session_pin.c. */
+enum session_pin {
+	PIN_TEMP,
+	PIN_LISTEN,
+	PIN_LOCKS,
+	PIN_CURSORS,
+	PIN_PREPARED, /* PREPARE */
+	PIN_SEQUENCE, /* currval(), lastval() */
+	PIN_SEED,
+	PIN_LOAD,
+	PIN_OTHER,    /* dblink_connect() and the like */
+	PIN_SETTINGS, /* session_state = "pin" */
+	PINS
+};
+#define PIN(reason) (1U << PIN_##reason)
+/* These end with the session only: the backend is closed then. */
+#define PINS_FOR_EVER (PIN(SEED) | PIN(LOAD) | PIN(OTHER))
+/* The server can tell whether they hold. */
+#define PINS_ASKED (PIN(TEMP) | PIN(LISTEN) | PIN(LOCKS) | PIN(CURSORS) | PIN(PREPARED))
+
+/* What a text may do to its session; NULL = nothing. */
+struct session_note {
+	uint32_t pins;		    /* it makes these true */
+	uint32_t maybe;		    /* it may */
+	uint32_t frees;		    /* it may end these, if they hold */
+	uint32_t ends;		    /* it does, if it succeeds */
+	bool touches;		    /* settings change, be it for the transaction only */
+	bool all;		    /* settings unknown to us may change */
+	bool reset_all;		    /* RESET ALL, DISCARD ALL */
+	bool sure;		    /* a single statement, and `changes` is all it does */
+	const struct gucs *changes; /* name -> "=value", "-" (reset) or "?" */
+};
+
+/* A client's part. */
+struct session_part {
+	uint32_t pins;
+	/* Since the last transaction's end: */
+	struct session_note open; /* all notes together; sure = that of the only text */
+	uint32_t texts, completes, errors;
+	uint32_t group; /* expect.sent_ends when a text first touched settings */
+	bool probing;
+	/* A text that streams by: NULL = none. */
+	struct sql_scan *scan;
+	bool skip_name; /* of a Parse */
+	/* What it logged in with. */
+	struct params start;
+};
+
+/* Are texts of clients of this pool looked at? */
+bool session_watches(const struct pool *);
+
+/* A note of a whole text read under these settings, or NULL; to free with session_note_free. */
+struct session_note *session_note_of(const struct params *, const void *text, size_t len);
+void session_note_free(struct session_note *);
+/* A text with this note (may be NULL) is about to be run. */
+void session_noted(struct client *, const struct session_note *);
+
+/* The body of a Query or Parse begins: `avail` of its `len` bytes. The rest, if any, must come
+ * through session_text_more. */
+void session_text(struct client *, uint8_t type, const uint8_t *body, size_t avail, size_t len);
+void session_text_more(struct client *, const uint8_t *bytes, size_t n, bool last);
+
+/* CommandComplete, ErrorResponse. */
+static inline void
+session_complete(struct session_part *s)
+{
+	s->completes++;
+}
+static inline void
+session_error(struct session_part *s)
+{
+	s->errors++;
+}
+
+enum session_end {
+	SESSION_RELEASE, /* the backend may go */
+	SESSION_KEEP,	 /* it is pinned */
+	SESSION_ASKING	 /* a query of ours runs on it: relay_settled will be called */
+};
+/* Its transaction has ended. */
+enum session_end session_settle(struct backend *);
+
+/* It has logged in: what it has now is what RESET gives it back. */
+void session_begin(struct client *);
+void session_fini(struct client *);
+/* It leaves this backend for good in whatever state: what must be cleared away there. */
+void session_leave(struct client *, struct backend *);
+/* server_reset_query was run on it. */
+void session_was_reset(struct backend *);
+
+/* session_probe.c */
+void session_probe(struct backend *);
+/* What the answer says about one setting (NULL = it has none) and about pins. */
+void session_learn(struct backend *, const char *name, const char *value);
+void session_learned(struct backend *, uint32_t pins);
+void session_unknown(struct backend *, const char *why);
+
+/* session_pin.c */
+const char *session_pin_name(enum session_pin);
+/* For a client that is sent away: what it kept its backend for, in a static buffer. */
+const char *session_pin_hint(const struct client *);
+/* The pins are these from now on: counts. */
+void session_set_pins(struct client *, uint32_t pins);
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * session_probe: one query that tells what a transaction has left behind on a backend. See
+ * session.h. Called at a transaction's end, before anybody else has the backend; the client's next
+ * message waits meanwhile.
+ *
+ * Each row is a kind and two texts: 's', name, value of a setting; 'p', number of a reason to pin.
+ * Only what is in doubt is asked. Every name is qualified, as the client's search_path is in force.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/log.h"
+#include "proto/wire.h"
+#include "worker/backend.h"
+#include "worker/objects.h"
+#include "worker/relay.h"
+#include "worker/session.h"
+
+#define EQ " OPERATOR(pg_catalog.=) "
+
+/* --- the question ----------------------------------------------------------------------------- */
+
+static void
+put_literal(FILE *f, const char *text)
+{
+	size_t size = 4 * strlen(text) + 4;
+	char *out = malloc(size);
+
+	if (out == NULL)
+		fatal("settings");
+	(void)wire_quote_literal(text, out, size);
+	fputs(out, f);
+	free(out);
+}
+
+static void
+put_name(FILE *f, const char *name, int *n)
+{
+	if (params_index(name) != -1)
+		return; /* reported */
+	fputs((*n)++ == 0 ? " UNION ALL SELECT 's', n, pg_catalog.current_setting(n, true) "
+			    "FROM pg_catalog.unnest(ARRAY["
+			  : ",",
+	    f);
+	put_literal(f, name);
+}
+
+static void
+put_names(FILE *f, const struct client *c)
+{
+	const struct session_note *open = &c->session.open;
+	const char *name, *value;
+	size_t at = 0;
+	int n = 0;
+
+	if (open->all) {
+		put_name(f, "session_authorization", &n);
+		put_name(f, "role", &n);
+	}
+	while (gucs_next(open->changes, &at, &name, &value))
+		put_name(f, name, &n);
+	at = 0;
+	while (open->all && gucs_next(c->params.set, &at, &name, &value))
+		if (gucs_get(open->changes, name) == NULL)
+			put_name(f, name, &n);
+	if (n > 0)
+		fputs("]::pg_catalog.text[]) AS n", f);
+	if (open->all)
+		fputs(" UNION ALL SELECT 's', name, pg_catalog.current_setting(name) FROM "
+		      "pg_catalog.pg_settings WHERE source" EQ "'session'",
+		    f);
+}
+
+static void
+put_pins(FILE *f, uint32_t pins)
+{
+	static const char *const exists[PINS] = {
+	    [PIN_TEMP] =
+		"SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace" EQ
+		"pg_catalog.pg_my_temp_schema() UNION ALL SELECT 1 FROM "
+		"pg_catalog.pg_proc WHERE pronamespace" EQ
+		"pg_catalog.pg_my_temp_schema() UNION ALL SELECT 1 FROM "
+		"pg_catalog.pg_type WHERE typnamespace" EQ "pg_catalog.pg_my_temp_schema()",
+	    [PIN_LISTEN] = "SELECT pg_catalog.pg_listening_channels()",
+	    [PIN_LOCKS] = "SELECT 1 FROM pg_catalog.pg_locks WHERE locktype" EQ
+			  "'advisory' AND pid" EQ "pg_catalog.pg_backend_pid()",
+	    [PIN_CURSORS] = "SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable",
+	    [PIN_PREPARED] = "SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql",
+	};
+	int i;
+
+	for (i = 0; i < PINS; i++)
+		if ((pins >> i & 1) != 0 && exists[i] != NULL)
+			fprintf(
+			    f, " UNION ALL SELECT 'p', '%d', NULL WHERE EXISTS (%s)", i, exists[i]);
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+/* The next column of a DataRow; *text is not terminated, NULL = null. False: there is none. */
+static bool
+column(struct wire_in *in, const char **text, size_t *len)
+{
+	uint32_t n = wire_get_int32(in);
+
+	*text = NULL;
+	*len = 0;
+	if (in->failed || n == UINT32_MAX)
+		return !in->failed;
+	*len = n;
+	*text = (const char *)wire_get_bytes(in, n);
+	return *text != NULL;
+}
+
+static void
+learn_setting(struct backend *b, const char *name, size_t n, const char *value, size_t v)
+{
+	char *text = malloc(n + v + 2), *p;
+
+	if (text == NULL)
+		fatal("settings");
+	memcpy(text, name, n);
+	text[n] = '\0';
+	for (p = text; *p != '\0'; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p | 0x20);
+	if (value != NULL)
+		memcpy(text + n + 1, value, v);
+	text[n + 1 + v] = '\0';
+	session_learn(b, text, value == NULL ? NULL : text + n + 1);
+	free(text);
+}
+
+static void
+probe_row(struct backend *b, const uint8_t *body, size_t len)
+{
+	const char *kind, *name, *value;
+	size_t k, n, v;
+	struct wire_in in;
+
+	if (b->client == NULL)
+		return;
+	wire_read(&in, body, len);
+	if (wire_get_int16(&in) != 3 || !column(&in, &kind, &k) || !column(&in, &name, &n) ||
+	    !column(&in, &value, &v) || k != 1 || kind == NULL || name == NULL || n == 0)
+		return;
+	if (*kind == 's')
+		learn_setting(b, name, n, value, v);
+	else if (*kind == 'p' && name[0] >= '0' && name[0] <= '9')
+		b->probed |= 1U << (name[0] - '0');
+}
+
+static void
+probe_done(struct backend *b, const uint8_t *error, size_t len)
+{
+	const char *text = error == NULL ? NULL : wire_error_field(error, len, 'M');
+
+	if (b->client == NULL) { /* session_leave has said what must be cleared away */
+		backend_clean(b);
+		return;
+	}
+	if (error == NULL)
+		session_learned(b, b->probed);
+	else
+		session_unknown(b, text == NULL ? "?" : text);
+	relay_settled(b);
+}
+
+void
+session_probe(struct backend *b)
+{
+	const struct client *c = b->client;
+	char *sql = NULL;
+	size_t len;
+	FILE *f = open_memstream(&sql, &len);
+
+	if (f == NULL)
+		fatal("settings");
+	/* The first part names no table and has no row: it gives the columns their types. */
+	fputs(
+	    "SELECT ''::pg_catalog.text, ''::pg_catalog.text, ''::pg_catalog.text WHERE false", f);
+	put_names(f, c);
+	put_pins(f, c->session.open.maybe);
+	if (fclose(f) != 0)
+		fatal("settings");
+	b->probed = 0;
+	stats_add(&b->pool->row->session_probes, 1);
+	backend_task(b, sql, probe_row, probe_done);
+	free(sql);
+}
