@@ -26,8 +26,12 @@ ifneq ($(filter-out $(NOBUILD),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell pkg-config --exists $(PKGS) cmocka libpq 2>/dev/null && echo yes),yes)
 $(error missing development packages: apt-get install $(DEBS))
 endif
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -lm -pthread
+# PAM and LDAP are used where their headers are; without them auth_type pam and ldap are refused by name.
+has_header  = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+PAM_LIBS   := $(if $(call has_header,security/pam_appl.h),-lpam)
+LDAP_LIBS  := $(if $(call has_header,ldap.h),-lldap -llber)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)) $(if $(PAM_LIBS),-DHAVE_PAM) $(if $(LDAP_LIBS),-DHAVE_LDAP)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) $(PAM_LIBS) $(LDAP_LIBS) -lm -pthread
 TEST_CFLAGS := $(shell pkg-config --cflags cmocka libpq)
 TEST_LIBS   := $(shell pkg-config --libs cmocka libpq)
 endif

@@ -121,8 +121,8 @@ pool_mode_name(enum pool_mode m)
 const char *
 auth_type_name(enum auth_type t)
 {
-	static const char *const names[] = {
-	    "trust", "any", "password", "md5", "scram-sha-256", "peer", "reject", "cert", "hba"};
+	static const char *const names[] = {"trust", "any", "password", "md5", "scram-sha-256",
+	    "peer", "reject", "cert", "pam", "ldap", "hba"};
 
 	return names[t];
 }

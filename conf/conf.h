@@ -31,7 +31,8 @@ enum session_state { SESSION_TRACK, SESSION_PIN, SESSION_IGNORE };
 
 /* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user
  * databases. md5: with a stored SCRAM verifier, SCRAM is used. peer: the account at the other end
- * of a Unix socket has that name. hba: what the rule says that fits. */
+ * of a Unix socket has that name. pam, ldap: the password is right there (conf/external.h). hba:
+ * what the rule says that fits. */
 enum auth_type {
 	AUTH_TRUST,
 	AUTH_ANY,
@@ -41,6 +42,8 @@ enum auth_type {
 	AUTH_PEER,
 	AUTH_REJECT,
 	AUTH_CERT,
+	AUTH_PAM,
+	AUTH_LDAP,
 	AUTH_HBA
 };
 
@@ -73,6 +76,7 @@ struct conf_user {
 	int line;
 };
 
+struct external;
 struct hba;
 struct ident;
 struct userlist;
@@ -85,6 +89,7 @@ struct conf {
 	struct vault *vault;	   /* holds every secret of the lists */
 	struct userlist *userlist; /* auth_file, or NULL */
 	struct hba *hba;	   /* auth_hba_file, or NULL */
+	struct external *external; /* options of auth_type pam or ldap, or NULL */
 	struct ident *ident;	   /* auth_ident_file, or NULL */
 	bool verifiers;		   /* a SCRAM verifier stands somewhere */
 #define OPT_INT(name, def, min, max, help)     int name;

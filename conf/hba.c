@@ -320,7 +320,7 @@ take_method(struct rule *r, const struct field *f)
 		enum auth_type method;
 	} words[] = {{"trust", AUTH_TRUST}, {"reject", AUTH_REJECT}, {"password", AUTH_PASSWORD},
 	    {"md5", AUTH_MD5}, {"scram-sha-256", AUTH_SCRAM}, {"peer", AUTH_PEER},
-	    {"ident", AUTH_PEER}, {"cert", AUTH_CERT}};
+	    {"ident", AUTH_PEER}, {"cert", AUTH_CERT}, {"pam", AUTH_PAM}, {"ldap", AUTH_LDAP}};
 	const char *word = f->v[0].text;
 	size_t i;
 
@@ -328,7 +328,9 @@ take_method(struct rule *r, const struct field *f)
 		if (f->n == 1 && strcmp(word, words[i].word) == 0)
 			break;
 	if (i == sizeof(words) / sizeof(words[0]))
-		return "expected a method: trust, reject, password, md5, scram-sha-256, peer, cert";
+		return "expected a method: trust, reject, password, md5, scram-sha-256, peer, "
+		       "cert, "
+		       "pam, ldap";
 	r->pub.method = words[i].method;
 	if (r->pub.method == AUTH_PEER && r->type != RULE_LOCAL)
 		return "peer and ident are for local connections only";
@@ -355,6 +357,8 @@ take_option(struct rule *r, const struct field *f)
 			fatal("configuration");
 		return NULL;
 	}
+	if (external_method(r->pub.method) && strncmp(text, "client", 6) != 0)
+		return external_add(&r->pub.external, r->pub.method, text);
 	if (r->type != RULE_HOSTSSL)
 		return "unknown option, or one for hostssl only";
 	if (n == 10 && memcmp(text, "clientcert", n) == 0) {
@@ -394,6 +398,8 @@ take_rule(struct rule *r, const struct line *l)
 		wrong = at < l->n ? take_method(r, &l->v[at]) : "expected a method";
 	while (wrong == NULL && ++at < l->n)
 		wrong = take_option(r, &l->v[at]);
+	if (wrong == NULL && external_method(r->pub.method))
+		wrong = external_check(&r->pub.external, r->pub.method);
 	return wrong;
 }
 
@@ -455,6 +461,7 @@ hba_free(struct hba *h)
 		names_fini(&r->users);
 		free(r->nets);
 		free(r->pub.map);
+		external_free(&r->pub.external);
 	}
 	free(h->rules);
 	free(h);

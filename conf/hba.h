@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "conf/conf.h"
+#include "conf/external.h"
 
 struct hba;
 
@@ -33,6 +34,7 @@ struct hba_rule {
 	enum auth_type method;		/* never AUTH_HBA */
 	char *map;			/* NULL = names must be equal */
 	enum hba_clientcert clientcert; /* besides the method */
+	struct external external;	/* options of pam and ldap */
 	bool clientname_dn;		/* a certificate's DN is its name, not its CN */
 };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <arpa/inet.h>
 
+#include "conf/external.h"
 #include "conf/files.h"
 #include "conf/address.h"
 #include "conf/hba.h"
@@ -228,6 +229,33 @@ load_rules(struct load *l)
 	}
 }
 
+/* auth_type pam and ldap: what a rule would have behind its method. */
+static void
+load_external(struct load *l)
+{
+	struct conf *c = l->conf;
+	const char *wrong = NULL,
+		   *key = c->auth_type == AUTH_PAM ? "auth_pam_service" : "auth_ldap_options";
+	char service[256];
+
+	if (!external_method(c->auth_type))
+		return;
+	c->external = calloc(1, sizeof(*c->external));
+	if (c->external == NULL)
+		fatal("configuration");
+	if (c->auth_type == AUTH_LDAP) {
+		wrong = external_add_all(c->external, AUTH_LDAP, c->auth_ldap_options);
+	} else {
+		(void)snprintf(service, sizeof(service), "pamservice=%s", c->auth_pam_service);
+		wrong = external_add(c->external, AUTH_PAM, service);
+	}
+	if (wrong == NULL)
+		wrong = external_check(c->external, c->auth_type);
+	if (wrong != NULL)
+		load_complain(
+		    l, NULL, external_built(c->auth_type) ? key : "auth_type", "%s", wrong);
+}
+
 static void
 finish(struct load *l)
 {
@@ -258,6 +286,7 @@ finish(struct load *l)
 	load_secrets(l);
 	load_rules(l);
 	tls_load(l);
+	load_external(l);
 }
 
 /* libconfig's own error, with the file and line that it names. */
@@ -405,6 +434,9 @@ conf_free(struct conf *c)
 	free_list(option_user, c->users, sizeof(*c->users), c->nusers);
 	userlist_free(c->userlist);
 	hba_free(c->hba);
+	if (c->external != NULL)
+		external_free(c->external);
+	free(c->external);
 	ident_free(c->ident);
 	vault_free(c->vault);
 	free(c->notes);

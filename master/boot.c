@@ -94,7 +94,9 @@ make_secrets(struct master *m, struct why *why)
 	m->kit.secrets = secrets_create(2 * (uint32_t)m->conf->max_pools + 4096, SECRETS_VALUE);
 	m->kit.lookups = secrets_create(4096, LOOKUP_BYTES);
 	m->kit.admin = admin_create();
-	if (m->kit.secrets != NULL && m->kit.lookups != NULL && m->kit.admin != NULL)
+	m->kit.failures = failures_create();
+	if (m->kit.secrets != NULL && m->kit.lookups != NULL && m->kit.admin != NULL &&
+	    m->kit.failures != NULL)
 		return 0;
 	return why_set(why, "shared keys: %s", strerror(errno));
 }
@@ -184,6 +186,9 @@ boot_end(struct master *m)
 	if (m->kit.lookups != NULL)
 		secrets_destroy(m->kit.lookups);
 	m->kit.lookups = NULL;
+	if (m->kit.failures != NULL)
+		failures_destroy(m->kit.failures);
+	m->kit.failures = NULL;
 	if (m->kit.stats != NULL)
 		stats_close(m->kit.stats);
 	m->kit.stats = NULL;

@@ -19,6 +19,7 @@
 #include "conf/conf.h"
 #include "master/master.h"
 #include "master/stat.h"
+#include "worker/worker.h"
 
 #define MAIN_CONF  "/etc/pgdrove/pgdrove.conf"
 #define MAIN_USAGE 2
@@ -208,6 +209,8 @@ main(int argc, char **argv)
 		return stat_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "convert") == 0)
 		return convert_main(argc - 1, argv + 1);
+	if (argc == 2 && strcmp(argv[1], "auth-helper") == 0)
+		return worker_auth_helper();
 	read_args(&args, argc, argv);
 	conf = conf_load(args.conf, stderr);
 	if (conf == NULL)

@@ -127,6 +127,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .hosts = kit->hosts,
 	    .lookups = kit->lookups,
 	    .admin = kit->admin,
+	    .failures = kit->failures,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .steward = steward,

@@ -15,6 +15,7 @@
 #include "shm/admin.h"
 #include "shm/stats.h"
 #include "shm/hosts.h"
+#include "shm/failures.h"
 #include "shm/secrets.h"
 #include "shm/table.h"
 
@@ -47,6 +48,7 @@ struct spawn_kit {
 	struct hosts *hosts;
 	struct secrets *lookups;
 	struct admin *admin;
+	struct failures *failures;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;

@@ -7,7 +7,8 @@
 # On failure a function prints one line and the script ends: `die`.
 
 PG_VERSION=15
-BUILD_PACKAGES=(gcc make libc6-dev libssl-dev libconfig-dev libbsd-dev libcmocka-dev libpq-dev pkg-config)
+BUILD_PACKAGES=(gcc make libc6-dev libssl-dev libconfig-dev libbsd-dev libcmocka-dev libpq-dev pkg-config
+	libpam0g-dev libldap-dev)
 SERVER_PACKAGES=("postgresql-$PG_VERSION" "postgresql-client-$PG_VERSION")
 
 die() {

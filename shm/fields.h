@@ -29,6 +29,7 @@
 	X(login_failures, COUNTER, "count", "clients refused or lost before they were logged in")  \
 	X(auth_failures, COUNTER, "count", "of these, wrong passwords, unknown names, rejections") \
 	X(login_timeouts, COUNTER, "count", "of these, ended by client_login_timeout")             \
+	X(auth_blocked, COUNTER, "count", "clients refused unheard: auth_failure_limit")           \
 	X(protocol_errors, COUNTER, "count", "connections closed for breaking the protocol")       \
 	X(tls_handshakes, COUNTER, "count", "TLS handshakes with clients")                         \
 	X(tls_resumed, COUNTER, "count", "of these, by a session ticket")                          \

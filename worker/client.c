@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <bsd/string.h>
 
 #include "conf/log.h"
 #include "worker/backend.h"
@@ -36,15 +37,24 @@ static void client_event(struct loop_source *, uint32_t);
 /* --- names ------------------------------------------------------------------------------------ */
 
 const char *
+client_address(const struct client *c, char text[INET6_ADDRSTRLEN])
+{
+	text[0] = '\0';
+	if (c->port != 0 && IN6_IS_ADDR_V4MAPPED(&c->addr))
+		inet_ntop(AF_INET, c->addr.s6_addr + 12, text, INET6_ADDRSTRLEN);
+	else if (c->port != 0)
+		inet_ntop(AF_INET6, &c->addr, text, INET6_ADDRSTRLEN);
+	return text;
+}
+
+const char *
 client_name(const struct client *c)
 {
 	static char text[256];
-	char addr[INET6_ADDRSTRLEN] = "unix";
+	char addr[INET6_ADDRSTRLEN];
 
-	if (c->port != 0 && IN6_IS_ADDR_V4MAPPED(&c->addr))
-		inet_ntop(AF_INET, c->addr.s6_addr + 12, addr, sizeof(addr));
-	else if (c->port != 0)
-		inet_ntop(AF_INET6, &c->addr, addr, sizeof(addr));
+	if (client_address(c, addr)[0] == '\0')
+		strlcpy(addr, "unix", sizeof(addr));
 	snprintf(text, sizeof(text), "client %s/%s@%s:%u",
 	    c->pool != NULL ? c->pool->db : client_auth_db(c),
 	    c->pool != NULL ? c->pool->user : client_auth_user(c), addr, c->port);

@@ -43,6 +43,8 @@ bool client_cancel_wait(struct client *);
 /* The relay drops a message of this type that the client sent while `reject` is set. */
 void client_rejected(struct client *, uint8_t type);
 
+/* The peer's address as text, "" for a Unix socket; returns `text`. */
+const char *client_address(const struct client *, char text[INET6_ADDRSTRLEN]);
 /* "client db/user@address:port", a static buffer. */
 const char *client_name(const struct client *);
 /* It is logged in: from now on client_idle_timeout counts. */

@@ -28,7 +28,8 @@ static const unsigned int edges[] = {
     [STEP_START] = TO(LOOKUP) | TO(PEER) | TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
     [STEP_LOOKUP] = TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
     [STEP_PEER] = TO(DONE),
-    [STEP_PASSWORD] = TO(CHECK) | TO(DONE),
+    [STEP_PASSWORD] = TO(EXTERNAL) | TO(CHECK) | TO(DONE),
+    [STEP_EXTERNAL] = TO(DONE),
     [STEP_CHECK] = TO(DONE),
     [STEP_MD5] = TO(DONE),
     [STEP_SASL_FIRST] = TO(KEYS) | TO(SASL_FINAL) | TO(DONE),
@@ -63,6 +64,8 @@ client_auth_fini(struct client *c)
 	if (a == NULL)
 		return;
 	lookup_cancel(&a->lookup);
+	external_cancel(&a->external);
+	external_free(&a->options);
 	keys_cancel(&a->keys);
 	peer_cancel(&a->peer);
 	wipe_text(a->secret);
@@ -112,13 +115,25 @@ auth_let_in(struct client_auth *a)
 }
 
 void
-auth_refuse(struct client_auth *a, const char *sqlstate, const char *message, const char *why)
+auth_refuse_failed(
+    struct client_auth *a, const char *sqlstate, const char *message, const char *why)
 {
 	auth_set_step(a, STEP_DONE);
-	stats_add(&wk->row->auth_failures, 1);
 	client_refuse(a->client,
 	    &(struct wire_error){.severity = "FATAL", .sqlstate = sqlstate, .message = message},
 	    why);
+}
+
+void
+auth_refuse(struct client_auth *a, const char *sqlstate, const char *message, const char *why)
+{
+	const struct client *c = a->client;
+	uint32_t limit = (uint32_t)wk->conf->auth_failure_limit;
+
+	stats_add(&wk->row->auth_failures, 1);
+	if (limit > 0 && c->port != 0)
+		failures_add(wk->boot->failures, c->addr.s6_addr, loop_now(), limit);
+	auth_refuse_failed(a, sqlstate, message, why);
 }
 
 /* One text for everything that is wrong with name and password; `why` is for the log. */
@@ -247,6 +262,10 @@ start_method(struct client_auth *a)
 		auth_refuse(a, "28000", "connection requires a valid client certificate",
 		    "the method is cert, and there is no TLS");
 		break;
+	case AUTH_PAM:
+	case AUTH_LDAP:
+		auth_ask_password(a);
+		break;
 	case AUTH_HBA: /* no rule says so */
 	case AUTH_PASSWORD:
 		prepare_secret(a);
@@ -279,7 +298,7 @@ lookup_failed(struct client_auth *a, const struct lookup_answer *found)
 	snprintf(why, sizeof(why), "%s (%s), asked in %s as %s", found->text,
 	    found->sqlstate[0] == '\0' ? "?" : found->sqlstate, a->source.db, a->source.user);
 	log_warnx("auth_query for user \"%s\": %s", a->user, why);
-	auth_refuse(a, away ? "08006" : "F0000", text, why);
+	auth_refuse_failed(a, away ? "08006" : "F0000", text, why);
 }
 
 static void
@@ -306,7 +325,46 @@ must_ask(struct client_auth *a)
 	bool needs = a->method == AUTH_PASSWORD || a->method == AUTH_MD5 ||
 		     a->method == AUTH_SCRAM || (a->method == AUTH_TRUST && !a->known);
 
-	return needs && a->secret == NULL && lookup_source(a->db, &a->source);
+	return needs && a->secret == NULL && !console_is(a->db) && lookup_source(a->db, &a->source);
+}
+
+/* What was said behind the method, kept for the time of the login. */
+static void
+take_options(struct client_auth *a, const struct external *x)
+{
+	if (x == NULL || x->len == 0)
+		return;
+	a->options.text = malloc(x->len);
+	if (a->options.text == NULL)
+		fatal("login");
+	memcpy(a->options.text, x->text, x->len);
+	a->options.len = x->len;
+}
+
+/* Too many have failed from there: not even a right password is heard. Unix sockets are exempt. */
+static bool
+too_many_failures(struct client_auth *a)
+{
+	const struct client *c = a->client;
+	uint32_t limit = (uint32_t)wk->conf->auth_failure_limit;
+	int64_t wait;
+	char hint[96];
+
+	if (limit == 0 || c->port == 0)
+		return false;
+	wait = failures_wait(wk->boot->failures, c->addr.s6_addr, loop_now(), limit);
+	if (wait == 0)
+		return false;
+	auth_set_step(a, STEP_DONE);
+	stats_add(&wk->row->auth_blocked, 1);
+	snprintf(hint, sizeof(hint), "Try again in %d s.", (int)(wait / 1000000) + 1);
+	client_refuse(a->client,
+	    &(struct wire_error){.severity = "FATAL",
+		.sqlstate = "28000",
+		.message = "too many failed logins from this address",
+		.hint = hint},
+	    "auth_failure_limit");
+	return true;
 }
 
 /* The first rule that fits says the method. False: it was refused. */
@@ -336,6 +394,7 @@ apply_rules(struct client_auth *a)
 		return false;
 	}
 	a->method = rule->method;
+	take_options(a, &rule->external);
 	if (rule->map != NULL)
 		strlcpy(a->map, rule->map, sizeof(a->map));
 	return true;
@@ -358,12 +417,15 @@ client_auth_start(struct client *c, const char *db, const char *user)
 		auth_let_in(a);
 		return;
 	}
+	take_options(a, wk->conf->external);
 	load_secret(a);
 	if (c->internal) {
 		a->known = true;
 		auth_let_in(a);
 		return;
 	}
+	if (too_many_failures(a))
+		return;
 	if (a->method == AUTH_HBA && !apply_rules(a))
 		return;
 	if (must_ask(a)) {

@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "proto/wire.h"
 #include "worker/client_auth.h"
+#include "worker/external.h"
 #include "worker/keys.h"
 #include "worker/lookup.h"
 #include "worker/peer.h"
@@ -21,6 +22,7 @@ enum auth_step {
 	STEP_LOOKUP,	 /* auth_query is asked */
 	STEP_PEER,	 /* the account database is asked */
 	STEP_PASSWORD,	 /* asked for the password in clear text */
+	STEP_EXTERNAL,	 /* PAM or LDAP is asked */
 	STEP_CHECK,	 /* its keys are being derived */
 	STEP_MD5,	 /* asked for an MD5 answer */
 	STEP_SASL_FIRST, /* offered SCRAM */
@@ -46,6 +48,8 @@ struct client_auth {
 	char *password;	    /* what the client has sent in clear text */
 	struct keys_wait keys;
 	struct peer_wait peer;
+	struct external options; /* of pam and ldap, a copy */
+	struct external_wait external;
 	struct scram_channel channel;
 	struct scram_server scram;
 	char first[SCRAM_MESSAGE_MAX]; /* STEP_KEYS: client-first */
@@ -61,6 +65,9 @@ void auth_let_in(struct client_auth *);
 void auth_refuse(struct client_auth *, const char *sqlstate, const char *message, const char *why);
 /* One text for everything that is wrong with name and password; `why` is for the log. */
 void auth_refuse_password(struct client_auth *, const char *why);
+/* Somebody we depend on has failed, not the client; it is told no more than `message`. */
+void auth_refuse_failed(
+    struct client_auth *, const char *sqlstate, const char *message, const char *why);
 /* The client breaks the protocol. */
 void auth_refuse_protocol(struct client_auth *, const char *why);
 /* Sends a message; `step` is what it waits for. */

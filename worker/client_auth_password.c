@@ -5,11 +5,15 @@
  */
 #include "worker/client_auth_impl.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bsd/stdlib.h>
 
 #include "conf/log.h"
+#include "worker/client.h"
+#include "worker/state.h"
 
 void
 auth_ask_password(struct client_auth *a)
@@ -43,6 +47,42 @@ claim_derived(struct keys_wait *w, const struct scram_keys *keys)
 	auth_let_in(a);
 }
 
+static void
+external_known(struct external_wait *w, enum external_verdict verdict, const char *why)
+{
+	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, external);
+	const char *method = a->method == AUTH_PAM ? "PAM" : "LDAP";
+	char text[160];
+
+	loop_again(&a->client->conn.src);
+	if (verdict == EXTERNAL_RIGHT) {
+		auth_let_in(a);
+		return;
+	}
+	snprintf(text, sizeof(text), "%s authentication failed for user \"%s\"", method, a->user);
+	if (verdict == EXTERNAL_WRONG) {
+		auth_refuse(a, "28000", text, why);
+		return;
+	}
+	log_warnx("%s for user \"%s\": %s", method, a->user, why);
+	auth_refuse_failed(a, "28000", text, why);
+}
+
+static void
+ask_external(struct client_auth *a)
+{
+	char from[INET6_ADDRSTRLEN];
+	const struct external_question q = {.method = a->method,
+	    .options = &a->options,
+	    .user = a->user,
+	    .password = a->password,
+	    .from = client_address(a->client, from)};
+
+	auth_set_step(a, STEP_EXTERNAL);
+	if (!external_ask(&a->external, &q, external_known))
+		auth_refuse(a, "28000", "the password is too long", "longer than any");
+}
+
 /* A mock costs as much as most users do: PBKDF2 if there are verifiers, else a comparison. */
 void
 auth_got_password(struct client_auth *a, const char *password)
@@ -58,6 +98,10 @@ auth_got_password(struct client_auth *a, const char *password)
 	a->password = strdup(password);
 	if (a->password == NULL)
 		fatal("login");
+	if (external_method(a->method)) {
+		ask_external(a);
+		return;
+	}
 	if (salt.iterations > 0) {
 		auth_set_step(a, STEP_CHECK);
 		memcpy(salt.salt, a->scram.verifier.salt, sizeof(salt.salt));

@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "shm/hosts.h"
 #include "shm/admin.h"
+#include "shm/failures.h"
 #include "shm/secrets.h"
 #include "shm/stats.h"
 #include "shm/table.h"
@@ -33,6 +34,7 @@ struct worker_boot {
 	struct secrets *secrets; /* keys shared by all processes */
 	struct hosts *hosts;	 /* what is known of the servers */
 	struct secrets *lookups; /* what auth_query has found, the same; of LOOKUP_BYTES */
+	struct failures *failures; /* failed logins by address, the same */
 	struct table_self self;	 /* index and incarnation; the steward's index is nworkers */
 	uint32_t nworkers;	 /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
@@ -46,5 +48,7 @@ struct worker_boot {
 };
 
 _Noreturn void worker_main(const struct worker_boot *);
+/* `pgdrove auth-helper`, which workers start (external.h). Returns the exit code. */
+int worker_auth_helper(void);
 
 #endif
