@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/net.h"
 #include "conf/tokens.h"
 
 enum rule_type { RULE_LOCAL, RULE_HOST, RULE_HOSTSSL, RULE_HOSTNOSSL };
@@ -25,11 +26,6 @@ struct name {
 struct names {
 	struct name *v;
 	size_t n;
-};
-
-struct net {
-	int family;
-	struct in6_addr addr, mask;
 };
 
 struct rule {
@@ -140,55 +136,10 @@ names_match(const struct names *names, const char *text, const struct hba_client
 
 /* --- addresses -------------------------------------------------------------------------------- */
 
-static void
-map_ipv4(const struct in_addr *in, struct in6_addr *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->s6_addr[10] = out->s6_addr[11] = 0xff;
-	memcpy(out->s6_addr + 12, in, 4);
-}
-
-/* A numeric address. Its family, or -1. */
-static int
-parse_address(const char *text, struct in6_addr *out)
-{
-	struct in_addr in;
-
-	if (inet_pton(AF_INET, text, &in) == 1) {
-		map_ipv4(&in, out);
-		return AF_INET;
-	}
-	return inet_pton(AF_INET6, text, out) == 1 ? AF_INET6 : -1;
-}
-
-static void
-mask_of_bits(struct in6_addr *mask, int bits)
-{
-	int i;
-
-	memset(mask, 0, sizeof(*mask));
-	for (i = 0; i < bits; i++)
-		mask->s6_addr[i / 8] |= (uint8_t)(0x80 >> i % 8);
-}
-
-/* "/24": NULL, or what is wrong. */
-static const char *
-take_bits(struct net *net, const char *text)
-{
-	int max = net->family == AF_INET ? 32 : 128;
-	char *end;
-	long bits = strtol(text, &end, 10);
-
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || bits > max)
-		return "the length of the network's prefix is wrong";
-	mask_of_bits(&net->mask, (int)bits + 128 - max);
-	return NULL;
-}
-
 static const char *
 take_mask(struct net *net, const char *text)
 {
-	if (parse_address(text, &net->mask) != net->family)
+	if (net_address(text, &net->mask) != net->family)
 		return "expected a mask of the address's kind after the address";
 	if (net->family == AF_INET)
 		memset(net->mask.s6_addr, 0xff, 12);
@@ -222,9 +173,9 @@ take_own(struct rule *r, bool host)
 		    (in->sin_family != AF_INET && in->sin_family != AF_INET6))
 			continue;
 		net.family = in->sin_family;
-		mask_of_bits(&net.mask, 128);
+		net_mask(&net.mask, 128);
 		if (net.family == AF_INET) {
-			map_ipv4(&in->sin_addr, &net.addr);
+			net_map_ipv4(&in->sin_addr, &net.addr);
 			if (!host)
 				memcpy(net.mask.s6_addr + 12, &in_mask->sin_addr, 4);
 		} else {
@@ -258,12 +209,12 @@ take_address(struct rule *r, const struct line *l, size_t *at)
 	slash = strchr(t->text, '/');
 	if (slash != NULL)
 		*slash = '\0';
-	net.family = parse_address(t->text, &net.addr);
+	net.family = net_address(t->text, &net.addr);
 	if (net.family == -1)
 		return "expected all, samehost, samenet or a numeric address (host names are not "
 		       "looked up)";
 	if (slash != NULL)
-		wrong = take_bits(&net, slash + 1);
+		wrong = net_bits(&net, slash + 1);
 	else if (*at >= l->n || l->v[*at].n != 1)
 		wrong = "expected /bits or a mask after the address";
 	else
@@ -276,18 +227,11 @@ take_address(struct rule *r, const struct line *l, size_t *at)
 static bool
 address_matches(const struct rule *r, const struct in6_addr *addr)
 {
-	int family = IN6_IS_ADDR_V4MAPPED(addr) ? AF_INET : AF_INET6;
-	size_t i, k;
+	size_t i;
 
-	for (i = 0; i < r->nnets; i++) {
-		const struct net *n = &r->nets[i];
-		uint8_t diff = n->family == family ? 0 : 1;
-		for (k = 0; k < 16; k++)
-			diff |=
-			    (uint8_t)((addr->s6_addr[k] ^ n->addr.s6_addr[k]) & n->mask.s6_addr[k]);
-		if (diff == 0)
+	for (i = 0; i < r->nnets; i++)
+		if (net_has(&r->nets[i], addr))
 			return true;
-	}
 	return false;
 }
 

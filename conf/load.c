@@ -19,6 +19,7 @@
 #include "conf/hosts.h"
 #include "conf/ident.h"
 #include "conf/ini.h"
+#include "conf/net.h"
 #include "conf/option.h"
 #include "conf/pgbouncer.h"
 #include "conf/tls.h"
@@ -91,6 +92,7 @@ static void
 one_listen(struct load *l, const config_setting_t *s, void *item, size_t index)
 {
 	struct conf_listen *x = item;
+	const char *wrong;
 	size_t i;
 
 	(void)load_place(l, s, &x->line);
@@ -101,6 +103,10 @@ one_listen(struct load *l, const config_setting_t *s, void *item, size_t index)
 		load_complain(l, s, "host", "expected a numeric address or \"*\"");
 	else if (x->path != NULL && x->path[0] != '/' && x->path[0] != '@')
 		load_complain(l, s, "path", "expected a directory that begins with / or @");
+	if (x->proxy_protocol != NULL && x->host == NULL)
+		load_complain(l, s, "proxy_protocol", "is for TCP only");
+	else if (x->proxy_protocol != NULL && (wrong = net_list_check(x->proxy_protocol)) != NULL)
+		load_complain(l, s, "proxy_protocol", "%s", wrong);
 	for (i = 0; i < index; i++)
 		if (l->conf->listen[i].port == x->port && same(l->conf->listen[i].host, x->host) &&
 		    same(l->conf->listen[i].path, x->path))

@@ -16,6 +16,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "conf/net.h"
 #include "worker/backend.h"
 #include "worker/cancel.h"
 #include "worker/client_auth.h"
@@ -126,6 +127,8 @@ client_accepted(int fd, const struct sockaddr_storage *addr, const struct conf_l
 		return;
 	c->offer = tls_ctx_ref(listener->tls);
 	note_address(c, addr);
+	c->proxied =
+	    listener->proxy_protocol != NULL && net_list_has(listener->proxy_protocol, &c->addr);
 	if (wk->conf->client_login_timeout_us > 0)
 		timer_set(&c->timer, loop_now() + wk->conf->client_login_timeout_us, login_timeout);
 }

@@ -13,6 +13,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "proto/proxy.h"
 #include "proto/startup.h"
 #include "worker/cancel.h"
 #include "worker/client_auth.h"
@@ -230,6 +231,33 @@ is_direct_tls(const struct client *c, const struct buf *in)
 	       in->data[in->head] == 0x16;
 }
 
+/* The balancer's word on who the client is, before anything else. False: wait, or it is over. */
+static bool
+proxy_step(struct client *c, struct buf *in)
+{
+	struct proxy x;
+
+	switch (proxy_parse(in->data + in->head, in->tail - in->head, &x)) {
+	case PROXY_MORE:
+		return false;
+	case PROXY_BAD:
+		stats_add(&wk->row->protocol_errors, 1);
+		client_hang_up(c, "closed: no header of the PROXY protocol");
+		return false;
+	case PROXY_OK:
+		break;
+	}
+	c->proxied = false;
+	if (x.known && x.port != 0) {
+		c->addr = x.addr;
+		c->port = x.port;
+	}
+	in->head += (uint32_t)x.len;
+	in->fwd = in->head;
+	conn_trim(&c->conn);
+	return true;
+}
+
 /* Takes the first packets out of the buffer. False: nothing more to do for now. */
 static bool
 startup_step(struct client *c)
@@ -240,6 +268,8 @@ startup_step(struct client *c)
 
 	if (in == NULL || c->state != CLIENT_STARTUP)
 		return false;
+	if (c->proxied)
+		return proxy_step(c, in);
 	if (is_direct_tls(c, in)) {
 		begin_tls(c, true);
 		return false;

@@ -47,6 +47,7 @@ struct client {
 	struct tls_ctx *offer; /* its listener's; NULL = no TLS there */
 	bool asked_ssl;	       /* and was answered */
 	bool asked_gss;
+	bool proxied;	  /* its balancer still has to say who it is */
 	bool internal;	  /* ours, at the other end of a socket pair: lookup_session.c */
 	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
 	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */

@@ -30,13 +30,13 @@ struct worker_boot {
 	uint64_t conf_serial;
 	struct table *table;
 	struct stats *stats;
-	struct admin *admin;	 /* what operators have said of databases */
-	struct secrets *secrets; /* keys shared by all processes */
-	struct hosts *hosts;	 /* what is known of the servers */
-	struct secrets *lookups; /* what auth_query has found, the same; of LOOKUP_BYTES */
+	struct admin *admin;	   /* what operators have said of databases */
+	struct secrets *secrets;   /* keys shared by all processes */
+	struct hosts *hosts;	   /* what is known of the servers */
+	struct secrets *lookups;   /* what auth_query has found, the same; of LOOKUP_BYTES */
 	struct failures *failures; /* failed logins by address, the same */
-	struct table_self self;	 /* index and incarnation; the steward's index is nworkers */
-	uint32_t nworkers;	 /* without the steward; table_shape()->workers = nworkers + 1 */
+	struct table_self self;	   /* index and incarnation; the steward's index is nworkers */
+	uint32_t nworkers;	   /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
 	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
 	const int *listen_fds;	    /* non-blocking listening sockets */
