@@ -259,8 +259,7 @@ start_method(struct client_auth *a)
 		auth_start_peer(a);
 		break;
 	case AUTH_CERT:
-		auth_refuse(a, "28000", "connection requires a valid client certificate",
-		    "the method is cert, and there is no TLS");
+		auth_start_cert(a);
 		break;
 	case AUTH_PAM:
 	case AUTH_LDAP:
@@ -372,8 +371,11 @@ static bool
 apply_rules(struct client_auth *a)
 {
 	const struct client *c = a->client;
-	const struct hba_client who = {
-	    .local = c->conn.is_unix, .addr = c->addr, .db = a->db, .user = a->user};
+	const struct hba_client who = {.local = c->conn.is_unix,
+	    .tls = c->conn.tls != NULL,
+	    .addr = c->addr,
+	    .db = a->db,
+	    .user = a->user};
 	const struct hba_rule *rule = hba_match(wk->conf->hba, &who);
 	char text[256], why[64];
 
@@ -389,11 +391,10 @@ apply_rules(struct client_auth *a)
 		auth_refuse(a, "28000", "login rejected", why);
 		return false;
 	}
-	if (rule->clientcert != HBA_CERT_NONE) {
-		auth_refuse(a, "28000", "connection requires a valid client certificate", why);
-		return false;
-	}
 	a->method = rule->method;
+	a->name_is_dn = rule->clientname_dn;
+	if (rule->clientcert != HBA_CERT_NONE && !auth_check_cert(a, rule->clientcert, why))
+		return false;
 	take_options(a, &rule->external);
 	if (rule->map != NULL)
 		strlcpy(a->map, rule->map, sizeof(a->map));

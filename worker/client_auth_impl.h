@@ -4,18 +4,20 @@
  *   client_auth.c           the machine's life, the choice of the method, the client's messages
  *   client_auth_password.c  passwords in clear text, MD5
  *   client_auth_sasl.c      SCRAM
- *   client_auth_name.c      peer: the name comes from elsewhere
+ *   client_auth_name.c      peer, cert: the name comes from elsewhere
  */
 #ifndef WORKER_CLIENT_AUTH_IMPL_H
 #define WORKER_CLIENT_AUTH_IMPL_H
 
 #include "conf/conf.h"
+#include "conf/hba.h"
 #include "proto/wire.h"
 #include "worker/client_auth.h"
 #include "worker/external.h"
 #include "worker/keys.h"
 #include "worker/lookup.h"
 #include "worker/peer.h"
+#include "worker/tls.h"
 
 enum auth_step {
 	STEP_START,
@@ -37,6 +39,7 @@ struct client_auth {
 	struct client *client;
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
 	char map[CONF_NAME_SIZE]; /* of the rule that decided; "" = names must be equal */
+	bool name_is_dn;	  /* of a certificate: not its CN */
 	bool known;
 	bool looked_up; /* by auth_query, at source */
 	struct lookup_source source;
@@ -51,6 +54,7 @@ struct client_auth {
 	struct external options; /* of pam and ldap, a copy */
 	struct external_wait external;
 	struct scram_channel channel;
+	uint8_t binding[TLS_BINDING_MAX]; /* the channel's data */
 	struct scram_server scram;
 	char first[SCRAM_MESSAGE_MAX]; /* STEP_KEYS: client-first */
 	size_t first_len;
@@ -91,5 +95,8 @@ void auth_got_sasl_final(struct client_auth *, struct wire_in *);
 /* --- client_auth_name.c --- */
 
 void auth_start_peer(struct client_auth *);
+void auth_start_cert(struct client_auth *);
+/* What a rule wants of the certificate besides its method; `why` names the rule. False: refused. */
+bool auth_check_cert(struct client_auth *, enum hba_clientcert, const char *why);
 
 #endif

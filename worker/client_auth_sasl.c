@@ -9,12 +9,20 @@
 
 #include "conf/log.h"
 
+/* With TLS the client may bind the exchange to it, so that nobody in the middle can pass it on. */
 void
 auth_ask_sasl(struct client_auth *a)
 {
-	static const char plain[] = "SCRAM-SHA-256\0";
+	static const char list[] = "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0";
+	size_t skip = strlen(list) + 1;
 
-	auth_ask_code(a, STEP_SASL_FIRST, WIRE_AUTH_SASL, plain, sizeof(plain));
+	if (a->client->conn.tls != NULL)
+		a->channel.len = tls_channel_binding(&a->client->conn, a->binding);
+	a->channel.data = a->binding;
+	a->channel.offered = a->channel.len > 0;
+	if (a->channel.offered)
+		skip = 0;
+	auth_ask_code(a, STEP_SASL_FIRST, WIRE_AUTH_SASL, list + skip, sizeof(list) - skip);
 }
 
 static void
@@ -88,7 +96,9 @@ auth_got_sasl_first(struct client_auth *a, struct wire_in *in)
 	uint32_t len = wire_get_int32(in);
 	const uint8_t *first = len == UINT32_MAX ? NULL : wire_get_bytes(in, len);
 
-	if (mechanism == NULL || strcmp(mechanism, "SCRAM-SHA-256") != 0) {
+	a->channel.used =
+	    mechanism != NULL && a->channel.offered && strcmp(mechanism, "SCRAM-SHA-256-PLUS") == 0;
+	if (mechanism == NULL || (!a->channel.used && strcmp(mechanism, "SCRAM-SHA-256") != 0)) {
 		auth_refuse_protocol(a, "the client selected an invalid SASL mechanism");
 		return;
 	}
