@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "master/inherit.h"
 #include "master/limits.h"
 #include "master/signals.h"
 #include "worker/worker.h"
@@ -53,6 +54,31 @@ make_run_dir(struct master *m, struct why *why)
 	    m->privs.drop ? m->privs.user : "us", strerror(errno));
 }
 
+/* While another generation serves, ours stand beside. */
+static void
+next_name(char **path)
+{
+	char *next;
+
+	if (asprintf(&next, "%s.next", *path) == -1)
+		fatal("statistics segment");
+	free(*path);
+	*path = next;
+}
+
+int
+boot_publish(struct master *m)
+{
+	char *path = conf_stats_path(m->conf->run_dir), *next = conf_stats_path(m->conf->run_dir);
+	int rc;
+
+	next_name(&next);
+	rc = rename(next, path);
+	free(path);
+	free(next);
+	return rc;
+}
+
 static int
 make_stats(struct master *m, struct why *why)
 {
@@ -61,6 +87,8 @@ make_stats(struct master *m, struct why *why)
 	path = conf_stats_path(m->conf->run_dir);
 	if (path == NULL)
 		return why_set(why, "out of memory");
+	if (inherit_any())
+		next_name(&path);
 	m->kit.stats = stats_create(path, m->nchildren, (uint32_t)m->conf->max_pools);
 	if (m->kit.stats == NULL)
 		(void)why_set(why, "statistics segment %s: %s", path, strerror(errno));
@@ -138,6 +166,7 @@ fill_kit(struct master *m)
 	m->kit.nworkers = m->nworkers;
 	m->kit.listeners = &m->listeners;
 	m->kit.reload = &m->reload;
+	m->kit.upgrade_fd = &m->upgrade.fd;
 	m->reload.in_force = m->reload.serial = 1;
 	m->kit.pidfile = &m->pidfile;
 	m->kit.signal_fd = m->signal_fd;

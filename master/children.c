@@ -129,6 +129,6 @@ children_reap(struct master *m)
 		if (w < m->nchildren)
 			handle_death(m, w, status);
 		else
-			log_info("a child that is none of ours, pid %d, has ended", (int)pid);
+			upgrade_reaped(m, pid, status);
 	}
 }

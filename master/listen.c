@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "master/inherit.h"
 
 #define LISTEN_RETRY_US 2000000
 #define LISTEN_PAUSE_US 50000
@@ -288,13 +289,46 @@ make_key(const struct conf_listen *l, char *key, size_t size)
 	    key, size, "%s port %u", l->path != NULL ? l->path : l->host, (unsigned int)l->port);
 }
 
+/* The sockets that the generation before us has for this entry. 1 = there are some, 0, -1 = memory.
+ */
+static int
+inherit_entry(struct listen_set *set, const struct conf_listen *l)
+{
+	char key[sizeof set->items->key];
+	struct inherited *x;
+	struct listener *item;
+	struct stat st;
+	int found = 0;
+
+	make_key(l, key, sizeof key);
+	while ((x = inherit_listener(key)) != NULL) {
+		if (add_listener(set, x->fd, x->name) == -1)
+			return -1;
+		x->fd = -1;
+		item = &set->items[set->n - 1];
+		(void)snprintf(item->key, sizeof item->key, "%s", key);
+		item->mode = l->mode;
+		item->foreign = true;
+		if (x->path[0] != '\0' && lstat(x->path, &st) == 0) {
+			item->path = strdup(x->path);
+			item->dev = st.st_dev;
+			item->ino = st.st_ino;
+		}
+		found = 1;
+	}
+	return found;
+}
+
 /* All sockets of one entry of the configuration. */
 static int
 open_entry(struct listen_set *set, const struct conf_listen *l, int backlog,
     const struct privs *privs, struct why *why)
 {
 	size_t i = set->n;
+	int rc = inherit_entry(set, l);
 
+	if (rc != 0)
+		return rc == 1 ? 0 : why_set(why, "out of memory");
 	if ((l->path != NULL ? open_unix(set, l, backlog, privs, why)
 			     : open_tcp(set, l, backlog, why)) == -1)
 		return -1;
@@ -319,6 +353,7 @@ listen_open(
 			return -1;
 		}
 	}
+	inherit_drop();
 	return 0;
 }
 
@@ -337,7 +372,7 @@ static void
 close_one(struct listen_set *set, size_t i)
 {
 	/* The file first: whoever finds it must find us behind it. */
-	if (set->items[i].path != NULL)
+	if (set->items[i].path != NULL && !set->items[i].foreign)
 		remove_file(&set->items[i]);
 	free(set->items[i].path);
 	(void)close(set->fds[i]);
@@ -357,6 +392,27 @@ listen_close(struct listen_set *set)
 }
 
 /* --- reload ----------------------------------------------------------------------------------- */
+
+static void
+set_foreign(struct listen_set *set, bool foreign)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++)
+		set->items[i].foreign = foreign;
+}
+
+void
+listen_disown(struct listen_set *set)
+{
+	set_foreign(set, true);
+}
+
+void
+listen_own(struct listen_set *set)
+{
+	set_foreign(set, false);
+}
 
 bool
 listen_has(const struct listen_set *set, uint32_t id)

@@ -15,6 +15,7 @@ struct listener {
 	uint32_t id;   /* never given twice */
 	char key[160]; /* what the configuration calls it: it stays as long as that is the same */
 	unsigned int mode;
+	bool foreign;	/* another generation's: its file is not ours to remove */
 	char name[128]; /* for people: "127.0.0.1:6432", "[::]:6432", a path */
 	char *path;	/* socket file to remove at the end, else NULL */
 	dev_t dev;	/* and which file it was when we made it */
@@ -43,6 +44,9 @@ int listen_change(const struct listen_set *now, struct listen_set *next, const s
     const struct privs *, struct why *);
 void listen_commit(struct listen_set *now, struct listen_set *next, const struct conf *);
 void listen_abandon(const struct listen_set *now, struct listen_set *next);
+/* Another generation has them too, from now on; we alone have them. */
+void listen_disown(struct listen_set *);
+void listen_own(struct listen_set *);
 /* Is the listener with this id in the set? */
 bool listen_has(const struct listen_set *, uint32_t id);
 

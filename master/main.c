@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "master/inherit.h"
 #include "master/master.h"
 #include "master/stat.h"
 #include "worker/worker.h"
@@ -204,7 +205,10 @@ main(int argc, char **argv)
 	struct conf *conf;
 	int ready_fd = -1;
 
+	upgrade_remember(argc, argv);
 	setproctitle_init(argc, argv, environ);
+	if (inherit_read())
+		ready_fd = inherit_ready_fd();
 	if (argc > 1 && strcmp(argv[1], "stat") == 0)
 		return stat_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "convert") == 0)
@@ -221,7 +225,7 @@ main(int argc, char **argv)
 		conf_free(conf);
 		return 0;
 	}
-	if (args.daemon)
+	if (args.daemon && ready_fd == -1)
 		ready_fd = daemonise(conf);
 	return master_run(conf, ready_fd);
 }

@@ -26,6 +26,8 @@
 #include "master/boot.h"
 #include "master/children.h"
 #include "master/control.h"
+#include "master/inherit.h"
+#include "master/retire.h"
 #include "master/signals.h"
 #include "master/watch.h"
 
@@ -62,7 +64,7 @@ send_orders(struct master *m)
 		type = m->state == MASTER_STOPPING || child->steward ? CTL_STOP : CTL_DRAIN;
 		if (child->pid == 0 || child->told == type || (child->steward && !last))
 			continue;
-		if (control_send(child, type, 0, (uint64_t)m->stop_us))
+		if (control_send(child, type, m->retiring, (uint64_t)m->stop_us))
 			child->told = type;
 	}
 	if (!last || m->state != MASTER_DRAINING)
@@ -109,6 +111,31 @@ begin_drain(struct master *m)
 	set_state(m, MASTER_DRAINING);
 	m->stop_us = m->now_us + m->conf->shutdown_timeout_us;
 	setproctitle("master (draining)");
+	send_orders(m);
+}
+
+void
+retire_begin(struct master *m)
+{
+	m->retiring = true;
+	leave_run(m);
+	set_state(m, MASTER_DRAINING);
+	m->stop_us = m->now_us + m->conf->upgrade_timeout_us;
+	setproctitle("master (retired)");
+	send_orders(m);
+}
+
+/* upgrade_timeout is over: those who are still here leave at their transactions' border. */
+static void
+end_retirement(struct master *m)
+{
+	uint32_t w;
+
+	log_warnx("upgrade_timeout is over: clients that are left shall leave");
+	m->retiring = false;
+	m->stop_us = m->now_us + m->conf->shutdown_timeout_us;
+	for (w = 0; w < m->nchildren; w++)
+		m->children[w].told = 0;
 	send_orders(m);
 }
 
@@ -167,6 +194,20 @@ show_status(struct master *m)
 	notify_status(&m->notify, text);
 }
 
+/* What the master before us still had: its place in the statistics, the socket files, and from here
+ * on the connections. */
+static void
+take_over(struct master *m)
+{
+	if (!inherit_any())
+		return;
+	if (boot_publish(m) == -1)
+		log_warn("statistics segment");
+	listen_own(&m->listeners);
+	m->kit.accepts = true;
+	control_broadcast(m, CTL_SERVE, 0, 0);
+}
+
 /* Readiness is honest: everybody, at the same time. */
 static void
 check_ready(struct master *m)
@@ -177,6 +218,7 @@ check_ready(struct master *m)
 	    children_count(m, true) != m->nworkers)
 		return;
 	m->ready = true;
+	take_over(m);
 	stats_set_state(m->kit.stats, STATS_READY);
 	show_status(m);
 	notify_ready(&m->notify, m->status);
@@ -261,7 +303,7 @@ handle_signal(struct master *m, const struct signals_event *event)
 		reload_start(m);
 		break;
 	case SIGUSR2:
-		log_warnx("upgrading the binary is not available in this version: restart instead");
+		upgrade_start(m);
 		break;
 	default:
 		break;
@@ -301,6 +343,7 @@ next_wake(const struct master *m)
 		sooner(&when, m->children[w].kill_us);
 	}
 	sooner(&when, m->reload.deadline_us);
+	sooner(&when, m->upgrade.deadline_us);
 	if (m->state != MASTER_RUN)
 		sooner(&when, m->stop_us);
 	return when > m->now_us ? when : m->now_us + 1000;
@@ -325,6 +368,10 @@ check_deadline(struct master *m)
 
 	if (m->state == MASTER_RUN || m->now_us < m->stop_us)
 		return;
+	if (m->retiring) {
+		end_retirement(m);
+		return;
+	}
 	if (m->state == MASTER_DRAINING) {
 		log_warnx("shutdown_timeout is over: the workers that are left shall leave now");
 		begin_stop(m);
@@ -343,16 +390,17 @@ check_deadline(struct master *m)
 static void
 wait_events(struct master *m)
 {
-	struct pollfd fds[1 + 65]; /* conf allows 64 workers; and the steward */
+	struct pollfd fds[2 + 65]; /* conf allows 64 workers; and the steward */
 	uint32_t w;
 	int rc;
 
-	ENSURE(m->nchildren < sizeof fds / sizeof fds[0]);
+	ENSURE(m->nchildren + 1 < sizeof fds / sizeof fds[0]);
 	fds[0] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
 	for (w = 0; w < m->nchildren; w++)
 		fds[1 + w] = (struct pollfd){.fd = m->children[w].control_fd, .events = POLLIN};
+	fds[1 + m->nchildren] = (struct pollfd){.fd = m->upgrade.fd, .events = POLLIN};
 	m->planned_us = next_wake(m);
-	rc = poll(fds, 1 + m->nchildren, (int)((m->planned_us - m->now_us + 999) / 1000));
+	rc = poll(fds, 2 + m->nchildren, (int)((m->planned_us - m->now_us + 999) / 1000));
 	m->now_us = master_now_us();
 	if (rc == -1 && errno != EINTR)
 		fatal("poll");
@@ -361,6 +409,8 @@ wait_events(struct master *m)
 	for (w = 0; w < m->nchildren; w++)
 		if (fds[1 + w].revents != 0 && control_read(m, w))
 			check_ready(m);
+	if (fds[1 + m->nchildren].revents != 0)
+		upgrade_read(m);
 	if (fds[0].revents != 0)
 		read_signals(m);
 }
@@ -377,6 +427,7 @@ turn(struct master *m)
 	check_boot_deadline(m);
 	check_deadline(m);
 	reload_go_on(m);
+	upgrade_check_deadline(m);
 	if (m->state != MASTER_RUN)
 		send_orders(m);
 	show_status(m);
@@ -412,6 +463,7 @@ supervise(struct master *m)
 
 	m->now_us = m->watch_from_us = master_now_us();
 	m->tick_us = choose_tick(m);
+	m->kit.accepts = !inherit_any();
 	if (m->ready_fd != -1)
 		m->boot_deadline_us = m->now_us + MASTER_BOOT_US;
 	stats_master_beat(m->kit.stats, m->now_us);
@@ -432,6 +484,7 @@ master_run(struct conf *conf, int ready_fd)
 	struct master m = {.conf = conf,
 	    .ready_fd = ready_fd,
 	    .signal_fd = -1,
+	    .upgrade = {.fd = -1},
 	    .pidfile = {.dir_fd = -1},
 	    .state = MASTER_RUN};
 	struct why why = {.text = ""};

@@ -17,6 +17,7 @@
 #include "master/privs.h"
 #include "master/reload.h"
 #include "master/spawn.h"
+#include "master/upgrade.h"
 
 enum master_state {
 	MASTER_RUN,	 /* keep every worker alive */
@@ -38,6 +39,8 @@ struct master {
 	struct privs privs;
 	struct notify notify;
 	struct reload reload;
+	struct upgrade upgrade;
+	bool retiring; /* DRAINING, and clients may stay until stop_us */
 	int signal_fd;
 	int ready_fd; /* to the launcher of -d, -1 if there is none */
 	int64_t now_us;

@@ -135,6 +135,28 @@ notify_stopping(const struct notify *nt, const char *status)
 }
 
 void
+notify_mainpid(const struct notify *nt, pid_t pid)
+{
+	notify_send(nt, NULL, pid, NULL);
+}
+
+void
+notify_restore(const struct notify *nt)
+{
+	char path[sizeof nt->addr.sun_path + 2], usec[32];
+	bool abstract = nt->addr.sun_path[0] == '\0';
+
+	if (!nt->enabled)
+		return;
+	(void)snprintf(path, sizeof path, "%s%.*s", abstract ? "@" : "",
+	    (int)(sizeof nt->addr.sun_path - 1), nt->addr.sun_path + abstract);
+	(void)setenv("NOTIFY_SOCKET", path, 1);
+	(void)snprintf(usec, sizeof usec, "%lld", (long long)nt->watchdog_us * 2);
+	if (nt->watchdog_us != 0)
+		(void)setenv("WATCHDOG_USEC", usec, 1);
+}
+
+void
 notify_watchdog(const struct notify *nt)
 {
 	notify_send(nt, "WATCHDOG=1", 0, NULL);

@@ -23,6 +23,9 @@ void notify_ready(const struct notify *, const char *status);
 void notify_reloading(const struct notify *);
 void notify_status(const struct notify *, const char *status);
 void notify_stopping(const struct notify *, const char *status);
+/* Another process is the main one now; and for its environment: what notify_init took. */
+void notify_mainpid(const struct notify *, pid_t);
+void notify_restore(const struct notify *);
 void notify_watchdog(const struct notify *);
 
 /* The parts that need no socket, for tests. A path, or '@' for an abstract one; 0 or -1. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "master/inherit.h"
 #include "shm/stats.h"
 
 /* Who holds run_dir? Its statistics segment says so. 0 = unknown. */
@@ -43,6 +44,9 @@ holder_of(const char *run_dir)
 static int
 lock_dir(struct pidfile *pf, const char *run_dir, struct why *why)
 {
+	pf->dir_fd = inherit_dir_fd();
+	if (pf->dir_fd != -1)
+		return 0; /* locked: the lock is on the open directory */
 	pf->dir_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pf->dir_fd == -1)
 		return why_set(why, "run_dir %s: %s", run_dir, strerror(errno));
@@ -73,6 +77,24 @@ lock_file(struct pidfile *pf, const char *path, struct privs *privs, struct why 
 		return why_set(
 		    why, "another pgdrove is running, pid %d (pid file %s)", (int)other, path);
 	return why_set(why, "pid file %s: %s", path, strerror(saved));
+}
+
+void
+pidfile_give_up(struct pidfile *pf)
+{
+	if (pf->file != NULL && pidfile_remove(pf->file) == -1)
+		log_warn("cannot remove the pid file");
+	pf->file = NULL;
+}
+
+int
+pidfile_again(struct pidfile *pf, const struct conf *conf, struct privs *privs, struct why *why)
+{
+	if (lock_file(pf, conf->pid_file, privs, why) == -1)
+		return -1;
+	if (pidfile_write(pf->file) == 0)
+		return 0;
+	return why_set(why, "pid file %s: %s", conf->pid_file, strerror(errno));
 }
 
 int

@@ -95,6 +95,8 @@ close_foreign(const struct spawn_kit *kit, const struct child *children, uint32_
 		(void)close(kit->reload->fd);
 	for (l = 0; children[w].steward && l < kit->listeners->n; l++)
 		(void)close(kit->listeners->fds[l]);
+	if (*kit->upgrade_fd != -1)
+		(void)close(*kit->upgrade_fd);
 	pidfile_forget(kit->pidfile);
 	(void)close(kit->signal_fd);
 	if (kit->ready_fd != -1)
@@ -130,6 +132,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .failures = kit->failures,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
+	    .accepts = kit->accepts,
 	    .steward = steward,
 	    .control_fd = control,
 	    .listen_ids = steward ? NULL : listener_ids(kit->listeners),

@@ -52,6 +52,8 @@ struct spawn_kit {
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;
+	const int *upgrade_fd;
+	bool accepts; /* workers may accept from their birth */
 	struct pidfile *pidfile;
 	int *inbox_fds;	  /* [nworkers + 1] ends to read, kept open for successors */
 	int *inbox_peers; /* [nworkers + 1] ends to write to */

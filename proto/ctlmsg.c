@@ -77,6 +77,7 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_DO] = "DO",
 	    [CTL_DONE] = "DONE",
 	    [CTL_ANSWER] = "ANSWER",
+	    [CTL_SERVE] = "SERVE",
 	    [CTL_TELL] = "TELL",
 	    [CTL_TOLD] = "TOLD",
 	};

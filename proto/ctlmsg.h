@@ -13,7 +13,7 @@
 enum ctlmsg_type {
 	CTL_READY = 1, /* worker -> master: I serve */
 	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline,
-			  monotonic us */
+			  monotonic us; arg32 = 1: clients may stay until then */
 	CTL_STOP,      /* master -> worker: leave now */
 	CTL_REOPEN,    /* master -> worker: reopen the log */
 	CTL_DEATH,  /* master -> worker: worker arg32, incarnation arg64, is dead; also "try accept
@@ -38,6 +38,7 @@ enum ctlmsg_type {
 	CTL_DO,	      /* master -> worker: do verb arg32, as number arg64 */
 	CTL_DONE,     /* worker -> master: number arg64 is done; arg32 = 1: it was here */
 	CTL_ANSWER, /* master -> worker: ticket arg64 is done; arg32 = 1: it is not, payload why */
+	CTL_SERVE,  /* master -> worker: accept connections from now on */
 	CTL_TELL,   /* inbox: tell me who you have; arg64 = ticket */
 	CTL_TOLD,   /* inbox, with fd: they are in this memfd */
 	CTL_TYPES

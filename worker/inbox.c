@@ -153,6 +153,7 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_SWITCH:
 	case CTL_SWITCHED:
 	case CTL_FORGET:
+	case CTL_SERVE:
 	case CTL_COMMAND:
 	case CTL_DO:
 	case CTL_DONE:

@@ -14,6 +14,7 @@ struct worker {
 	struct stats *stats;
 	struct stats_worker *row; /* ours; we are its only writer */
 	struct table_self self;
+	bool retired;  /* no new clients: the process ends with its last one */
 	bool draining; /* no new work: clients leave at their transaction's border */
 };
 

@@ -102,8 +102,9 @@ end_now(struct timer *t)
 void
 worker_check_done(void)
 {
-	if (!wk->draining || client_count() > 0)
+	if ((!wk->draining && !wk->retired) || client_count() > 0)
 		return;
+	wk->draining = true;
 	if (!timer_armed(&end_timer)) {
 		timer_set(&end_timer, loop_now() + GOODBYE_US, end_now);
 		pool_close_idle();
@@ -117,6 +118,17 @@ drain_over(struct timer *t)
 {
 	(void)t;
 	client_drain(true);
+}
+
+/* Another generation accepts now; this one serves those it has until they leave. */
+static void
+retire(void)
+{
+	wk->retired = true;
+	stats_set(&wk->row->state, STATS_DRAINING);
+	accept_stop();
+	worker_title();
+	worker_check_done();
 }
 
 static void
@@ -141,8 +153,15 @@ static void
 control_message(const struct ctlmsg *m, int fd)
 {
 	switch ((enum ctlmsg_type)m->type) {
+	case CTL_SERVE:
+		if (!wk->boot->steward && !wk->draining)
+			accept_start();
+		break;
 	case CTL_DRAIN:
-		drain((int64_t)m->arg64);
+		if (m->arg32 != 0)
+			retire();
+		else
+			drain((int64_t)m->arg64);
 		break;
 	case CTL_STOP:
 		drain(loop_now());
@@ -276,7 +295,7 @@ worker_main(const struct worker_boot *boot)
 	if (boot->steward) {
 		steward_start();
 		metrics_start();
-	} else {
+	} else if (boot->accepts) {
 		accept_start();
 	}
 	stats_set(&me.row->state, STATS_SERVING);

@@ -1,0 +1,108 @@
+/*
+ * inherit: see inherit.h. Called by main.c (read), pidfile.c and listen.c (take).
+ *
+ * Lines, fields separated by tabs: "ready FD", "dir FD", "listen FD KEY NAME PATH". The text is
+ * what our own user has started us with; numbers that are no open descriptors are left out.
+ */
+#include "master/inherit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTENERS 512
+
+static int ready_fd = -1, dir_fd = -1;
+static bool any;
+static struct inherited listeners[LISTENERS];
+static size_t nlisteners;
+
+static int
+take_fd(const char *text)
+{
+	int fd = text == NULL ? -1 : atoi(text);
+
+	return fd > 2 && fcntl(fd, F_SETFD, FD_CLOEXEC) != -1 ? fd : -1;
+}
+
+static void
+take_line(char *line)
+{
+	const char *what = strsep(&line, "\t"), *number = strsep(&line, "\t");
+	struct inherited x;
+
+	if (what == NULL || number == NULL)
+		return;
+	if (strcmp(what, "ready") == 0)
+		ready_fd = take_fd(number);
+	else if (strcmp(what, "dir") == 0)
+		dir_fd = take_fd(number);
+	else if (strcmp(what, "listen") == 0 && nlisteners < LISTENERS) {
+		x.fd = take_fd(number);
+		x.key = strsep(&line, "\t");
+		x.name = strsep(&line, "\t");
+		x.path = line;
+		if (x.fd != -1 && x.key != NULL && x.name != NULL && x.path != NULL)
+			listeners[nlisteners++] = x;
+	}
+}
+
+bool
+inherit_read(void)
+{
+	const char *env = getenv(INHERIT_ENV);
+	char *text, *line;
+
+	if (env == NULL)
+		return false;
+	text = strdup(env); /* the listeners point into it */
+	(void)unsetenv(INHERIT_ENV);
+	while (text != NULL && (line = strsep(&text, "\n")) != NULL)
+		take_line(line);
+	any = ready_fd != -1;
+	return any;
+}
+
+bool
+inherit_any(void)
+{
+	return any;
+}
+
+int
+inherit_ready_fd(void)
+{
+	return ready_fd;
+}
+
+int
+inherit_dir_fd(void)
+{
+	int fd = dir_fd;
+
+	dir_fd = -1;
+	return fd;
+}
+
+struct inherited *
+inherit_listener(const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < nlisteners; i++)
+		if (listeners[i].fd != -1 && strcmp(listeners[i].key, key) == 0)
+			return &listeners[i];
+	return NULL;
+}
+
+void
+inherit_drop(void)
+{
+	size_t i;
+
+	for (i = 0; i < nlisteners; i++)
+		if (listeners[i].fd != -1)
+			(void)close(listeners[i].fd);
+	nlisteners = 0;
+}

@@ -1,0 +1,32 @@
+/*
+ * inherit: what a master gets from the one it replaces: listening sockets, the lock on run_dir, and
+ * the pipe on which it says that it serves. It comes in the environment (upgrade.c), as names and
+ * numbers of descriptors.
+ */
+#ifndef MASTER_INHERIT_H
+#define MASTER_INHERIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define INHERIT_ENV "PGDROVE_INHERIT"
+
+struct inherited {
+	int fd;		  /* -1 = taken */
+	const char *key;  /* of master/listen.h */
+	const char *name; /* for people */
+	const char *path; /* of the socket file; "" = none */
+};
+
+/* Reads it and takes it out of the environment. False: nobody is replaced, or it makes no sense. */
+bool inherit_read(void);
+bool inherit_any(void);
+/* -1: none. The caller's from now on. */
+int inherit_ready_fd(void);
+int inherit_dir_fd(void);
+/* The next socket of that key, not taken yet; NULL = there is none (any more). */
+struct inherited *inherit_listener(const char *key);
+/* Closes what nobody has taken. */
+void inherit_drop(void);
+
+#endif

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+#
+# upgrade: SIGUSR2 under load: the new binary takes over, the old generation serves those who are
+# connected; a binary that fails its check, dies at boot or hangs is rolled back.
+
+# shellcheck disable=SC2016
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/e2e/lib.sh
+. tests/e2e/lib.sh
+
+e2e_begin upgrade
+REAL=$BIN
+cp "$REAL" "$WORK_DIR/pgdrove"
+own_file "$WORK_DIR/pgdrove"
+chmod 755 "$WORK_DIR" "$WORK_DIR/pgdrove"
+BIN=$WORK_DIR/pgdrove
+pooler_conf <<-CONF
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	pool_mode = "transaction";
+	workers = 2;
+	pool_size = 4;
+	upgrade_timeout = "4s";
+CONF
+sed -i "s|listen = (|listen = ( { path = \"$WORK_DIR/run\"; port = $PORT; }, |" "$WORK_DIR/pgdrove.conf"
+pooler_start
+
+# install COMMAND...: a new binary in the old one's place.
+install_binary() {
+	printf '%s' "$1" >"$WORK_DIR/pgdrove.new"
+	mv "$WORK_DIR/pgdrove.new" "$WORK_DIR/pgdrove"
+	chmod 755 "$WORK_DIR/pgdrove"
+}
+install_real() {
+	cp "$REAL" "$WORK_DIR/pgdrove.new"
+	mv "$WORK_DIR/pgdrove.new" "$WORK_DIR/pgdrove"
+}
+get() { "$REAL" stat --run-dir "$WORK_DIR/run" --get "$1" 2>/dev/null; }
+master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
+master_is() { [ "$(master)" = "$1" ]; }
+undone_are() { [ "$(grep -c 'upgrade: not done' "$WORK_DIR/pgdrove.log")" = "$1" ]; }
+not_master() { [ -n "$(master)" ] && [ "$(master)" != "$1" ]; }
+
+# --- what goes wrong is undone -------------------------------------------------------------------------
+
+old=$(master)
+beside "$PG_BIN/pgbench" -n -C -c 4 -T 600 -h 127.0.0.1 -p "$PORT" -U postgres \
+	-f <(echo 'select 1;') app >"$WORK_DIR/new.out" 2>&1
+LOGINS=$BESIDE
+beside "$PG_BIN/pgbench" -n -c 8 -T 600 -h 127.0.0.1 -p "$PORT" -U postgres -f <(echo 'select 1;') app \
+	>"$WORK_DIR/stay.out" 2>&1
+install_binary '#!/bin/sh
+exit 1
+'
+kill -USR2 "$old"
+within 'a binary that fails its check is refused' 20 log_has 'upgrade: not done.*check'
+install_binary '#!/bin/sh
+[ "$1" != -t ] || exit 0
+exit 7
+'
+kill -USR2 "$old"
+within 'one that dies at boot too' 20 log_has 'upgrade: not done.*(status 7|ended before)'
+within '... and the pid file is ours again' 20 master_is "$old"
+install_binary '#!/bin/sh
+[ "$1" != -t ] || exit 0
+exec sleep 600
+'
+kill -USR2 "$old"
+within 'one that hangs' 20 log_has 'upgrade: the new master starts, pid [0-9]+$'
+kill -USR2 "$old"
+within '... a second request is refused meanwhile' 20 log_has 'refused: another one is under way'
+hung=$(pgrep -P "$old" -x sleep)
+kill "$hung"
+within '... is given up when it ends' 20 undone_are 3
+within '... and the pid file is there' 20 master_is "$old"
+check '... the socket file too' [ -S "$WORK_DIR/run/.s.PGSQL.$PORT" ]
+check 'those who log in all the time have not noticed' kill -0 "$LOGINS"
+is '... nor had an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out" "$WORK_DIR/stay.out")"
+
+# --- the real thing ------------------------------------------------------------------------------------
+
+install_real
+kill -USR2 "$old"
+within 'a new master serves' 30 log_has 'upgrade: pid [0-9]+ serves'
+within '... its pid is in the pid file' 10 not_master "$old"
+new=$(master)
+within '... and in the statistics' 10 get_is master_pid "$new"
+is '... it serves' 1 "$(sql app 'select 1')"
+is '... by the Unix socket too' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
+check 'logins went on' kill -0 "$LOGINS"
+is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out")"
+within 'upgrade_timeout over, the old generation leaves' 30 pid_gone "$old" 100
+has '... with a word to those who were left' 'administrator command' "$(cat "$WORK_DIR/stay.out")"
+is '... and the new one serves on' 1 "$(sql app 'select 1')"
+is '... the socket file is there' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
+kill -USR2 "$new"
+within 'and once more' 30 not_master "$new"
+newest=$(master)
+within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
+is '... it serves' 1 "$(sql app 'select 1')"
+kill -TERM "$LOGINS"
+wait "$LOGINS" 2>/dev/null
+kill -TERM "$newest"
+check 'it stops' pid_gone "$newest" 30000
+wait "$POOLER" 2>/dev/null
+POOLER=
