@@ -166,7 +166,8 @@ fill_kit(struct master *m)
 	m->kit.nworkers = m->nworkers;
 	m->kit.listeners = &m->listeners;
 	m->kit.reload = &m->reload;
-	m->kit.upgrade_fd = &m->upgrade.fd;
+	m->kit.upgrade = &m->upgrade;
+	m->kit.elder_fd = inherit_elder_fd();
 	m->reload.in_force = m->reload.serial = 1;
 	m->kit.pidfile = &m->pidfile;
 	m->kit.signal_fd = m->signal_fd;

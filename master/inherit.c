@@ -1,8 +1,8 @@
 /*
  * inherit: see inherit.h. Called by main.c (read), pidfile.c and listen.c (take).
  *
- * Lines, fields separated by tabs: "ready FD", "dir FD", "listen FD KEY NAME PATH". The text is
- * what our own user has started us with; numbers that are no open descriptors are left out.
+ * Lines, fields separated by tabs: "ready FD", "dir FD", "elder FD", "listen FD KEY NAME PATH". The
+ * text is what our own user has started us with; numbers that are no open descriptors are left out.
  */
 #include "master/inherit.h"
 
@@ -13,7 +13,7 @@
 
 #define LISTENERS 512
 
-static int ready_fd = -1, dir_fd = -1;
+static int ready_fd = -1, dir_fd = -1, elder_fd = -1;
 static bool any;
 static struct inherited listeners[LISTENERS];
 static size_t nlisteners;
@@ -38,6 +38,8 @@ take_line(char *line)
 		ready_fd = take_fd(number);
 	else if (strcmp(what, "dir") == 0)
 		dir_fd = take_fd(number);
+	else if (strcmp(what, "elder") == 0)
+		elder_fd = take_fd(number);
 	else if (strcmp(what, "listen") == 0 && nlisteners < LISTENERS) {
 		x.fd = take_fd(number);
 		x.key = strsep(&line, "\t");
@@ -83,6 +85,12 @@ inherit_dir_fd(void)
 
 	dir_fd = -1;
 	return fd;
+}
+
+int
+inherit_elder_fd(void)
+{
+	return elder_fd;
 }
 
 struct inherited *

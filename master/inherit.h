@@ -24,6 +24,7 @@ bool inherit_any(void);
 /* -1: none. The caller's from now on. */
 int inherit_ready_fd(void);
 int inherit_dir_fd(void);
+int inherit_elder_fd(void);
 /* The next socket of that key, not taken yet; NULL = there is none (any more). */
 struct inherited *inherit_listener(const char *key);
 /* Closes what nobody has taken. */

@@ -64,7 +64,8 @@ send_orders(struct master *m)
 		type = m->state == MASTER_STOPPING || child->steward ? CTL_STOP : CTL_DRAIN;
 		if (child->pid == 0 || child->told == type || (child->steward && !last))
 			continue;
-		if (control_send(child, type, m->retiring, (uint64_t)m->stop_us))
+		if (control_send_with(child, type, m->retiring, (uint64_t)m->stop_us, NULL, 0,
+			m->retiring ? m->upgrade.elder_fd : -1))
 			child->told = type;
 	}
 	if (!last || m->state != MASTER_DRAINING)
@@ -484,7 +485,7 @@ master_run(struct conf *conf, int ready_fd)
 	struct master m = {.conf = conf,
 	    .ready_fd = ready_fd,
 	    .signal_fd = -1,
-	    .upgrade = {.fd = -1},
+	    .upgrade = {.fd = -1, .elder_fd = -1},
 	    .pidfile = {.dir_fd = -1},
 	    .state = MASTER_RUN};
 	struct why why = {.text = ""};

@@ -95,8 +95,10 @@ close_foreign(const struct spawn_kit *kit, const struct child *children, uint32_
 		(void)close(kit->reload->fd);
 	for (l = 0; children[w].steward && l < kit->listeners->n; l++)
 		(void)close(kit->listeners->fds[l]);
-	if (*kit->upgrade_fd != -1)
-		(void)close(*kit->upgrade_fd);
+	if (kit->upgrade->fd != -1)
+		(void)close(kit->upgrade->fd);
+	if (kit->upgrade->elder_fd != -1)
+		(void)close(kit->upgrade->elder_fd);
 	pidfile_forget(kit->pidfile);
 	(void)close(kit->signal_fd);
 	if (kit->ready_fd != -1)
@@ -133,6 +135,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .accepts = kit->accepts,
+	    .elder_fd = kit->elder_fd,
 	    .steward = steward,
 	    .control_fd = control,
 	    .listen_ids = steward ? NULL : listener_ids(kit->listeners),

@@ -11,6 +11,7 @@
 #include "master/pidfile.h"
 #include "master/reap.h"
 #include "master/reload.h"
+#include "master/upgrade.h"
 #include "proto/ctlmsg.h"
 #include "shm/admin.h"
 #include "shm/stats.h"
@@ -52,7 +53,8 @@ struct spawn_kit {
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;
-	const int *upgrade_fd;
+	const struct upgrade *upgrade;
+	int elder_fd; /* to the generation before us, -1 = there was none */
 	bool accepts; /* workers may accept from their birth */
 	struct pidfile *pidfile;
 	int *inbox_fds;	  /* [nworkers + 1] ends to read, kept open for successors */

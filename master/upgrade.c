@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,7 +69,9 @@ give_up(struct master *m, const char *why)
 	m->upgrade.deadline_us = 0;
 	if (m->upgrade.fd != -1)
 		(void)close(m->upgrade.fd);
-	m->upgrade.fd = -1;
+	if (m->upgrade.elder_fd != -1)
+		(void)close(m->upgrade.elder_fd);
+	m->upgrade.fd = m->upgrade.elder_fd = -1;
 }
 
 static void
@@ -131,7 +134,7 @@ upgrade_start(struct master *m)
 
 /* The text for the new master; the descriptors survive its exec. */
 static char *
-make_env(const struct master *m, int ready_fd)
+make_env(const struct master *m, int ready_fd, int elder_fd)
 {
 	char *text = NULL;
 	size_t size, i;
@@ -141,6 +144,8 @@ make_env(const struct master *m, int ready_fd)
 		fatal("upgrade");
 	(void)fprintf(out, "ready\t%d\n", ready_fd);
 	(void)fcntl(ready_fd, F_SETFD, 0);
+	(void)fprintf(out, "elder\t%d\n", elder_fd);
+	(void)fcntl(elder_fd, F_SETFD, 0);
 	(void)fprintf(out, "dir\t%d\n", m->pidfile.dir_fd);
 	(void)fcntl(m->pidfile.dir_fd, F_SETFD, 0);
 	for (i = 0; i < m->listeners.n; i++) {
@@ -158,22 +163,30 @@ static void
 start_new(struct master *m)
 {
 	struct upgrade *u = &m->upgrade;
-	int fds[2];
+	int fds[2], pair[2];
 
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) == -1) {
+		give_up(m, strerror(errno));
+		return;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1) {
+		(void)close(fds[0]);
+		(void)close(fds[1]);
 		give_up(m, strerror(errno));
 		return;
 	}
 	pidfile_give_up(&m->pidfile);
 	u->pid = fork();
 	if (u->pid == 0) {
-		if (setenv(INHERIT_ENV, make_env(m, fds[1]), 1) == -1)
+		if (setenv(INHERIT_ENV, make_env(m, fds[1], pair[1]), 1) == -1)
 			fatal("upgrade");
 		notify_restore(&m->notify);
 		exec_binary(args);
 	}
 	(void)close(fds[1]);
+	(void)close(pair[1]);
 	u->fd = fds[0];
+	u->elder_fd = pair[0];
 	if (u->pid == -1) {
 		give_up(m, "cannot fork");
 		take_back(m);

@@ -24,7 +24,8 @@ enum upgrade_state {
 struct upgrade {
 	enum upgrade_state state;
 	pid_t pid;
-	int fd; /* STARTING: what the new master says */
+	int fd;	      /* STARTING: what the new master says; -1 */
+	int elder_fd; /* where cancel requests for this generation come from; -1 */
 	int64_t deadline_us;
 };
 

@@ -18,6 +18,7 @@
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/elder.h"
 #include "worker/inbox.h"
 #include "worker/secure.h"
 #include "worker/tls.h"
@@ -236,7 +237,8 @@ cancel_request(struct client *c, int32_t pid, const uint8_t *key, size_t len)
 
 	stats_add(&wk->row->cancel_requests, 1);
 	if (!table_client_find(wk->table, pid, key, len, &owner, &row)) {
-		log_info("cancel request with a key that nobody has");
+		log_info("cancel request with a key that nobody here has");
+		elder_pass(pid, key, len);
 		client_close(c, "cancel request");
 		return;
 	}

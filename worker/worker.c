@@ -22,6 +22,7 @@
 #include "worker/client.h"
 #include "worker/command.h"
 #include "worker/console.h"
+#include "worker/elder.h"
 #include "worker/inbox.h"
 #include "worker/metrics.h"
 #include "worker/pool.h"
@@ -158,6 +159,10 @@ control_message(const struct ctlmsg *m, int fd)
 			accept_start();
 		break;
 	case CTL_DRAIN:
+		if (m->arg32 != 0 && fd != -1) {
+			elder_open(fd);
+			fd = -1;
+		}
 		if (m->arg32 != 0)
 			retire();
 		else

@@ -38,6 +38,7 @@ struct worker_boot {
 	struct table_self self;	   /* index and incarnation; the steward's index is nworkers */
 	uint32_t nworkers;	   /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
+	int elder_fd;	/* to the generation before us, -1 = there was none */
 	bool accepts;	/* false: CTL_SERVE will come */
 	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
 	const int *listen_fds;	    /* non-blocking listening sockets */

@@ -128,9 +128,12 @@ pooler_run() {
 	POOLER=$!
 }
 
+# Not the statistics that a dead one has left.
+pooler_ready() { get_is master_pid "$POOLER" && get_is state ready; }
+
 pooler_start() {
 	pooler_run
-	until_true 30 get_is state ready || {
+	until_true 30 pooler_ready || {
 		not_ok 'pgdrove starts' "$(tail -n 5 "$WORK_DIR/pgdrove.log")"
 		exit 1
 	}

@@ -20,7 +20,7 @@ pooler_conf <<-CONF
 	pool_mode = "transaction";
 	workers = 2;
 	pool_size = 4;
-	upgrade_timeout = "4s";
+	upgrade_timeout = "6s";
 CONF
 sed -i "s|listen = (|listen = ( { path = \"$WORK_DIR/run\"; port = $PORT; }, |" "$WORK_DIR/pgdrove.conf"
 pooler_start
@@ -80,6 +80,10 @@ is '... nor had an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out" "$WO
 # --- the real thing ------------------------------------------------------------------------------------
 
 install_real
+asleep() { backends_are "$1" "query like '%sleep%' and state = 'active'"; }
+psql_beside app 'select pg_sleep(50)' "$WORK_DIR/sleep.out"
+SLEEPER=$BESIDE
+within 'somebody sleeps' 10 asleep 1
 kill -USR2 "$old"
 within 'a new master serves' 30 log_has 'upgrade: pid [0-9]+ serves'
 within '... its pid is in the pid file' 10 not_master "$old"
@@ -89,6 +93,9 @@ is '... it serves' 1 "$(sql app 'select 1')"
 is '... by the Unix socket too' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
 check 'logins went on' kill -0 "$LOGINS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out")"
+kill -INT "$SLEEPER"
+within 'a cancel of a client of the old generation hits' 10 asleep 0
+has '... and it is told' 'canceling statement' "$(cat "$WORK_DIR/sleep.out")"
 within 'upgrade_timeout over, the old generation leaves' 30 pid_gone "$old" 100
 has '... with a word to those who were left' 'administrator command' "$(cat "$WORK_DIR/stay.out")"
 is '... and the new one serves on' 1 "$(sql app 'select 1')"
