@@ -55,8 +55,8 @@ exec_binary(char *const *argv)
 {
 	if (signals_reset() == -1)
 		fatal("upgrade: signals");
-	for (int signo = SIGTERM; signo <= SIGTERM; signo++)
-		(void)signal(signo, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL); /* ignored ones stay so over an exec */
+	(void)signal(SIGINT, SIG_DFL);
 	(void)execv(binary, argv);
 	fatal("upgrade: cannot run %s", binary);
 }
