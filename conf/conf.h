@@ -119,6 +119,10 @@ struct conf *conf_read(FILE *in, const char *path, FILE *err);
  * published (conf/files.h). */
 struct files;
 struct conf *conf_load_through(const char *path, struct files *, FILE *err);
+/* A copy of a configuration with one option set to `value`, as SET gives it: words and numbers as
+ * they are. NULL: `err` says why not. */
+struct conf *conf_with(
+    const struct conf *, const char *name, const char *value, struct files *, FILE *err);
 /* What files_publish has written: nothing is read from the disk. */
 struct conf *conf_receive(int fd, const char *path, FILE *err);
 void conf_free(struct conf *);
@@ -134,6 +138,8 @@ uint64_t conf_destination(const struct conf_database *);
 struct conf_database *conf_database_copy(const struct conf_database *);
 void conf_database_free(struct conf_database *);
 bool conf_is_fixed(const char *name);
+/* Is there a scalar option of this name? */
+bool conf_has_option(const char *name);
 bool conf_database_same(const struct conf_database *, const struct conf_database *);
 
 /* The entry for a database name: exact match, else "*", else NULL. Owned by the conf. */

@@ -396,6 +396,34 @@ conf_read(FILE *in, const char *path, FILE *err)
 }
 
 struct conf *
+conf_with(const struct conf *c, const char *name, const char *value, struct files *files, FILE *err)
+{
+	const struct option *o = option_find(option_globals, name);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out, *in;
+	struct conf *next;
+
+	if (o == NULL) {
+		fprintf(err, "there is no option \"%s\"\n", name);
+		return NULL;
+	}
+	out = open_memstream(&text, &len);
+	if (out == NULL)
+		fatal("configuration");
+	conf_write_with(c, o, value, out);
+	fclose(out);
+	in = fmemopen(text, len, "r");
+	if (in == NULL)
+		fatal("configuration");
+	next = load(in, c->path, files, err);
+	fclose(in);
+	explicit_bzero(text, len);
+	free(text);
+	return next;
+}
+
+struct conf *
 conf_receive(int fd, const char *path, FILE *err)
 {
 	size_t len;

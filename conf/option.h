@@ -75,6 +75,9 @@ bool option_table_same(const struct option *table, const void *a, const void *b)
 void option_show(const struct option *, const struct conf *, char *now, size_t now_size, char *def,
     size_t def_size);
 
+/* conf_write with another value, as text, for one option. */
+void conf_write_with(const struct conf *, const struct option *, const char *value, FILE *out);
+
 /* strdup that does not fail. */
 char *option_copy(const char *text);
 

@@ -173,8 +173,8 @@ option_show(const struct option *o, const struct conf *c, char *now, size_t now_
 
 /* What differs from the defaults, `before` and `after` each. */
 static void
-put_table(FILE *out, const struct option *table, const void *base, size_t size, const char *before,
-    const char *after)
+put_table(FILE *out, const struct option *table, const void *base, size_t size,
+    const struct option *but, const char *before, const char *after)
 {
 	void *plain = calloc(1, size);
 	const struct option *o;
@@ -184,7 +184,7 @@ put_table(FILE *out, const struct option *table, const void *base, size_t size, 
 	option_defaults(table, plain);
 	for (o = table; o->name != NULL; o++) {
 		const void *at = (const char *)base + o->offset;
-		if (option_same(o, base, plain) || is_absent(o, at))
+		if (o == but || option_same(o, base, plain) || is_absent(o, at))
 			continue;
 		fprintf(out, "%s%s = ", before, o->name);
 		put_value(out, o, at);
@@ -205,21 +205,46 @@ put_list(FILE *out, const char *name, const struct option *members, const void *
 	fprintf(out, "%s = (", name);
 	for (i = 0; i < n; i++) {
 		fputs(i == 0 ? "\n  {" : ",\n  {", out);
-		put_table(out, members, (const char *)items + i * size, size, " ", ";");
+		put_table(out, members, (const char *)items + i * size, size, NULL, " ", ";");
 		fputs(" }", out);
 	}
 	fputs("\n);\n", out);
 }
 
-int
-conf_write(const struct conf *c, FILE *out)
+static int
+write_all(const struct conf *c, const struct option *but, FILE *out)
 {
-	put_table(out, option_globals, c, sizeof(*c), "", ";\n");
+	put_table(out, option_globals, c, sizeof(*c), but, "", ";\n");
 	put_list(out, "listen", option_listen, c->listen, sizeof(*c->listen), c->nlisten);
 	put_list(
 	    out, "databases", option_database, c->databases, sizeof(*c->databases), c->ndatabases);
 	put_list(out, "users", option_user, c->users, sizeof(*c->users), c->nusers);
 	return fflush(out) == EOF || ferror(out) ? -1 : 0;
+}
+
+int
+conf_write(const struct conf *c, FILE *out)
+{
+	return write_all(c, NULL, out);
+}
+
+void
+conf_write_with(const struct conf *c, const struct option *o, const char *value, FILE *out)
+{
+	bool bare = o->kind == OPTION_INT || o->kind == OPTION_BOOL;
+
+	if (bare && (value[0] == '\0' || strspn(value, "-0123456789") != strlen(value)) &&
+	    strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		bare = false; /* it is refused with a better word as a text */
+	fprintf(out, "%s = ", o->name);
+	if (bare && o->kind == OPTION_BOOL && strspn(value, "01") == strlen(value))
+		fputs(value[0] == '1' ? "true" : "false", out);
+	else if (bare)
+		fputs(value, out);
+	else
+		put_text(out, value);
+	fputs(";\n", out);
+	(void)write_all(c, o, out);
 }
 
 bool
@@ -302,6 +327,12 @@ take_over(const struct option *o, struct conf *to, const struct conf *from)
 /* What the shared memory and the process are made by. */
 static const char *const fixed[] = {"workers", "user", "run_dir", "pid_file", "log_file",
     "max_client_conn", "max_backends", "max_pools", "pkt_buf", NULL};
+
+bool
+conf_has_option(const char *name)
+{
+	return option_find(option_globals, name) != NULL;
+}
 
 bool
 conf_is_fixed(const char *name)

@@ -118,7 +118,7 @@ static void
 take(struct master *m, uint32_t w, const struct ctlmsg *msg)
 {
 	struct pending *p = new_pending(w, msg);
-	char db[CONF_NAME_SIZE];
+	char db[CONF_NAME_SIZE], what[512];
 	const char *why;
 
 	if (p == NULL) {
@@ -130,6 +130,12 @@ take(struct master *m, uint32_t w, const struct ctlmsg *msg)
 	switch (p->verb) {
 	case CMD_RELOAD:
 		reload_start(m);
+		break;
+	case CMD_SET:
+		(void)snprintf(
+		    what, sizeof what, "%.*s", (int)msg->payload_len, (const char *)msg->payload);
+		if (!reload_set(m, what))
+			finish(m, p, "a reload is under way, or we stop");
 		break;
 	case CMD_SHUTDOWN:
 		(void)kill(getpid(), SIGINT);
@@ -207,6 +213,6 @@ command_reloaded(struct master *m, const char *why)
 	struct pending *p;
 
 	for (p = table; p < table + COMMANDS; p++)
-		if (p->verb == CMD_RELOAD)
+		if (p->verb == CMD_RELOAD || p->verb == CMD_SET)
 			finish(m, p, why);
 }

@@ -97,6 +97,19 @@ report(struct master *m, char *errors)
 }
 
 static struct conf *
+with_option(const struct master *m, struct files *files, FILE *err)
+{
+	const char *value = strchr(m->reload.set, '=');
+	char name[64];
+
+	if (value == NULL || (size_t)(value - m->reload.set) >= sizeof name)
+		return NULL;
+	memcpy(name, m->reload.set, (size_t)(value - m->reload.set));
+	name[value - m->reload.set] = '\0';
+	return conf_with(m->conf, name, value + 1, files, err);
+}
+
+static struct conf *
 read_next(struct master *m, struct files *files)
 {
 	char *errors = NULL;
@@ -108,7 +121,10 @@ read_next(struct master *m, struct files *files)
 		log_warn("reload");
 		return NULL;
 	}
-	next = conf_load_through(m->conf->path, files, err);
+	if (m->reload.set != NULL)
+		next = with_option(m, files, err);
+	else
+		next = conf_load_through(m->conf->path, files, err);
 	(void)fclose(err);
 	if (next == NULL)
 		report(m, errors);
@@ -186,6 +202,17 @@ reload_start(struct master *m)
 		m->reload.again = true;
 	else
 		begin(m);
+}
+
+bool
+reload_set(struct master *m, const char *what)
+{
+	if (m->state != MASTER_RUN || m->reload.state != RELOAD_NONE)
+		return false;
+	m->reload.set = what;
+	begin(m);
+	m->reload.set = NULL;
+	return true;
 }
 
 void

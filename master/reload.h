@@ -26,6 +26,7 @@ enum reload_state {
 /* Zeroes = nothing under way. */
 struct reload {
 	enum reload_state state;
+	const char *set;   /* "name=value": no file is read */
 	bool again;	   /* asked for once more */
 	uint64_t serial;   /* of the last one tried */
 	uint64_t in_force; /* number of m->conf */
@@ -36,6 +37,9 @@ struct reload {
 };
 
 void reload_start(struct master *);
+/* The configuration in force with one option changed, "name=value", until the next reload. False:
+ * one is under way. */
+bool reload_set(struct master *, const char *what);
 /* From a child: CTL_PREPARED or CTL_SWITCHED. */
 void reload_heard(struct master *, uint32_t w, const struct ctlmsg *);
 /* A child was forked: it has the configuration in force, and prepares the next like all others. */

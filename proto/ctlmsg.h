@@ -60,6 +60,7 @@ enum ctlmsg_verb {
 	CMD_SHUTDOWN,
 	CMD_SHUTDOWN_WAIT,
 	CMD_UPGRADE,
+	CMD_SET,
 	CMD_VERBS
 };
 const char *ctlmsg_verb_name(enum ctlmsg_verb);

@@ -335,12 +335,35 @@ do_command(struct client *c, size_t i, const char *args)
 	return send_command(c, verb, what);
 }
 
+/* SET option = value; what is no option of ours is a habit of drivers. False: the answer comes
+ * later.
+ */
+static bool
+do_set(struct client *c, const char *args)
+{
+	char name[64], value[256], what[336];
+
+	args = word(args, name, sizeof(name));
+	args += strspn(args, " \t=");
+	(void)word(args, value, sizeof(value));
+	if (!conf_has_option(name)) {
+		put_complete(c, "SET");
+		return true;
+	}
+	if (!c->console->admin) {
+		put_error(c, "42501", "admin access needed");
+		return true;
+	}
+	snprintf(what, sizeof(what), "%s=%s", name, value);
+	return send_command(c, CMD_SET, what);
+}
+
 /* What drivers say by habit, and what costs nothing to agree to. */
 static bool
 is_habit(const char *verb)
 {
 	static const char *const habits[] = {
-	    "SET", "BEGIN", "COMMIT", "ROLLBACK", "DISCARD", "DEALLOCATE", "RESET", NULL};
+	    "BEGIN", "COMMIT", "ROLLBACK", "DISCARD", "DEALLOCATE", "RESET", NULL};
 	const char *const *h;
 
 	for (h = habits; *h != NULL; h++)
@@ -378,6 +401,8 @@ run(struct client *c)
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(k->verb, commands[i].word) == 0)
 			return do_command(c, i, args);
+	if (strcmp(k->verb, "SET") == 0)
+		return do_set(c, args);
 	if (is_habit(k->verb)) {
 		put_complete(c, k->verb);
 		return true;

@@ -152,6 +152,14 @@ extended() {
 }
 has 'extended protocol' 'processed: 3/3' "$(extended extended)"
 has '... prepared statements' 'processed: 3/3' "$(extended prepared)"
+is 'SET' '' "$(con 'SET pool_size = 9')"
+has '... is in force' 'pool_size|9|20|yes' "$(con "SHOW CONFIG WHERE key = 'pool_size'")"
+is '... a time' '' "$(con "SET query_wait_timeout = '7s'")"
+has '... is in force too' 'query_wait_timeout|7s' "$(con "SHOW CONFIG WHERE key = 'query_wait_timeout'")"
+has '... not what is wrong' 'pool_size' "$(con "SET pool_size = 'many'")"
+has '... not by an observer' 'admin access needed' "$(as watcher 'SET pool_size = 9')"
+is '... RELOAD takes it back' '' "$(con RELOAD)"
+has '... to the file' 'pool_size|6|20|yes' "$(con "SHOW CONFIG WHERE key = 'pool_size'")"
 has 'what drivers say by habit' '' "$(con "SET extra_float_digits = 3")"
 has 'SHUTDOWN' '' "$(con 'SHUTDOWN WAIT_FOR_SERVERS')"
 check '... ends it' pid_gone "$POOLER" 30000
