@@ -152,16 +152,18 @@ bool
 gucs_of(const char *bytes, size_t len, const struct gucs **out)
 {
 	const char *last = NULL, *name, *value;
-	size_t at = 0;
+	size_t at = 0, i, ends = 0;
 	struct gucs *g;
 
-	if (len > 0 && bytes[len - 1] != '\0')
+	for (i = 0; i < len; i++)
+		ends += bytes[i] == '\0';
+	if ((len > 0 && bytes[len - 1] != '\0') || ends % 2 != 0) /* whole pairs only */
 		return false;
 	g = gucs_new(len);
 	memcpy(g->bytes, bytes, len);
 	g->len = len;
 	while (gucs_next(g, &at, &name, &value)) {
-		if (value >= g->bytes + len || (last != NULL && strcmp(last, name) >= 0)) {
+		if (last != NULL && strcmp(last, name) >= 0) {
 			free(g);
 			return false;
 		}
