@@ -657,15 +657,18 @@ target_of(struct target *t, const char *name, int port)
 
 /* --- tables that change ---------------------------------------------------------------------- */
 
-/* The last error's code, or the number of columns of the last row. */
+/* Sends, and frees what it sent: the last error's code, or the number of columns of the last row.
+ */
 static const char *
 outcome(struct raw *r, struct bytes *b, int ready)
 {
 	static char text[16];
 	struct msg m;
+	bool sent = raw_put(r, b);
 
 	snprintf(text, sizeof(text), "nothing");
-	if (!raw_put(r, b))
+	bytes_free(b);
+	if (!sent)
 		return "gone";
 	while (ready > 0 && raw_next(r, &m, 20000) == RAW_MSG) {
 		if (m.type == 'E')
