@@ -103,7 +103,8 @@ within 'server_lifetime: replaced while in use' 10 changed
 within '... and closed while idle' 10 backends_are 0
 pooler_stop 'ends well'
 
-with transaction 'server_reset_query_always = true;' 'server_round_robin = true;'
+# What the client set would follow it by itself.
+with transaction 'server_reset_query_always = true; session_state = "ignore";' 'server_round_robin = true;'
 out=$(said 'set work_mem = "9MB";' 'show work_mem;')
 is 'server_reset_query_always: nothing stays' '4MB' "$out"
 pooler_stop 'ends well'
