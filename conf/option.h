@@ -78,6 +78,8 @@ void option_show(const struct option *, const struct conf *, char *now, size_t n
 /* conf_write with another value, as text, for one option. */
 void conf_write_with(const struct conf *, const struct option *, const char *value, FILE *out);
 
+/* A text as libconfig reads it back, in double quotes. */
+void option_put_text(FILE *out, const char *text);
 /* strdup that does not fail. */
 char *option_copy(const char *text);
 

@@ -222,18 +222,6 @@ end_line(struct translation *t, const struct entry *from)
 	x->lines[x->nlines++] = (struct pgbouncer_line){option_copy(from->file), from->line};
 }
 
-static void
-put_text(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text != '\0'; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		fputc(*text, out);
-	}
-	fputc('"', out);
-}
-
 static int
 truth(const char *value)
 {
@@ -288,7 +276,7 @@ put_option(struct translation *t, const struct option *o, const struct entry *e)
 	case OPTION_SECRET:
 	case OPTION_ENUM:
 	case OPTION_MODE:
-		put_text(t->out, v);
+		option_put_text(t->out, v);
 		break;
 	}
 	fputc(';', t->out);
@@ -365,7 +353,7 @@ put_address(struct translation *t, const struct entry *e, const char *address, c
     bool *first)
 {
 	fputs(*first ? "{ host = " : ", { host = ", t->out);
-	put_text(t->out, strcmp(address, "localhost") == 0 ? "127.0.0.1" : address);
+	option_put_text(t->out, strcmp(address, "localhost") == 0 ? "127.0.0.1" : address);
 	fprintf(t->out, "; port = %s; }", port);
 	end_line(t, e);
 	*first = false;
@@ -393,9 +381,9 @@ put_listen(struct translation *t, const struct entry *here)
 	free(copy);
 	if (dir->value[0] != '\0') {
 		fputs(first ? "{ path = " : ", { path = ", t->out);
-		put_text(t->out, dir->value);
+		option_put_text(t->out, dir->value);
 		fprintf(t->out, "; port = %s; mode = ", is_number(port->value) ? port->value : "1");
-		put_text(t->out, mode->value);
+		option_put_text(t->out, mode->value);
 		fputs("; }", t->out);
 		end_line(t, dir);
 	} else if (first) {
@@ -528,7 +516,7 @@ put_group(struct translation *t, const struct entry *e, const struct option *mem
 	t->errors += ini_pairs(
 	    &(struct ini_item){"", e->key, e->value, e->file, e->line}, t->err, put_item, &pairs);
 	fputs(first ? "{ name = " : ", { name = ", t->out);
-	put_text(t->out, e->key);
+	option_put_text(t->out, e->key);
 	fputc(';', t->out);
 	end_line(t, e);
 	for (i = 0; i < pairs.n; i++)

@@ -52,8 +52,8 @@ option_table_same(const struct option *table, const void *a, const void *b)
 	return table->name == NULL;
 }
 
-static void
-put_text(FILE *out, const char *text)
+void
+option_put_text(FILE *out, const char *text)
 {
 	fputc('"', out);
 	for (; *text != '\0'; text++)
@@ -84,7 +84,7 @@ put_value(FILE *out, const struct option *o, const void *at)
 	switch (o->kind) {
 	case OPTION_STRING:
 	case OPTION_SECRET:
-		put_text(out, *(char *const *)at);
+		option_put_text(out, *(char *const *)at);
 		break;
 	case OPTION_BOOL:
 		fputs(*(const bool *)at ? "true" : "false", out);
@@ -242,7 +242,7 @@ conf_write_with(const struct conf *c, const struct option *o, const char *value,
 	else if (bare)
 		fputs(value, out);
 	else
-		put_text(out, value);
+		option_put_text(out, value);
 	fputs(";\n", out);
 	(void)write_all(c, o, out);
 }

@@ -193,8 +193,8 @@ is_identity(const char *name)
 	return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
 }
 
-static void
-put_literal(FILE *f, const char *value)
+void
+params_put_literal(FILE *f, const char *value)
 {
 	size_t size = 4 * strlen(value) + 4;
 	char *text = malloc(size);
@@ -210,9 +210,9 @@ static void
 put_call(FILE *f, const char *name, const char *value, int *n)
 {
 	fputs((*n)++ == 0 ? "SELECT pg_catalog.set_config(" : ",pg_catalog.set_config(", f);
-	put_literal(f, name);
+	params_put_literal(f, name);
 	fputc(',', f);
-	put_literal(f, value);
+	params_put_literal(f, value);
 	fputs(",false)", f);
 }
 
@@ -258,7 +258,7 @@ put_sets(FILE *f, const struct params *want, const struct params *have)
 		if (want->v[i] == NULL || (want->v[i] == have->v[i] && !have->tainted))
 			continue;
 		fprintf(f, "SET %s TO ", names[i]);
-		put_literal(f, want->v[i]);
+		params_put_literal(f, want->v[i]);
 		fputc(';', f);
 	}
 	while (gucs_next(want->set, &at, &name, &value))

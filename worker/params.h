@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "worker/gucs.h"
 
@@ -45,6 +46,8 @@ void params_put(struct params *, const char *name, const char *value);
  * atomic: one that fails changes nothing. Who one is comes last and is taken back first.
  */
 char *params_sql(const struct params *want, const struct params *have);
+/* A text as a literal of SQL, whatever the server's settings. */
+void params_put_literal(FILE *, const char *text);
 /* The query has succeeded: what the server does not report. */
 void params_became(struct params *have, const struct params *want);
 

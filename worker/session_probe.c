@@ -22,19 +22,6 @@
 /* --- the question ----------------------------------------------------------------------------- */
 
 static void
-put_literal(FILE *f, const char *text)
-{
-	size_t size = 4 * strlen(text) + 4;
-	char *out = malloc(size);
-
-	if (out == NULL)
-		fatal("settings");
-	(void)wire_quote_literal(text, out, size);
-	fputs(out, f);
-	free(out);
-}
-
-static void
 put_name(FILE *f, const char *name, int *n)
 {
 	if (params_index(name) != -1)
@@ -43,7 +30,7 @@ put_name(FILE *f, const char *name, int *n)
 			    "FROM pg_catalog.unnest(ARRAY["
 			  : ",",
 	    f);
-	put_literal(f, name);
+	params_put_literal(f, name);
 }
 
 static void
