@@ -1,5 +1,5 @@
 /*
- * scram: the client's half of SCRAM-SHA-256 without channel binding, and PostgreSQL's MD5 answer.
+ * scram: the client's half of SCRAM-SHA-256 and of SCRAM-SHA-256-PLUS, and PostgreSQL's MD5 answer.
  *
  * Called by the worker when it logs in to a server. Owns nothing; secrets on the stack are wiped
  * before it returns. A server's messages are not trusted: whatever is not exactly RFC 5802's
@@ -21,9 +21,6 @@
 
 #include "proto/scram_bytes.h"
 #include "proto/scram_server.h"
-
-#define GS2_HEADER	"n,,"	 /* no channel binding, no authzid */
-#define CHANNEL_BINDING "c=biws" /* base64 of GS2_HEADER */
 
 /* server-first-message taken apart; pointers into it. */
 struct server_first {
@@ -132,22 +129,49 @@ client_proof(const struct scram_client *c, char out[SCRAM_KEY_TEXT])
 static int
 write_auth_message(struct scram_client *c, const char *user, const struct server_first *first)
 {
-	return scram_print(c->auth_message, sizeof(c->auth_message),
-	    "n=%s,r=%s,%s," CHANNEL_BINDING ",r=%.*s", user, c->nonce, c->server_first,
-	    (int)first->nonce_len, first->nonce);
+	return scram_print(c->auth_message, sizeof(c->auth_message), "n=%s,r=%s,%s,c=%s,r=%.*s",
+	    user, c->nonce, c->server_first, c->binding, (int)first->nonce_len, first->nonce);
+}
+
+/* The gs2 header (no authzid), and what c= will say: the header and the channel's data. */
+static int
+bind_channel(struct scram_client *c, const struct scram_channel *channel)
+{
+	uint8_t bytes[SCRAM_BINDING_MAX + sizeof(c->gs2)];
+	bool used = channel != NULL && channel->used;
+	size_t n;
+
+	if (used && (channel->len == 0 || channel->len > SCRAM_BINDING_MAX))
+		return -1;
+	strcpy(c->gs2, "n,,");
+	if (used)
+		strcpy(c->gs2, "p=" SCRAM_BINDING_TYPE ",,");
+	else if (channel != NULL && channel->len > 0 && !channel->offered)
+		c->gs2[0] = 'y';
+	n = strlen(c->gs2);
+	memcpy(bytes, c->gs2, n);
+	if (used) {
+		memcpy(bytes + n, channel->data, channel->len);
+		n += channel->len;
+	}
+	(void)EVP_EncodeBlock((uint8_t *)c->binding, bytes, (int)n);
+	return 0;
 }
 
 int
-scram_client_first(struct scram_client *c, const char *nonce, char *out, size_t size)
+scram_client_first(struct scram_client *c, const struct scram_channel *channel, const char *nonce,
+    char *out, size_t size)
 {
 	memset(c, 0, sizeof(*c));
+	if (bind_channel(c, channel) == -1)
+		return -1;
 	if (nonce == NULL) {
 		_Static_assert(SCRAM_BASE64_SIZE(SCRAM_NONCE_BYTES) < sizeof(c->nonce), "it fits");
 		scram_nonce(c->nonce);
 	} else if (*nonce == '\0' || scram_print(c->nonce, sizeof(c->nonce), "%s", nonce) == -1) {
 		return -1;
 	}
-	return scram_print(out, size, GS2_HEADER "n=,r=%s", c->nonce);
+	return scram_print(out, size, "%sn=,r=%s", c->gs2, c->nonce);
 }
 
 /* Checks server-first and keeps it, gets the keys and the AuthMessage. NULL or why not. */
@@ -192,7 +216,7 @@ final_for(struct scram_client *c, const char *user, const char *password, struct
 		goto out;
 	*why = "SCRAM message too long";
 	n = scram_print(
-	    out, size, CHANNEL_BINDING ",r=%.*s,p=%s", (int)first.nonce_len, first.nonce, proof);
+	    out, size, "c=%s,r=%.*s,p=%s", c->binding, (int)first.nonce_len, first.nonce, proof);
 	if (n != -1)
 		*why = NULL;
 out:

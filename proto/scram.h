@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SCRAM_NAME	"SCRAM-SHA-256"
+#define SCRAM_NAME_PLUS "SCRAM-SHA-256-PLUS"
+
 #define SCRAM_KEY	  32
 #define SCRAM_SALT_MAX	  64
 #define SCRAM_MESSAGE_MAX 1024
@@ -30,15 +33,34 @@ struct scram_keys {
 int scram_keys_derive(struct scram_keys *, const char *password, const uint8_t *salt,
     size_t salt_len, uint32_t iterations);
 
+/* The channel that a login may be bound to: TLS, by tls-server-end-point (RFC 5929). */
+#define SCRAM_BINDING_MAX 64
+
+struct scram_channel {
+	bool offered;	     /* SCRAM-SHA-256-PLUS stood in the server's list */
+	bool used;	     /* ... and was chosen */
+	const uint8_t *data; /* hash of the server's certificate */
+	size_t len;	     /* 0 = there is none to bind to */
+};
+
 struct scram_client {
 	char nonce[48];
+	char gs2[32]; /* the header of client-first */
+	char
+	    binding[4 * (SCRAM_BINDING_MAX + 32) / 3 + 4]; /* that and the channel's data, base64 */
 	char server_first[SCRAM_MESSAGE_MAX];
 	char auth_message[3 * SCRAM_MESSAGE_MAX];
 	struct scram_keys keys;
 };
 
-/* Writes client-first-message (gs2 "n,,") into out. `nonce` NULL = random. Length or -1. */
-int scram_client_first(struct scram_client *, const char *nonce, char *out, size_t size);
+/*
+ * Writes client-first-message into out. `nonce` NULL = random. Length or -1.
+ *
+ * The channel (NULL = none) decides the gs2 flag: p = bound to it; y = we could, and the server has
+ * not offered it: a server that has will know that somebody took it out of its list; n = we cannot.
+ */
+int scram_client_first(
+    struct scram_client *, const struct scram_channel *, const char *nonce, char *out, size_t size);
 /* Would scram_client_final have to derive keys for this server-first-message? Then salt and
  * iterations are in *wanted: derive elsewhere, into the cache. */
 bool scram_client_slow(const struct scram_client *, const struct scram_keys *cache,

@@ -10,6 +10,7 @@
 #define SCRAM_NONCE_BYTES	24		    /* random ones; 32 characters */
 #define SCRAM_BASE64_SIZE(n)	(((n) + 2) / 3 * 4) /* characters of n bytes */
 #define SCRAM_BASE64_DECODE_MAX 192		    /* bytes; a channel binding is the longest */
+#define SCRAM_BINDING_TYPE	"tls-server-end-point"
 #define SCRAM_KEY_TEXT		(SCRAM_BASE64_SIZE(SCRAM_KEY) + 1)
 
 /* snprintf that fails rather than cuts. Length or -1. */

@@ -17,7 +17,6 @@
 #include "proto/scram_bytes.h"
 
 #define VERIFIER_PREFIX "SCRAM-SHA-256$"
-#define BINDING_TYPE	"tls-server-end-point"
 
 /* --- stored secrets --------------------------------------------------------------------------- */
 
@@ -150,8 +149,8 @@ take_header(struct scram_server *x, const struct scram_channel *channel, const c
 
 	if (at[0] == 'p') {
 		type = scram_attribute(&at, 'p', &len);
-		if (type == NULL || len != strlen(BINDING_TYPE) ||
-		    strncmp(type, BINDING_TYPE, len) != 0)
+		if (type == NULL || len != strlen(SCRAM_BINDING_TYPE) ||
+		    strncmp(type, SCRAM_BINDING_TYPE, len) != 0)
 			return "unsupported SCRAM channel-binding type";
 		if (!channel->used)
 			return "the client binds a channel, but has not chosen SCRAM-SHA-256-PLUS";

@@ -45,14 +45,6 @@ int scram_own_salt(
 int scram_verifier_mock(const uint8_t instance[SCRAM_KEY], const char *user, uint32_t iterations,
     struct scram_verifier *);
 
-/* The connection's channel, when the mechanism is SCRAM-SHA-256-PLUS or was offered. */
-struct scram_channel {
-	bool offered;	     /* PLUS stood in the list */
-	bool used;	     /* ... and was chosen */
-	const uint8_t *data; /* tls-server-end-point: hash of our certificate */
-	size_t len;
-};
-
 enum scram_result {
 	SCRAM_OK,
 	SCRAM_MALFORMED, /* *why says it: 08P01 */

@@ -1,9 +1,9 @@
 /*
- * backend_login: authenticate at the server (trust, cleartext, MD5, SCRAM-SHA-256), collect its
- * ParameterStatus messages. Called by backend_connect.c, which has made the connection, and by
- * backend.c. A failure that is this host's goes to backend_connect.c, which has others perhaps; all
- * others go to the pool, with the server's own ErrorResponse, or one of ours that names the address
- * and the cause.
+ * backend_login: authenticate at the server (trust, cleartext, MD5, SCRAM-SHA-256 and, over TLS,
+ * -PLUS), collect its ParameterStatus messages. Called by backend_connect.c, which has made the
+ * connection, and by backend.c. A failure that is this host's goes to backend_connect.c, which has
+ * others perhaps; all others go to the pool, with the server's own ErrorResponse, or one of ours
+ * that names the address and the cause.
  */
 #include "worker/backend_login.h"
 
@@ -18,6 +18,7 @@
 #include "worker/gate.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
+#include "worker/tls.h"
 
 struct backend *
 backend_new(struct pool *p, uint32_t slot)
@@ -179,20 +180,26 @@ auth_sasl(struct backend *b, struct wire_in *in)
 	uint8_t msg[512];
 	struct wire_out w;
 	const char *mech;
-	bool offered = false;
+	uint8_t binding[TLS_BINDING_MAX];
+	struct scram_channel channel = {
+	    .data = binding, .len = tls_channel_binding(&b->conn, binding)};
+	bool plain = false;
 	int n;
 
-	while ((mech = wire_get_string(in)) != NULL && mech[0] != '\0')
-		offered |= strcmp(mech, "SCRAM-SHA-256") == 0;
-	if (!offered ||
-	    (n = scram_client_first(&b->login->scram, NULL, first, sizeof(first))) == -1) {
+	while ((mech = wire_get_string(in)) != NULL && mech[0] != '\0') {
+		plain |= strcmp(mech, SCRAM_NAME) == 0;
+		channel.offered |= strcmp(mech, SCRAM_NAME_PLUS) == 0;
+	}
+	channel.used = channel.offered && channel.len > 0;
+	if ((!plain && !channel.used) || (n = scram_client_first(&b->login->scram, &channel, NULL,
+					      first, sizeof(first))) == -1) {
 		login_failed(b, "08P01", "cannot log in at", "no SASL mechanism in common");
 		return;
 	}
 	b->login->scram_begun = true;
 	wire_init(&w, msg, sizeof(msg));
 	wire_begin(&w, 'p');
-	wire_string(&w, "SCRAM-SHA-256");
+	wire_string(&w, channel.used ? SCRAM_NAME_PLUS : SCRAM_NAME);
 	wire_int32(&w, (uint32_t)n);
 	wire_bytes(&w, first, (size_t)n);
 	wire_end(&w);

@@ -13,7 +13,7 @@
 void
 auth_ask_sasl(struct client_auth *a)
 {
-	static const char list[] = "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0";
+	static const char list[] = SCRAM_NAME_PLUS "\0" SCRAM_NAME "\0";
 	size_t skip = strlen(list) + 1;
 
 	if (a->client->conn.tls != NULL)
@@ -97,8 +97,8 @@ auth_got_sasl_first(struct client_auth *a, struct wire_in *in)
 	const uint8_t *first = len == UINT32_MAX ? NULL : wire_get_bytes(in, len);
 
 	a->channel.used =
-	    mechanism != NULL && a->channel.offered && strcmp(mechanism, "SCRAM-SHA-256-PLUS") == 0;
-	if (mechanism == NULL || (!a->channel.used && strcmp(mechanism, "SCRAM-SHA-256") != 0)) {
+	    mechanism != NULL && a->channel.offered && strcmp(mechanism, SCRAM_NAME_PLUS) == 0;
+	if (mechanism == NULL || (!a->channel.used && strcmp(mechanism, SCRAM_NAME) != 0)) {
 		auth_refuse_protocol(a, "the client selected an invalid SASL mechanism");
 		return;
 	}

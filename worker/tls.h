@@ -16,6 +16,7 @@
 #include <openssl/types.h>
 
 #include "conf/tls.h"
+#include "proto/scram.h"
 #include "worker/conn.h"
 
 /* --- tls.c --- */
@@ -55,7 +56,7 @@ const char *tls_peer_dn(const struct conn *);
 /* The client has shown a certificate that we have verified. */
 bool tls_peer_verified(const struct conn *);
 
-#define TLS_BINDING_MAX 64
+#define TLS_BINDING_MAX SCRAM_BINDING_MAX
 
 /* The data of channel binding tls-server-end-point (RFC 5929) for this connection, on either side.
  * Its length; 0 = there is none. */

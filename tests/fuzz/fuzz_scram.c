@@ -40,7 +40,7 @@ login(const char *first, size_t first_len, const char *final, size_t final_len)
 	const char *why = NULL;
 	int n;
 
-	HOLDS(scram_client_first(&c, NONCE, out, sizeof(out)) == (int)strlen(out));
+	HOLDS(scram_client_first(&c, NULL, NONCE, out, sizeof(out)) == (int)strlen(out));
 	HOLDS(!scram_client_verify(&c, final, final_len));
 	n = scram_client_final(&c, "pencil", &cache, first, first_len, out, sizeof(out), &why);
 	if (n == -1) {

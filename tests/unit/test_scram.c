@@ -24,7 +24,7 @@ static char out[SCRAM_MESSAGE_MAX];
 static void
 begin(void)
 {
-	assert_int_equal(scram_client_first(&client, CLIENT_NONCE, out, sizeof(out)),
+	assert_int_equal(scram_client_first(&client, NULL, CLIENT_NONCE, out, sizeof(out)),
 	    strlen("n,,n=,r=" CLIENT_NONCE));
 	assert_string_equal(out, "n,,n=,r=" CLIENT_NONCE);
 }
@@ -71,8 +71,8 @@ random_nonce(void **state)
 	char other[SCRAM_MESSAGE_MAX];
 
 	(void)state;
-	assert_int_equal(scram_client_first(&client, NULL, out, sizeof(out)), 8 + 32);
-	assert_int_equal(scram_client_first(&client, NULL, other, sizeof(other)), 8 + 32);
+	assert_int_equal(scram_client_first(&client, NULL, NULL, out, sizeof(out)), 8 + 32);
+	assert_int_equal(scram_client_first(&client, NULL, NULL, other, sizeof(other)), 8 + 32);
 	assert_string_not_equal(out, other);
 	assert_null(strchr(out + 8, ','));
 }
@@ -85,12 +85,12 @@ client_first_bounds(void **state)
 	(void)state;
 	memset(nonce, 'x', sizeof(nonce));
 	nonce[48] = '\0';
-	assert_int_equal(scram_client_first(&client, nonce, out, sizeof(out)), -1);
+	assert_int_equal(scram_client_first(&client, NULL, nonce, out, sizeof(out)), -1);
 	nonce[47] = '\0';
-	assert_int_equal(scram_client_first(&client, nonce, out, 8 + 47 + 1), 8 + 47);
-	assert_int_equal(scram_client_first(&client, nonce, out, 8 + 47), -1);
-	assert_int_equal(scram_client_first(&client, "", out, sizeof(out)), -1);
-	assert_int_equal(scram_client_first(&client, NULL, out, 8 + 32), -1);
+	assert_int_equal(scram_client_first(&client, NULL, nonce, out, 8 + 47 + 1), 8 + 47);
+	assert_int_equal(scram_client_first(&client, NULL, nonce, out, 8 + 47), -1);
+	assert_int_equal(scram_client_first(&client, NULL, "", out, sizeof(out)), -1);
+	assert_int_equal(scram_client_first(&client, NULL, NULL, out, 8 + 32), -1);
 }
 
 static const char *

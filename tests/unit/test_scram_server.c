@@ -70,7 +70,7 @@ client_key_passes_through(void **state)
 	memcpy(keys.client_key, server.client_key, SCRAM_KEY);
 	memcpy(keys.server_key, server.verifier.server_key, SCRAM_KEY);
 
-	n = scram_client_first(&client, NULL, msg, sizeof(msg));
+	n = scram_client_first(&client, NULL, NULL, msg, sizeof(msg));
 	memset(&server.nonce, 0, sizeof(server.nonce));
 	assert_int_equal(
 	    scram_server_first(&server, &plain, NULL, msg, (size_t)n, out, sizeof(out), &why),
@@ -79,6 +79,58 @@ client_key_passes_through(void **state)
 	assert_true(n > 0);
 	assert_int_equal(final_of(&plain, msg), SCRAM_OK);
 	assert_true(scram_client_verify(&client, out, strlen(out)));
+}
+
+/* Our two halves, bound to channels: what the client says of its own, to a server with this one. */
+static enum scram_result
+talk(const struct scram_channel *of_client, const struct scram_channel *of_server)
+{
+	struct scram_keys keys;
+	struct scram_client client;
+	char msg[SCRAM_MESSAGE_MAX];
+	enum scram_result r;
+	int n = scram_client_first(&client, of_client, NULL, msg, sizeof(msg));
+
+	assert_true(n > 0);
+	assert_int_equal(scram_keys_derive(&keys, "pencil", (const uint8_t *)"salt", 4, 2), 0);
+	memset(&server, 0, sizeof(server));
+	assert_int_equal(scram_verifier_of(&keys, &server.verifier), 0);
+	r = scram_server_first(&server, of_server, NULL, msg, (size_t)n, out, sizeof(out), &why);
+	if (r != SCRAM_OK)
+		return r;
+	n = scram_client_final(&client, NULL, &keys, out, strlen(out), msg, sizeof(msg), &why);
+	assert_true(n > 0);
+	r = final_of(of_server, msg);
+	assert_true(r != SCRAM_OK || scram_client_verify(&client, out, strlen(out)));
+	return r;
+}
+
+static void
+client_binds(void **state)
+{
+	uint8_t one[SCRAM_BINDING_MAX] = {1}, other[SCRAM_BINDING_MAX] = {2};
+	const struct scram_channel bound = {true, true, one, 32}, wide = {true, true, one, 64};
+	const struct scram_channel elsewhere = {true, true, other, 32};
+	const struct scram_channel unused = {true, false, one, 32};
+	const struct scram_channel not_offered = {false, false, one, 32}, none = {0};
+	const struct scram_channel too_wide = {true, true, one, 65}, empty = {true, true, one, 0};
+	struct scram_client client;
+
+	(void)state;
+	assert_int_equal(talk(&bound, &bound), SCRAM_OK);
+	assert_int_equal(talk(&wide, &wide), SCRAM_OK);
+	/* somebody in the middle shows another certificate */
+	assert_int_equal(talk(&bound, &elsewhere), SCRAM_MALFORMED);
+	assert_non_null(strstr(why, "channel binding check failed"));
+	/* ... or takes the offer out of the list: the y flag gives it away */
+	assert_int_equal(talk(&not_offered, &unused), SCRAM_MALFORMED);
+	assert_non_null(strstr(why, "negotiation error"));
+	/* a server that offers none; a client that cannot */
+	assert_int_equal(talk(&not_offered, &not_offered), SCRAM_OK);
+	assert_int_equal(talk(&none, &unused), SCRAM_OK);
+	assert_int_equal(talk(NULL, &none), SCRAM_OK);
+	assert_int_equal(scram_client_first(&client, &too_wide, NULL, out, sizeof(out)), -1);
+	assert_int_equal(scram_client_first(&client, &empty, NULL, out, sizeof(out)), -1);
 }
 
 static void
@@ -224,6 +276,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(rfc7677_vector),
 	    cmocka_unit_test(client_key_passes_through),
+	    cmocka_unit_test(client_binds),
 	    cmocka_unit_test(wrong_proof),
 	    cmocka_unit_test(refused_first),
 	    cmocka_unit_test(refused_final),
