@@ -9,7 +9,8 @@
  *
  * Any refusal or lost connection is one line on standard error and exit 1.
  *
- * idle HOST PORT USER DB COUNT   (HOST numeric IPv4; clients log in by trust)
+ * idle HOST PORT USER DB COUNT   (HOST numeric IPv4; clients log in by trust; a USER that ends in
+ * '#' stands for another one each: name1, name2, ...)
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -97,13 +98,18 @@ static void
 client_open(const struct sockaddr_in *sin, const char *user, const char *dbname)
 {
 	unsigned char packet[512];
-	size_t len;
+	char name[256];
+	size_t len = strlen(user);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd == -1 || connect(fd, (const struct sockaddr *)sin, sizeof *sin) == -1)
 		err(1, "client %d: connect", nfds);
+	if (len > 0 && user[len - 1] == '#')
+		snprintf(name, sizeof name, "%.*s%d", (int)len - 1, user, nfds + 1);
+	else
+		snprintf(name, sizeof name, "%s", user);
 	len = 8 + (size_t)snprintf((char *)packet + 8, sizeof packet - 9,
-		      "user%c%s%cdatabase%c%s%c", 0, user, 0, 0, dbname, 0);
+		      "user%c%s%cdatabase%c%s%c", 0, name, 0, 0, dbname, 0);
 	packet[len++] = '\0';
 	put_u32(packet, (uint32_t)len);
 	put_u32(packet + 4, PROTOCOL_3_0);
