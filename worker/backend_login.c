@@ -197,6 +197,8 @@ auth_sasl(struct backend *b, struct wire_in *in)
 		return;
 	}
 	b->login->scram_begun = true;
+	log_debug("pool %s/%s: %s", b->pool->db, b->pool->user,
+	    channel.used ? SCRAM_NAME_PLUS : SCRAM_NAME);
 	wire_init(&w, msg, sizeof(msg));
 	wire_begin(&w, 'p');
 	wire_string(&w, channel.used ? SCRAM_NAME_PLUS : SCRAM_NAME);

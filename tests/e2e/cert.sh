@@ -9,26 +9,13 @@ cd "$(dirname "$0")/../.." || exit 2
 e2e_begin cert
 admin_sql "create role anna login; create role mapped login; create role dn login"
 admin_sql "create role bound login password 'pw b'; create role strict login password 'pw s'"
-C=$WORK_DIR/certs
-mkdir "$C"
-key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$C/$1.key" 2>/dev/null; }
-ca() {
-	key "$1"
-	openssl req -x509 -new -key "$C/$1.key" -subj "/CN=$1" -days 30 -out "$C/$1.crt" \
-		-addext 'basicConstraints=critical,CA:TRUE' 2>/dev/null
-}
-# cert NAME CA SUBJECT
-cert() {
-	key "$1"
-	openssl req -new -key "$C/$1.key" -subj "$3" 2>/dev/null | openssl x509 -req -CA "$C/$2.crt" -CAkey "$C/$2.key" \
-		-set_serial "$RANDOM" -days 30 -out "$C/$1.crt" -extfile <(echo 'subjectAltName=IP:127.0.0.1') 2>/dev/null
-}
-ca ca
-ca other
-cert server ca /CN=localhost
-cert anna ca /O=test/CN=anna
-cert strict ca /CN=strict
-cert stranger other /CN=anna
+e2e_ca ca
+e2e_ca other
+e2e_cert server ca /CN=localhost
+e2e_cert anna ca /O=test/CN=anna
+e2e_cert strict ca /CN=strict
+e2e_cert stranger other /CN=anna
+C=$CERTS
 own_file "$C"/*.key
 [ "$(id -u)" != 0 ] || cp "$C"/{anna,strict,stranger}.key "$WORK_DIR"/
 for who in anna strict stranger; do

@@ -199,6 +199,27 @@ worker_replaced() {
 	[ "${pid:-0}" != 0 ] && [ "$pid" != "$2" ] && get_is "worker.$1.state" 2
 }
 
+# --- certificates -------------------------------------------------------------------------------------------
+
+# In $CERTS; P-256, quick to make.
+e2e_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$CERTS/$1.key" 2>/dev/null; }
+# e2e_ca NAME: a root.
+e2e_ca() {
+	CERTS=$WORK_DIR/certs
+	mkdir -p "$CERTS"
+	e2e_key "$1"
+	openssl req -x509 -new -key "$CERTS/$1.key" -subj "/CN=$1" -days 30 -out "$CERTS/$1.crt" \
+		-addext 'basicConstraints=critical,CA:TRUE' 2>/dev/null
+}
+# e2e_cert NAME CA SUBJECT [DIGEST]: for localhost and 127.0.0.1.
+e2e_cert() {
+	e2e_key "$1"
+	openssl req -new -key "$CERTS/$1.key" -subj "$3" 2>/dev/null |
+		openssl x509 -req "${4:--sha256}" -CA "$CERTS/$2.crt" -CAkey "$CERTS/$2.key" -set_serial "$RANDOM" -days 30 \
+			-out "$CERTS/$1.crt" -extfile <(echo 'subjectAltName=IP:127.0.0.1,DNS:localhost') 2>/dev/null ||
+		not_ok "a certificate: $1"
+}
+
 # --- helpers that run beside the test -----------------------------------------------------------------------
 
 # beside COMMAND...: in the background, its pid in BESIDE; stopped at the end at the latest.
