@@ -77,6 +77,14 @@ warn_readable(const char *path)
 }
 
 void
+conf_log(const struct conf *c)
+{
+	log_set_level(c->log_level);
+	log_set_format(c->log_format);
+	log_set_syslog(c->syslog ? LOG_SYSLOG_SOCKET : NULL, c->syslog_ident, c->syslog_facility);
+}
+
+void
 conf_warn(const struct conf *c)
 {
 	const char *p, *end;

@@ -150,6 +150,8 @@ const struct conf_user *conf_user(const struct conf *, const char *name);
  * from users, auth_file, or the entry "*" of users. NULL = none is known. *known: is there such a
  * user? */
 const char *conf_secret(const struct conf *, const char *user, bool *known);
+/* Makes the log what the options say, but for log_file, which the start opens. */
+void conf_log(const struct conf *);
 /* Logs what is not wrong and not wise either, such as passwords that everybody can read, and what
  * has no meaning. */
 void conf_warn(const struct conf *);

@@ -1,215 +1,292 @@
 /*
- * log: writes lines. Used by every process; owns the log's fd, its path and the speaker's name.
+ * log: makes lines and says who speaks. Used by every process; log_line.c builds a line on the
+ * stack, log_sink.c brings it out without ever waiting. Nothing here allocates, takes a lock or
+ * reads the time zone (times are UTC), so a process that is out of memory can still say so.
  *
- * A line is built on the stack and goes out in one write(2) on an O_APPEND fd, so that lines of
- * several processes do not mix. Nothing here allocates, takes a lock or reads the time zone (times
- * are UTC), so a process that is out of memory can still say so.
+ * Repeats: of lines from one place (its format string) a worker writes REPEAT_BURST at once and
+ * then one every REPEAT_US; the others are counted, and once a second one line says how many there
+ * were. What was asked for line by line (log_pairs) and panics are never held back.
  *
- * On failure: a line that cannot be written (disk full, reader gone) is dropped. There is nobody to
- * tell, and a pooler does not stop for its log. Control characters are escaped: text from clients
- * cannot forge a second line or drive a terminal.
+ * On failure: a line that cannot be written is dropped and counted; when the log works again, one
+ * line says how many are missing.
  */
 #include "conf/log.h"
 
+#include <bsd/string.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_SIZE 2048
-#define NAME_SIZE 64
+#include "conf/log_line.h"
+#include "conf/log_sink.h"
+
+#define NAME_SIZE    64
+#define REPEAT_BURST 50
+#define REPEAT_US    200000
+#define REPEAT_SITES 64
 
 static struct {
-	int fd;
 	enum log_level level;
+	enum log_format format;
+	bool limit; /* repeats */
 	char name[NAME_SIZE];
-	char path[PATH_MAX]; /* "" = standard error */
-} log_state = {STDERR_FILENO, LOG_LEVEL_INFO, "pgdrove", ""};
+	struct log_counts counts; /* since log_take() */
+	uint64_t missing;	  /* lines lost that no line has told of yet */
+	int error;
+} log_state = {.level = LOG_LEVEL_INFO, .name = "pgdrove"};
 
-/* A line being built; `cut` once something did not fit. */
-struct line {
-	char bytes[LINE_SIZE];
-	size_t len;
-	bool cut;
+/* A place that writes lines, known by its format. */
+struct site {
+	const char *fmt;
+	int64_t full_us; /* when its allowance is whole again */
+	uint64_t held;	 /* lines not written since the last summary */
+	char last[160];	 /* the last of them */
 };
 
-/* Room for the mark of a cut line and the newline is always kept. */
-static const char cut_mark[] = "...";
-#define LINE_ROOM (LINE_SIZE - sizeof(cut_mark))
+static struct site sites[REPEAT_SITES];
+
+/* What a line is about. */
+struct speech {
+	const char *word;
+	int severity;
+	int error; /* errno to append, or 0 */
+	const struct log_pair *pairs;
+};
+
+/* --- lines ------------------------------------------------------------------------------------ */
 
 static void
-line_put(struct line *line, const char *bytes, size_t n)
+put_string(struct log_line *line, const char *key, const char *text)
 {
-	if (line->cut || line->len + n > LINE_ROOM) {
-		line->cut = true;
-		return;
-	}
-	memcpy(line->bytes + line->len, bytes, n);
-	line->len += n;
+	log_line_put(line, ",\"", 2);
+	log_line_put(line, key, strlen(key));
+	log_line_put(line, "\":\"", 3);
+	log_line_json(line, text);
+	log_line_put(line, "\"", 1);
 }
 
-/* Puts text with its control characters escaped; an escape is never cut in two. */
 static void
-line_put_text(struct line *line, const char *text)
+put_number(struct log_line *line, const char *key, int64_t n)
 {
-	static const char hex[] = "0123456789abcdef";
+	char text[96];
 
-	for (const char *p = text; *p != '\0'; p++) {
-		unsigned char c = (unsigned char)*p;
+	snprintf(text, sizeof(text), ",\"%s\":%lld", key, (long long)n);
+	log_line_put(line, text, strlen(text));
+}
 
-		if (c == '\n')
-			line_put(line, "\\n", 2);
-		else if (c == '\t')
-			line_put(line, "\\t", 2);
-		else if (c == '\r')
-			line_put(line, "\\r", 2);
-		else if (c < 0x20 || c == 0x7f)
-			line_put(line, (const char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4);
+static const char *
+error_text(int error)
+{
+	const char *why = strerrordesc_np(error);
+
+	return why == NULL ? "unknown error" : why;
+}
+
+/* The text comes last, since it alone may be so long that it must be cut. */
+static const char *
+build_json(struct log_line *line, const struct speech *s, const char *text)
+{
+	log_line_put(line, "{\"time\":\"", 9);
+	log_line_time(line, 'T');
+	log_line_put(line, "Z\"", 2);
+	put_string(line, "level", s->word);
+	put_number(line, "pid", getpid());
+	put_string(line, "process", log_state.name);
+	for (const struct log_pair *p = s->pairs; p != NULL && p->key != NULL; p++)
+		if (p->text != NULL)
+			put_string(line, p->key, p->text);
 		else
-			line_put(line, p, 1);
+			put_number(line, p->key, p->number);
+	if (s->error != 0)
+		put_string(line, "error", error_text(s->error));
+	log_line_put(line, ",\"message\":\"", 12);
+	log_line_json(line, text);
+	return "\"}";
+}
+
+static const char *
+build_text(struct log_line *line, const struct speech *s, const char *text, size_t *message)
+{
+	char head[NAME_SIZE + 64];
+
+	log_line_time(line, ' ');
+	snprintf(head, sizeof(head), " UTC [%d] ", (int)getpid());
+	log_line_put(line, head, strlen(head));
+	*message = line->len;
+	snprintf(head, sizeof(head), "%s %s: ", log_state.name, s->word);
+	log_line_put(line, head, strlen(head));
+	log_line_text(line, text);
+	if (s->error != 0) {
+		log_line_put(line, ": ", 2);
+		log_line_text(line, error_text(s->error));
 	}
+	return "";
 }
 
 static void
-line_write(struct line *line, int fd)
+write_text(const struct speech *s, const char *text)
 {
-	ssize_t n;
+	struct log_line line;
+	size_t message = 0, len;
+	uint64_t lost;
+	const char *tail;
 
-	if (line->cut) {
-		memcpy(line->bytes + line->len, cut_mark, sizeof(cut_mark) - 1);
-		line->len += sizeof(cut_mark) - 1;
-	}
-	line->bytes[line->len++] = '\n';
-	do {
-		n = write(fd, line->bytes, line->len);
-	} while (n == -1 && errno == EINTR);
-}
-
-/*
- * Days since 1970-01-01 as a date. By hand because gmtime_r() may take a lock and read the time
- * zone file. Years are counted from March, so that the leap day comes last; an era is 400 years.
- */
-static void
-date_of_days(int64_t days, int *year, int *month, int *day)
-{
-	int64_t z = days + 719468; /* since 0000-03-01 */
-	int64_t era = z / 146097;
-	int64_t doe = z - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	int64_t mp = (5 * doy + 2) / 153;
-
-	*day = (int)(doy - (153 * mp + 2) / 5 + 1);
-	*month = (int)(mp < 10 ? mp + 3 : mp - 9);
-	*year = (int)(yoe + era * 400 + (*month <= 2));
-}
-
-static void
-line_put_head(struct line *line, const char *word)
-{
-	struct timespec now;
-	char head[NAME_SIZE + 96];
-	int year, month, day, n;
-	int64_t secs;
-
-	if (clock_gettime(CLOCK_REALTIME, &now) == -1)
-		now = (struct timespec){0, 0};
-	secs = now.tv_sec > 0 ? now.tv_sec : 0;
-	date_of_days(secs / 86400, &year, &month, &day);
-	n = snprintf(head, sizeof(head),
-	    "%04d-%02d-%02d %02d:%02d:%02d.%03d UTC [%d] %s %s: ", year, month, day,
-	    (int)(secs / 3600 % 24), (int)(secs / 60 % 60), (int)(secs % 60),
-	    (int)(now.tv_nsec / 1000000), (int)getpid(), log_state.name, word);
-	if (n > 0)
-		line_put(line, head, strnlen(head, sizeof(head) - 1));
-}
-
-/* `error` is an errno to append, or 0. */
-static void __attribute__((format(printf, 3, 0)))
-write_line(const char *word, int error, const char *fmt, va_list ap)
-{
-	struct line line;
-	char text[LINE_SIZE];
-	const char *why;
-
-	line.len = 0;
-	line.cut = false;
-	line_put_head(&line, word);
-	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
-		line_put_text(&line, fmt);
+	log_line_init(&line);
+	if (log_state.format == LOG_FORMAT_JSON)
+		tail = build_json(&line, s, text);
 	else
-		line_put_text(&line, text);
-	if (error != 0) {
-		why = strerrordesc_np(error);
-		line_put_text(&line, ": ");
-		line_put_text(&line, why != NULL ? why : "unknown error");
+		tail = build_text(&line, s, text, &message);
+	len = log_line_end(&line, tail);
+	log_sink_write(line.bytes, len, message, s->severity);
+	lost = log_sink_lost(&log_state.error);
+	log_state.counts.dropped += lost;
+	log_state.missing += lost;
+}
+
+static const struct speech warning = {.word = "warning", .severity = LOG_WARNING};
+
+static void
+tell_missing(void)
+{
+	char text[160];
+	uint64_t n = log_state.missing;
+
+	log_state.missing = 0;
+	snprintf(text, sizeof(text), "%llu lines of the log could not be written: %s",
+	    (unsigned long long)n,
+	    log_state.error == EAGAIN ? "the reader does not read" : error_text(log_state.error));
+	write_text(&warning, text);
+	if (log_state.missing == 0)
+		return;
+	log_state.missing = n; /* still not; the telling itself does not count */
+	log_state.counts.dropped--;
+}
+
+/* --- repeats ---------------------------------------------------------------------------------- */
+
+static int64_t
+now_us(void)
+{
+	struct timespec t = {0, 0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void
+tell_held(struct site *site)
+{
+	char text[256];
+	uint64_t n = site->held;
+
+	site->held = 0;
+	if (n == 0)
+		return;
+	snprintf(text, sizeof(text), "%llu more lines of this kind, the last: %s",
+	    (unsigned long long)n, site->last);
+	write_text(&warning, text);
+}
+
+/* Is the line held back? Sites share an entry by chance: then the older one is done with. */
+static bool
+hold(const char *fmt, const char *text)
+{
+	struct site *site = &sites[((uintptr_t)fmt >> 3) % REPEAT_SITES];
+	int64_t now = now_us();
+
+	if (site->fmt != fmt) {
+		tell_held(site);
+		*site = (struct site){.fmt = fmt};
 	}
-	line_write(&line, log_state.fd);
+	if (site->full_us < now)
+		site->full_us = now;
+	if (site->full_us - now < (int64_t)REPEAT_BURST * REPEAT_US) {
+		site->full_us += REPEAT_US;
+		return false;
+	}
+	site->held++;
+	log_state.counts.repeats++;
+	(void)strlcpy(site->last, text, sizeof(site->last));
+	return true;
+}
+
+void
+log_limit_repeats(void)
+{
+	log_state.limit = true;
+}
+
+void
+log_tick(struct log_counts *counts)
+{
+	size_t i;
+
+	for (i = 0; i < REPEAT_SITES; i++)
+		tell_held(&sites[i]);
+	if (log_state.missing != 0)
+		tell_missing();
+	*counts = log_state.counts;
+	log_state.counts = (struct log_counts){0, 0};
+}
+
+static void __attribute__((format(printf, 2, 0)))
+speak(const struct speech *s, const char *fmt, va_list ap)
+{
+	char text[LOG_LINE_SIZE];
+
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		snprintf(text, sizeof(text), "%s", fmt);
+	if (log_state.limit && s->pairs == NULL && s->severity > LOG_CRIT && hold(fmt, text))
+		return;
+	if (log_state.missing != 0 && !log_state.limit)
+		tell_missing(); /* nobody calls log_tick() */
+	write_text(s, text);
 }
 
 /* Log calls do not disturb errno: callers log first and return it afterwards. */
-#define WRITE_LINE(word, error)                                                                    \
+#define WRITE_LINE(...)                                                                            \
 	do {                                                                                       \
 		int saved = errno;                                                                 \
 		va_list ap;                                                                        \
 		va_start(ap, fmt);                                                                 \
-		write_line((word), (error), fmt, ap);                                              \
+		speak(&(struct speech){__VA_ARGS__}, fmt, ap);                                     \
 		va_end(ap);                                                                        \
 		errno = saved;                                                                     \
 	} while (0)
 
-static int
-open_append(const char *path)
-{
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-}
-
-static void
-swap_fd(int fd)
-{
-	int old = log_state.fd;
-
-	log_state.fd = fd;
-	if (old != STDERR_FILENO)
-		(void)close(old); /* nothing is buffered there that could be lost */
-}
+/* --- targets ---------------------------------------------------------------------------------- */
 
 int
 log_open(const char *path)
 {
-	int fd = STDERR_FILENO;
-
-	if (path == NULL)
-		path = "";
-	if (strlen(path) >= sizeof(log_state.path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	if (path[0] != '\0' && (fd = open_append(path)) == -1)
-		return -1;
-	swap_fd(fd);
-	memmove(log_state.path, path, strlen(path) + 1);
-	return 0;
+	return log_sink_open(path == NULL ? "" : path);
 }
 
 int
 log_reopen(void)
 {
-	int fd;
+	return log_sink_reopen();
+}
 
-	if (log_state.path[0] == '\0')
-		return 0;
-	fd = open_append(log_state.path);
-	if (fd == -1)
-		return -1;
-	swap_fd(fd);
-	return 0;
+void
+log_set_format(enum log_format format)
+{
+	log_state.format = format;
+}
+
+void
+log_set_syslog(const char *socket_path, const char *ident, enum log_facility facility)
+{
+	static const int codes[] = {LOG_AUTH, LOG_AUTHPRIV, LOG_DAEMON, LOG_USER, LOG_LOCAL0,
+	    LOG_LOCAL1, LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4, LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7};
+
+	log_sink_syslog(socket_path, ident, LOG_FAC(codes[facility]));
 }
 
 void
@@ -237,47 +314,54 @@ void
 log_debug(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_DEBUG)
-		WRITE_LINE("debug", 0);
+		WRITE_LINE("debug", LOG_DEBUG, 0, NULL);
 }
 
 void
 log_info(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_INFO)
-		WRITE_LINE("info", 0);
+		WRITE_LINE("info", LOG_INFO, 0, NULL);
+}
+
+void
+log_pairs(const struct log_pair *pairs, const char *fmt, ...)
+{
+	if (log_state.level <= LOG_LEVEL_INFO)
+		WRITE_LINE("info", LOG_INFO, 0, pairs);
 }
 
 void
 log_warn(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_WARNING)
-		WRITE_LINE("warning", saved);
+		WRITE_LINE("warning", LOG_WARNING, saved, NULL);
 }
 
 void
 log_warnx(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_WARNING)
-		WRITE_LINE("warning", 0);
+		WRITE_LINE("warning", LOG_WARNING, 0, NULL);
 }
 
 void
 fatal(const char *fmt, ...)
 {
-	WRITE_LINE("fatal", saved);
+	WRITE_LINE("fatal", LOG_CRIT, saved, NULL);
 	exit(1);
 }
 
 void
 fatalx(const char *fmt, ...)
 {
-	WRITE_LINE("fatal", 0);
+	WRITE_LINE("fatal", LOG_CRIT, 0, NULL);
 	exit(1);
 }
 
 void
 panic(const char *fmt, ...)
 {
-	WRITE_LINE("panic", 0);
+	WRITE_LINE("panic", LOG_CRIT, 0, NULL);
 	abort();
 }

@@ -45,9 +45,6 @@ static const struct fate fates[] = {
     {"job_name", NULL, "run_dir tells instances apart"},
     {"service_name", NULL, "run_dir tells instances apart"},
     {"conffile", NULL, "the file given by -c is read again"},
-    {"syslog", NULL, "standard error or log_file"},
-    {"syslog_ident", NULL, "standard error or log_file"},
-    {"syslog_facility", NULL, "standard error or log_file"},
     {"log_pooler_errors", NULL, "they are always logged"},
     {"log_stats", NULL, "read them with pgdrove stat"},
     {"stats_period", NULL, "read them with pgdrove stat"},
@@ -75,6 +72,7 @@ static const struct {
     {"listen_backlog", "128"},
     {"server_login_retry", "15"},
     {"server_tls_sslmode", "prefer"},
+    {"syslog_ident", "pgbouncer"},
     {"max_prepared_statements", "200"},
     {NULL, NULL},
 };

@@ -26,9 +26,9 @@ open_log(struct master *m, struct why *why)
 	const char *path = m->conf->log_file;
 	int rc;
 
-	log_set_level(m->conf->log_level);
+	conf_log(m->conf);
 	if (path[0] == '\0')
-		return 0;
+		return log_open(NULL);
 	if (privs_enter(&m->privs, path, why) == -1)
 		return -1;
 	rc = log_open(path);

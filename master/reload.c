@@ -251,7 +251,7 @@ take_next(struct master *m)
 	m->privs.user = r->next->user;
 	r->in_force = r->serial;
 	r->next = NULL;
-	log_set_level(m->conf->log_level);
+	conf_log(m->conf);
 	listen_commit(&m->listeners, &r->listeners, m->conf);
 	(void)close(r->fd);
 	conf_free(old);

@@ -47,6 +47,8 @@
 	    "times the table was repaired after a death inside the mutex")                         \
 	X(ddl_seen, COUNTER, "count",                                                              \
 	    "statements that changed definitions: prepared statements are parsed anew")            \
+	X(log_dropped, COUNTER, "count", "lines of the log that nobody took")                      \
+	X(log_repeats, COUNTER, "count", "lines of the log held back as repeats")                  \
 	X(loop_turns, COUNTER, "count", "turns of the event loop")
 
 /* ErrorResponses by class, the first two characters of their SQLSTATE; in any order, other last. */

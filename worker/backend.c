@@ -109,6 +109,7 @@ backend_free(struct backend *b)
 	expect_fini(&b->expect);
 	prepared_fini(&b->prepared);
 	backend_login_fini(b);
+	free(b->sql);
 	free(b->task_error);
 	stats_sub(&wk->row->backends, 1);
 	explicit_bzero(b->facts.key, sizeof(b->facts.key));

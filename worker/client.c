@@ -211,6 +211,24 @@ give_row(struct client *c, struct pool *p)
 	c->row = TABLE_NONE;
 }
 
+void
+client_log(const struct client *c, const char *event, const char *why)
+{
+	const int64_t age = loop_now() - c->born_us;
+	char text[INET6_ADDRSTRLEN];
+	const struct log_pair pairs[] = {{"event", event, 0},
+	    {"client", client_address(c, text), 0}, {"port", NULL, c->port},
+	    {"database", c->pool != NULL ? c->pool->db : client_auth_db(c), 0},
+	    {"user", c->pool != NULL ? c->pool->user : client_auth_user(c), 0},
+	    {"age_us", NULL, age}, {why == NULL ? NULL : "reason", why, 0}, {NULL, NULL, 0}};
+
+	if (why == NULL)
+		log_pairs(pairs, "%s: %s", client_name(c), event);
+	else
+		log_pairs(pairs, "%s: %s: %s (age %lld.%03lld s)", client_name(c), event, why,
+		    (long long)(age / 1000000), (long long)(age / 1000 % 1000));
+}
+
 /* Leaves pool, row and backend: what follows on this socket concerns nobody else. */
 static void
 client_leave(struct client *c, const char *why)
@@ -227,7 +245,7 @@ client_leave(struct client *c, const char *why)
 	if (p == NULL)
 		return;
 	if (wk->conf->log_disconnections && !c->internal)
-		log_info("%s: closed: %s", client_name(c), why);
+		client_log(c, "closed", why);
 	if (c->backend != NULL)
 		leave_backend(c, p);
 	else

@@ -47,6 +47,8 @@ void client_rejected(struct client *, uint8_t type);
 const char *client_address(const struct client *, char text[INET6_ADDRSTRLEN]);
 /* "client db/user@address:port", a static buffer. */
 const char *client_name(const struct client *);
+/* A line of the log about what became of it; `why` may be NULL. */
+void client_log(const struct client *, const char *event, const char *why);
 /* It is logged in: from now on client_idle_timeout counts. */
 void client_watch_idle(struct client *);
 /* It has its row in the client table and its pool. */

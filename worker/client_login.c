@@ -405,5 +405,5 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	stats_add(&wk->row->logins, 1);
 	stats_add(&c->pool->row->cl_logins, 1);
 	if (wk->conf->log_connections)
-		log_info("%s: logged in", client_name(c));
+		client_log(c, "logged in", NULL);
 }

@@ -18,6 +18,7 @@
 #include "proto/extended.h"
 #include "proto/wire.h"
 #include "worker/relay.h"
+#include "worker/slow.h"
 
 #define BIG_FIRST      65536U
 #define DEALLOCATE_MAX 512U /* a Query so short is looked at whole */
@@ -513,6 +514,8 @@ ensure_unnamed(struct view *v)
 static void
 note_use(struct view *v, const struct statement *s)
 {
+	if (s != NULL)
+		slow_note(v->b, statement_text(s), strlen(statement_text(s)));
 	if (v->type == 'B' && session_watches(v->c->pool))
 		session_noted(v->c, s == NULL ? NULL : s->note);
 }
@@ -659,6 +662,7 @@ query(struct view *v)
 		return deallocate(v, named);
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
+	slow_note(v->b, (const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER);
 	return pass_with(v, &e);
 }
 

@@ -122,6 +122,7 @@ struct backend {
 	void (*task_row)(struct backend *, const uint8_t *body, size_t len);
 	void (*task_done)(struct backend *, const uint8_t *error, size_t len);
 	uint32_t probed; /* session_probe.c: the reasons to pin it that hold */
+	char *sql;	 /* slow.c; NULL = nothing noted */
 	uint8_t *task_error;
 	size_t task_error_len;
 	/* outside the ledger: after login, and when it ends in whatever way */

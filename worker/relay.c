@@ -19,6 +19,7 @@
 #include "worker/deadline.h"
 #include "worker/gate.h"
 #include "worker/pool.h"
+#include "worker/slow.h"
 
 #define TURN_READS 8
 
@@ -377,6 +378,7 @@ ready_for_query(struct backend *b, char status)
 	if (expect_empty(&b->expect)) {
 		stats_add(&b->pool->row->query_time_us, (uint64_t)(loop_now() - b->query_us));
 		stats_took(&b->pool->times->query, loop_now() - b->query_us);
+		slow_ready(b, status);
 		if (status == 'I')
 			stats_took(&b->pool->times->xact, loop_now() - b->xact_us);
 		b->query_us = 0;

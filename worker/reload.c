@@ -170,7 +170,7 @@ reload_switch(uint64_t serial, const uint8_t *listeners, size_t len)
 	old = wk->conf;
 	wk->conf = t->next;
 	t->next = NULL;
-	log_set_level(wk->conf->log_level);
+	conf_log(wk->conf);
 	stats_set(&wk->row->conf, serial);
 	if (!wk->boot->steward && !wk->draining)
 		accept_switch(listeners, len / (2 * sizeof(uint32_t)));

@@ -80,7 +80,11 @@ static void
 beat(struct timer *t)
 {
 	int64_t next = BEAT_US;
+	struct log_counts log;
 
+	log_tick(&log);
+	stats_add(&wk->row->log_dropped, log.dropped);
+	stats_add(&wk->row->log_repeats, log.repeats);
 	worker_title();
 	if (!wk->boot->steward && !wk->draining && peer_hangs()) {
 		accept_poke();
@@ -275,6 +279,7 @@ set_up(const struct worker_boot *boot)
 	else
 		snprintf(name, sizeof(name), "worker %u", boot->self.worker);
 	log_set_name(name);
+	log_limit_repeats();
 	loop_init(before_wait);
 	buf_init((size_t)boot->conf->pkt_buf_bytes);
 	client_tables_init();
