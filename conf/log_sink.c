@@ -138,7 +138,8 @@ write_file(const char *line, size_t len)
 	}
 	do {
 		if (sink.sock)
-			r = sendmsg(sink.fd, &(struct msghdr){.msg_iov = first, .msg_iovlen = (size_t)n},
+			r = sendmsg(sink.fd,
+			    &(struct msghdr){.msg_iov = first, .msg_iovlen = (size_t)n},
 			    MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
 			r = writev(sink.fd, first, n);

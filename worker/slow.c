@@ -38,9 +38,9 @@ tell(const struct backend *b, const char *what, int64_t us, const char *sql)
 	    {"backend_pid", NULL, b->facts.pid}, {"duration_us", NULL, us},
 	    {"sql", sql == NULL ? "" : sql, 0}, {NULL, NULL, 0}};
 
-	log_pairs(pairs, "%s: slow %s: %lld.%03lld ms on backend pid %d%s%s", client_name(b->client),
-	    what, (long long)(us / 1000), (long long)(us % 1000), (int)b->facts.pid,
-	    sql == NULL ? "" : ": ", sql == NULL ? "" : sql);
+	log_pairs(pairs, "%s: slow %s: %lld.%03lld ms on backend pid %d%s%s",
+	    client_name(b->client), what, (long long)(us / 1000), (long long)(us % 1000),
+	    (int)b->facts.pid, sql == NULL ? "" : ": ", sql == NULL ? "" : sql);
 }
 
 void

@@ -1,6 +1,7 @@
 /*
  * slow: log_min_duration: a line for each query and each transaction that took long. Called by the
- * relay at ReadyForQuery and by the gate, which sees the texts. Costs nothing while the option is 0.
+ * relay at ReadyForQuery and by the gate, which sees the texts. Costs nothing while the option is
+ * 0.
  */
 #ifndef WORKER_SLOW_H
 #define WORKER_SLOW_H

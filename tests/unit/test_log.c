@@ -164,7 +164,8 @@ full_disk(void **state)
 	assert_int_equal(n.dropped, 0);
 	assert_int_equal(log_open(path_of("again")), 0);
 	log_tick(&n);
-	assert_non_null(strstr(contents("again"), "2 lines of the log could not be written: No space"));
+	assert_non_null(
+	    strstr(contents("again"), "2 lines of the log could not be written: No space"));
 }
 
 static void
