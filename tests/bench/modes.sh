@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+#
+# bench --modes: what the extended protocol and the tracking of session state cost: CPU per transaction
+# of `pgbench -M extended` and `-M prepared` by that of `-M simple`, and of session_state "track" by
+# "ignore", for pgdrove and beside it pgbouncer (which Debian's version cannot do prepared in
+# transaction mode: it has a session each there). Sourced by scripts/bench, whose functions it uses.
+#
+# The modes are measured in turn, round after round, so that a slow minute of the machine meets all.
+
+# modes_measure POOLER CLIENTS MODE [LABEL]: into a file of its own.
+modes_measure() {
+	MODE=$3
+	measure "$1" "$2"
+	cat "$WORK_DIR/$1.$2" >>"$WORK_DIR/$1.$2.${4:-$3}"
+	rm "$WORK_DIR/$1.$2"
+}
+
+# modes_ratio POOLER CLIENTS LABEL BY LIMIT
+modes_ratio() {
+	awk -v a="$(median "$WORK_DIR/$1.$2.$3" 1)" -v b="$(median "$WORK_DIR/$1.$2.$4" 1)" -v limit="$5" \
+		-v what="$2 clients, $1: CPU of $3 / $4" 'BEGIN {
+			printf "%-60s %8.2f", what, a / b
+			if (limit != "") printf "  limit %5.2f  %s", limit, a / b <= limit + 0.005 ? "ok" : "MISSED"
+			print "" }'
+}
+
+modes_table() {
+	local n name label
+	printf '%7s  %-10s %-18s %10s %10s\n' clients pooler mode 'CPU us/txn' tps
+	for n in $CLIENTS; do
+		for name in $poolers; do
+			for label in simple extended prepared simple-ignore; do
+				[ -s "$WORK_DIR/$name.$n.$label" ] || continue
+				printf '%7s  %-10s %-18s %10.2f %10.0f\n' "$n" "$name" "$label" \
+					"$(median "$WORK_DIR/$name.$n.$label" 1)" "$(median "$WORK_DIR/$name.$n.$label" 2)"
+			done
+		done
+	done
+}
+
+bench_modes() {
+	local round n name mode
+	pool_size=$POOL
+	poolers=${poolers/proxy /}
+	for ((round = 1; round <= ROUNDS; round++)); do
+		for n in $CLIENTS; do
+			for name in $poolers; do
+				# shellcheck disable=SC2046
+				for mode in $(rotated "$round" simple extended prepared); do
+					modes_measure "$name" "$n" "$mode"
+				done
+			done
+			echo 'session_state = "ignore";' >"$WORK_DIR/pgdrove.more"
+			modes_measure pgdrove "$n" simple simple-ignore
+			rm "$WORK_DIR/pgdrove.more"
+		done
+	done
+	echo "pgbench -S, $ROUNDS rounds of $DURATION s, medians; $WORKERS worker(s); pool $POOL backends"
+	modes_table
+	for n in $CLIENTS; do
+		for name in $poolers; do
+			local limit=
+			[ "$name" != pgdrove ] || limit=1.10
+			modes_ratio "$name" "$n" extended simple "$limit"
+			modes_ratio "$name" "$n" prepared simple "$limit"
+		done
+		modes_ratio pgdrove "$n" simple simple-ignore 1.03
+	done
+}
