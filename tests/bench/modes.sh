@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034
 #
 # bench --modes: what the extended protocol and the tracking of session state cost: CPU per transaction
 # of `pgbench -M extended` and `-M prepared` by that of `-M simple`, and of session_state "track" by
