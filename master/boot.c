@@ -168,6 +168,7 @@ fill_kit(struct master *m)
 	m->kit.reload = &m->reload;
 	m->kit.upgrade = &m->upgrade;
 	m->kit.elder_fd = inherit_elder_fd();
+	m->kit.generation = inherit_generation();
 	m->reload.in_force = m->reload.serial = 1;
 	m->kit.pidfile = &m->pidfile;
 	m->kit.signal_fd = m->signal_fd;

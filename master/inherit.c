@@ -1,8 +1,9 @@
 /*
  * inherit: see inherit.h. Called by main.c (read), pidfile.c and listen.c (take).
  *
- * Lines, fields separated by tabs: "ready FD", "dir FD", "elder FD", "listen FD KEY NAME PATH". The
- * text is what our own user has started us with; numbers that are no open descriptors are left out.
+ * Lines, fields separated by tabs: "ready FD", "dir FD", "elder FD", "generation N", "listen FD KEY
+ * NAME PATH". The text is what our own user has started us with; numbers that are no open
+ * descriptors are left out.
  */
 #include "master/inherit.h"
 
@@ -14,6 +15,7 @@
 #define LISTENERS 512
 
 static int ready_fd = -1, dir_fd = -1, elder_fd = -1;
+static uint32_t generation;
 static bool any;
 static struct inherited listeners[LISTENERS];
 static size_t nlisteners;
@@ -40,6 +42,8 @@ take_line(char *line)
 		dir_fd = take_fd(number);
 	else if (strcmp(what, "elder") == 0)
 		elder_fd = take_fd(number);
+	else if (strcmp(what, "generation") == 0)
+		generation = (uint32_t)atoi(number);
 	else if (strcmp(what, "listen") == 0 && nlisteners < LISTENERS) {
 		x.fd = take_fd(number);
 		x.key = strsep(&line, "\t");
@@ -63,6 +67,8 @@ inherit_read(void)
 	while (text != NULL && (line = strsep(&text, "\n")) != NULL)
 		take_line(line);
 	any = ready_fd != -1;
+	if (any && generation == 0)
+		generation = 1;
 	return any;
 }
 
@@ -91,6 +97,12 @@ int
 inherit_elder_fd(void)
 {
 	return elder_fd;
+}
+
+uint32_t
+inherit_generation(void)
+{
+	return generation;
 }
 
 struct inherited *

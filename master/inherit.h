@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define INHERIT_ENV "PGDROVE_INHERIT"
 
@@ -25,6 +26,8 @@ bool inherit_any(void);
 int inherit_ready_fd(void);
 int inherit_dir_fd(void);
 int inherit_elder_fd(void);
+/* 0: nobody is replaced. */
+uint32_t inherit_generation(void);
 /* The next socket of that key, not taken yet; NULL = there is none (any more). */
 struct inherited *inherit_listener(const char *key);
 /* Closes what nobody has taken. */

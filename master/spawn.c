@@ -135,6 +135,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .accepts = kit->accepts,
+	    .generation = kit->generation,
 	    .elder_fd = kit->elder_fd,
 	    .steward = steward,
 	    .control_fd = control,

@@ -54,8 +54,9 @@ struct spawn_kit {
 	const struct listen_set *listeners;
 	const struct reload *reload;
 	const struct upgrade *upgrade;
-	int elder_fd; /* to the generation before us, -1 = there was none */
-	bool accepts; /* workers may accept from their birth */
+	uint32_t generation; /* 0 = nobody was before us */
+	int elder_fd;	     /* to the generation before us, -1 = there was none */
+	bool accepts;	     /* workers may accept from their birth */
 	struct pidfile *pidfile;
 	int *inbox_fds;	  /* [nworkers + 1] ends to read, kept open for successors */
 	int *inbox_peers; /* [nworkers + 1] ends to write to */

@@ -146,6 +146,7 @@ make_env(const struct master *m, int ready_fd, int elder_fd)
 	(void)fcntl(ready_fd, F_SETFD, 0);
 	(void)fprintf(out, "elder\t%d\n", elder_fd);
 	(void)fcntl(elder_fd, F_SETFD, 0);
+	(void)fprintf(out, "generation\t%u\n", m->kit.generation + 1);
 	(void)fprintf(out, "dir\t%d\n", m->pidfile.dir_fd);
 	(void)fcntl(m->pidfile.dir_fd, F_SETFD, 0);
 	for (i = 0; i < m->listeners.n; i++) {

@@ -80,6 +80,11 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_SERVE] = "SERVE",
 	    [CTL_TELL] = "TELL",
 	    [CTL_TOLD] = "TOLD",
+	    [CTL_LANE] = "LANE",
+	    [CTL_LANE_READY] = "LANE_READY",
+	    [CTL_RECORD] = "RECORD",
+	    [CTL_MOVE] = "MOVE",
+	    [CTL_TAKEN] = "TAKEN",
 	};
 
 	if ((unsigned)type >= CTL_TYPES || names[type] == NULL)

@@ -41,6 +41,14 @@ enum ctlmsg_type {
 	CTL_SERVE,  /* master -> worker: accept connections from now on */
 	CTL_TELL,   /* inbox: tell me who you have; arg64 = ticket */
 	CTL_TOLD,   /* inbox, with fd: they are in this memfd */
+	/* Between generations (worker/handover.c): these travel between binaries. */
+	CTL_LANE,	/* elder -> younger, with fd: a lane for worker arg32 modulo their number */
+	CTL_LANE_READY, /* younger -> elder: it is taken; arg32 = workers, arg64 = MOVE_VERSION */
+	CTL_RECORD,	/* elder -> younger, with fd: the next record, of arg64 bytes, lies in this
+			   memfd */
+	CTL_MOVE,  /* elder -> younger, with fd: number arg64, of kind arg32 (proto/move.h), and
+		      its record as the payload */
+	CTL_TAKEN, /* younger -> elder: number arg64 is ours; arg32 = 0: it is not taken */
 	CTL_TYPES
 };
 

@@ -45,6 +45,11 @@
 	X(ledger_stalls, COUNTER, "count", "times the table's mutex could not be had in time")     \
 	X(ledger_repairs, COUNTER, "count",                                                        \
 	    "times the table was repaired after a death inside the mutex")                         \
+	X(clients_given, COUNTER, "count", "clients handed over to the next generation")           \
+	X(clients_received, COUNTER, "count", "clients taken over from the one before")            \
+	X(clients_sent_away, COUNTER, "count", "clients told to leave (57P01)")                    \
+	X(backends_given, COUNTER, "count", "idle backends handed over to the next generation")    \
+	X(backends_received, COUNTER, "count", "... taken over from the one before")               \
 	X(ddl_seen, COUNTER, "count",                                                              \
 	    "statements that changed definitions: prepared statements are parsed anew")            \
 	X(log_dropped, COUNTER, "count", "lines of the log that nobody took")                      \

@@ -117,10 +117,11 @@ struct table {
 	uint64_t workers_off, slots_off, facts_off, pools_off, attach_off, buckets_off, groups_off,
 	    members_off, group_buckets_off, welcome_off, busy_off, words_off, clients_off;
 	uint64_t hash_seed;
-	uint32_t groups;	/* how many there can be */
-	uint32_t buckets;	/* of pools; a power of two */
-	uint32_t group_buckets; /* likewise */
-	uint32_t row_bits;	/* of the number shown to a client, that say its row */
+	uint32_t groups;	 /* how many there can be */
+	uint32_t buckets;	 /* of pools; a power of two */
+	uint32_t group_buckets;	 /* likewise */
+	uint32_t row_bits;	 /* of the number shown to a client, that say its row */
+	_Atomic uint32_t strays; /* 1: some adopted clients are in rows that theirs do not say */
 
 	_Alignas(LAYOUT_LINE) struct lock lock;
 

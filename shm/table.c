@@ -317,6 +317,39 @@ table_client_take(struct table *t, struct table_self self, int32_t *pid, uint8_t
 	return row;
 }
 
+/* The row that a number names; may be none of the table's. */
+static uint32_t
+row_named(const struct table *t, int32_t pid)
+{
+	return ((uint32_t)pid & ((1U << t->row_bits) - 1)) - 1;
+}
+
+uint32_t
+table_client_adopt(
+    struct table *t, struct table_self self, int32_t pid, const uint8_t key[TABLE_CLIENT_KEY])
+{
+	uint32_t row = row_named(t, pid);
+	struct layout_client *c;
+
+	if (row >= t->shape.clients ||
+	    (atomic_fetch_or(layout_busy(t, row / LAYOUT_CHUNK), row_bit(row)) & row_bit(row)) !=
+		0 ||
+	    !row_claim(t, self, row)) {
+		row = rows_search(t, self);
+		if (row == TABLE_NONE)
+			return row;
+		/* before the row is published; who looks for the client comes later */
+		atomic_store_explicit(&t->strays, 1, memory_order_relaxed);
+	}
+	c = layout_client(t, row);
+	/* as in layout_client_take */
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&c->pid, pid, memory_order_relaxed);
+	layout_put(c->key, key, TABLE_CLIENT_KEY);
+	row_publish(t, self, row);
+	return row;
+}
+
 void
 table_client_key(const struct table *t, uint32_t row, uint8_t key[TABLE_CLIENT_KEY])
 {
@@ -341,17 +374,14 @@ table_client_give(struct table *t, struct table_self self, uint32_t row)
 	row_unmark(t, row);
 }
 
-bool
-table_client_find(const struct table *t, int32_t pid, const uint8_t *key, size_t len,
-    struct table_self *owner, uint32_t *row)
+static bool
+row_matches(const struct table *t, uint32_t r, int32_t pid, const uint8_t *key, size_t len,
+    struct table_self *owner)
 {
-	uint32_t r = ((uint32_t)pid & ((1U << t->row_bits) - 1)) - 1;
 	uint8_t theirs[TABLE_CLIENT_KEY];
 	uint64_t word;
 	bool same;
 
-	if (pid <= 0 || r >= t->shape.clients || (len != 4 && len != TABLE_CLIENT_KEY))
-		return false;
 	word = row_word(t, r);
 	if (slot_state(word) != (enum slot_state)ROW_LIVE || row_ownerless(t, word))
 		return false;
@@ -366,8 +396,45 @@ table_client_find(const struct table *t, int32_t pid, const uint8_t *key, size_t
 	if (!same || row_word(t, r) != word)
 		return false;
 	*owner = (struct table_self){slot_owner(word), slot_incarnation(word)};
-	*row = r;
 	return true;
+}
+
+/* Clients that were adopted may be in any row: a look at each number. */
+static bool
+find_stray(const struct table *t, int32_t pid, const uint8_t *key, size_t len,
+    struct table_self *owner, uint32_t *row)
+{
+	uint32_t chunk, r;
+	uint64_t busy;
+
+	for (chunk = 0; chunk < layout_chunks(t); chunk++) {
+		busy = ~chunk_free(t, chunk) & chunk_rows(t, chunk);
+		for (; busy != 0; busy &= busy - 1) {
+			r = chunk * LAYOUT_CHUNK + (uint32_t)__builtin_ctzll(busy);
+			if (atomic_load_explicit(&layout_client(t, r)->pid, memory_order_relaxed) ==
+				pid &&
+			    row_matches(t, r, pid, key, len, owner)) {
+				*row = r;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+bool
+table_client_find(const struct table *t, int32_t pid, const uint8_t *key, size_t len,
+    struct table_self *owner, uint32_t *row)
+{
+	uint32_t r = row_named(t, pid);
+
+	if (pid <= 0 || (len != 4 && len != TABLE_CLIENT_KEY))
+		return false;
+	*row = r;
+	if (r < t->shape.clients && row_matches(t, r, pid, key, len, owner))
+		return true;
+	return atomic_load_explicit(&t->strays, memory_order_relaxed) != 0 &&
+	       find_stray(t, pid, key, len, owner, row);
 }
 
 /* Makes word and bit of a row agree. True if it was a dead worker's. */

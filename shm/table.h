@@ -63,6 +63,10 @@ uint32_t table_worker_live(const struct table *, uint32_t w);
  * client in BackendKeyData: positive, it encodes the row and extra random bits.
  */
 uint32_t table_client_take(struct table *, struct table_self, int32_t *pid, uint8_t *key);
+/* A row for a client that comes with number and key from another table: the row that the number
+ * names if it is free, else any. TABLE_NONE if there is none. */
+uint32_t table_client_adopt(
+    struct table *, struct table_self, int32_t pid, const uint8_t key[TABLE_CLIENT_KEY]);
 /* The secret of our own row. */
 void table_client_key(const struct table *, uint32_t row, uint8_t key[TABLE_CLIENT_KEY]);
 void table_client_give(struct table *, struct table_self, uint32_t row);

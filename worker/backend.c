@@ -74,10 +74,11 @@ static const unsigned int edges[] = {
     [BACKEND_CONNECTING] = TO(LOGIN),
     [BACKEND_LOGIN] = TO(ACTIVE) | TO(CONNECTING), /* the next host, or TLS */
     [BACKEND_IDLE] = TO(ACTIVE),
-    [BACKEND_ACTIVE] = TO(TASK) | TO(IDLE) | TO(DRAINING) | TO(HELD) | TO(CLOSING),
+    [BACKEND_ACTIVE] = TO(TASK) | TO(IDLE) | TO(DRAINING) | TO(HELD) | TO(MOVING) | TO(CLOSING),
     [BACKEND_TASK] = TO(ACTIVE) | TO(CLOSING),
     [BACKEND_DRAINING] = TO(ACTIVE) | TO(CLOSING),
     [BACKEND_HELD] = TO(ACTIVE) | TO(CLOSING),
+    [BACKEND_MOVING] = TO(ACTIVE),
     [BACKEND_CLOSING] = 0,
 };
 
@@ -213,6 +214,25 @@ backend_given(struct backend *b)
 {
 	close(conn_detach(&b->conn));
 	backend_free(b);
+}
+
+void
+backend_moved(struct backend *b)
+{
+	free_slot(b->slot);
+	backend_free(b);
+}
+
+void
+backend_stays(struct backend *b, bool for_good)
+{
+	backend_set_state(b, BACKEND_ACTIVE);
+	if (for_good) {
+		backend_close(b, "the next generation does not take it");
+		return;
+	}
+	loop_again(&b->conn.src); /* what the server said meanwhile */
+	pool_release(b);
 }
 
 /* --- reading our own answers ------------------------------------------------------------------ */
@@ -421,6 +441,8 @@ backend_event(struct loop_source *s, uint32_t events)
 	struct backend *b = LOOP_CONTAINER(s, struct backend, conn.src);
 	bool writable = conn_note(&b->conn, events);
 
+	if (b->state == BACKEND_MOVING)
+		return;
 	if (b->state == BACKEND_ACTIVE) {
 		relay_backend_event(b, writable);
 		return;
@@ -579,6 +601,33 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 		return NULL;
 	}
 	b->facts = *lb;
+	b->status = 'I';
+	b->state = BACKEND_ACTIVE;
+	return b;
+}
+
+struct backend *
+backend_take(
+    struct pool *p, int fd, const struct ledger_backend *lb, const uint8_t *facts, size_t len)
+{
+	static const struct ledger_limits none = {.pool = UINT32_MAX};
+	struct backend *b;
+	uint32_t slot;
+
+	/* Its place comes with it. */
+	if (ledger_reserve(wk->table, wk->self, p->index, &none, &slot) != LEDGER_OK)
+		return NULL;
+	b = backend_new(p, slot);
+	if (b == NULL || !facts_unpack(b, facts, len) ||
+	    conn_open(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
+		free_slot(slot);
+		if (b != NULL)
+			backend_free(b);
+		return NULL;
+	}
+	b->facts = *lb;
+	b->facts.pool = p->index;
+	ledger_opened(wk->table, wk->self, slot, &b->facts);
 	b->status = 'I';
 	b->state = BACKEND_ACTIVE;
 	return b;

@@ -16,6 +16,14 @@ void backend_open_outside(struct pool *, const struct sockaddr_storage *addr, ui
 /* A backend received from another worker; NULL and all undone if that is not possible. */
 struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,
     const uint8_t *facts, size_t len);
+/* One that the generation before us gives, with a place of its own; `fd` stays the caller's on
+ * failure (NULL). */
+struct backend *backend_take(
+    struct pool *, int fd, const struct ledger_backend *, const uint8_t *facts, size_t len);
+/* BACKEND_MOVING: it is another generation's now, and its place here is free; or it was not taken.
+ */
+void backend_moved(struct backend *);
+void backend_stays(struct backend *, bool for_good);
 /* Its connection was handed over: forget it here. */
 void backend_given(struct backend *);
 

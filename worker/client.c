@@ -90,7 +90,7 @@ login_timeout(struct timer *t)
 		.detail = "The login was not finished in time."});
 }
 
-static struct client *
+struct client *
 client_new(int fd, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));
@@ -133,7 +133,7 @@ client_accepted(int fd, const struct sockaddr_storage *addr, const struct conf_l
 		timer_set(&c->timer, loop_now() + wk->conf->client_login_timeout_us, login_timeout);
 }
 
-static void
+void
 client_free(struct client *c)
 {
 	timer_stop(&c->timer);
@@ -202,8 +202,8 @@ client_row_taken(struct client *c)
 	stats_add(&c->pool->row->cl_idle, 1);
 }
 
-static void
-give_row(struct client *c, struct pool *p)
+void
+client_row_give(struct client *c, struct pool *p)
 {
 	stats_sub(&p->row->cl_idle, 1);
 	by_row[c->row] = NULL;
@@ -251,7 +251,7 @@ client_leave(struct client *c, const char *why)
 	else
 		pool_unqueue(p, c);
 	if (c->row != TABLE_NONE)
-		give_row(c, p);
+		client_row_give(c, p);
 	c->pool = NULL;
 	pool_dismiss(c);
 	pool_client_gone(p);
@@ -299,7 +299,7 @@ client_linger(struct client *c)
 static void
 client_end(struct client *c, bool whole, const uint8_t *msg, size_t len, const char *why)
 {
-	if (c->state == CLIENT_CLOSING)
+	if (c->state == CLIENT_CLOSING || c->state == CLIENT_MOVING)
 		return;
 	client_leave(c, why);
 	c->state = CLIENT_CLOSING;
@@ -338,6 +338,8 @@ fail(struct client *c, const struct wire_error *e)
 void
 client_fail(struct client *c, const struct wire_error *e)
 {
+	if (c->state == CLIENT_MOVING)
+		return; /* perhaps another's by now */
 	log_info("%s: refused or cut off: %s (%s)", client_name(c), e->message, e->sqlstate);
 	fail(c, e);
 }
@@ -423,8 +425,8 @@ idle_ring(struct timer *t)
 			   .hint = "Raise client_idle_timeout, or keep fewer idle connections."});
 }
 
-static void
-watch_idle(struct client *c)
+void
+client_watch_from(struct client *c)
 {
 	int64_t limit = CONF_USER(wk->conf, c->who, client_idle_timeout_us);
 
@@ -438,7 +440,7 @@ void
 client_watch_idle(struct client *c)
 {
 	c->active_us = loop_now();
-	watch_idle(c);
+	client_watch_from(c);
 }
 
 /* --- rejecting a request ---------------------------------------------------------------------- */
@@ -588,6 +590,8 @@ client_event(struct loop_source *s, uint32_t events)
 	case CLIENT_CONSOLE:
 		console_event(c);
 		break;
+	case CLIENT_MOVING:
+		break;
 	case CLIENT_CLOSING:
 		client_linger(c);
 		break;
@@ -628,6 +632,9 @@ between_transactions(const struct client *c)
 static void
 send_away(struct client *c)
 {
+	if (c->state == CLIENT_MOVING)
+		return;
+	stats_add(&wk->row->clients_sent_away, 1);
 	client_fail(c, &(struct wire_error){.severity = "FATAL",
 			   .sqlstate = "57P01",
 			   .message = c->dismissed != NULL
@@ -721,6 +728,6 @@ clients_conf_changed(const struct conf *old)
 			pool_readmit(c);
 		if (c->state == CLIENT_IDLE || c->state == CLIENT_WAITING ||
 		    c->state == CLIENT_ACTIVE)
-			watch_idle(c);
+			client_watch_from(c);
 	}
 }

@@ -51,6 +51,13 @@ const char *client_name(const struct client *);
 void client_log(const struct client *, const char *event, const char *why);
 /* It is logged in: from now on client_idle_timeout counts. */
 void client_watch_idle(struct client *);
+/* The same from when it was last active. */
+void client_watch_from(struct client *);
+/* Begins to serve a socket (NULL: it was closed); ends it, when it is in no pool any more. */
+struct client *client_new(int fd, bool is_unix);
+void client_free(struct client *);
+/* Its row in the client table is free again. */
+void client_row_give(struct client *, struct pool *);
 /* It has its row in the client table and its pool. */
 void client_row_taken(struct client *);
 /* Our client in this row of the client table, or NULL. */

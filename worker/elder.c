@@ -37,6 +37,12 @@ elder_pass(int32_t pid, const uint8_t *key, size_t len)
 	explicit_bzero(m.payload, len);
 }
 
+bool
+elder_send(const struct ctlmsg *m, int fd)
+{
+	return younger.fd != -1 && inbox_post(younger.fd, m, fd);
+}
+
 static void
 cancel(int32_t pid, const uint8_t *key, size_t len)
 {

@@ -22,19 +22,25 @@ record_end(struct wire_out *w, size_t start)
 		wire_put32(w->base + start - 4, (uint32_t)(w->len - start));
 }
 
+void
+facts_put(const struct backend *b, struct wire_out *w)
+{
+	size_t start = record_begin(w, FACT_PARAMS);
+
+	params_pack(&b->params, w);
+	record_end(w, start);
+	start = record_begin(w, FACT_PREPARED);
+	prepared_pack(&b->prepared, w);
+	record_end(w, start);
+}
+
 size_t
 facts_pack(const struct backend *b, uint8_t *out, size_t size)
 {
 	struct wire_out w;
-	size_t start;
 
 	wire_init(&w, out, size);
-	start = record_begin(&w, FACT_PARAMS);
-	params_pack(&b->params, &w);
-	record_end(&w, start);
-	start = record_begin(&w, FACT_PREPARED);
-	prepared_pack(&b->prepared, &w);
-	record_end(&w, start);
+	facts_put(b, &w);
 	return w.failed ? 0 : w.len;
 }
 

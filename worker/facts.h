@@ -13,6 +13,8 @@ enum fact {
 	FACT_PREPARED = 2 /* prepared_pack */
 };
 
+struct wire_out;
+void facts_put(const struct backend *, struct wire_out *);
 /* Bytes written, 0 if they do not fit: then the backend stays. */
 size_t facts_pack(const struct backend *, uint8_t *out, size_t size);
 /* False if anything is not understood: then the connection is of no use. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "worker/adopt.h"
 #include "worker/cancel.h"
 #include "worker/console_gather.h"
 #include "worker/loop.h"
@@ -22,20 +23,16 @@
 
 static struct loop_source inbox = {.fd = -1};
 
-static bool
-post(uint32_t worker, struct ctlmsg *m, int fd)
+bool
+inbox_post(int to, const struct ctlmsg *m, int fd)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = {m, ctlmsg_size(m)};
+	struct iovec iov = {(void *)(uintptr_t)m, ctlmsg_size(m)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (m->to_incarnation == 0)
-		m->to_incarnation = table_worker_live(wk->table, worker);
-	if (m->to_incarnation == 0)
-		return false;
 	if (fd != -1) {
 		struct cmsghdr *cm;
 		memset(&control, 0, sizeof(control));
@@ -47,7 +44,15 @@ post(uint32_t worker, struct ctlmsg *m, int fd)
 		cm->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
 	}
-	return sendmsg(wk->boot->inbox_peers[worker], &msg, MSG_DONTWAIT | MSG_NOSIGNAL) != -1;
+	return sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) != -1;
+}
+
+static bool
+post(uint32_t worker, struct ctlmsg *m, int fd)
+{
+	if (m->to_incarnation == 0)
+		m->to_incarnation = table_worker_live(wk->table, worker);
+	return m->to_incarnation != 0 && inbox_post(wk->boot->inbox_peers[worker], m, fd);
 }
 
 bool
@@ -142,6 +147,13 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_TOLD:
 		console_told(m->from, m->arg64, fd);
 		return;
+	case CTL_LANE:
+		adopt_lane(fd);
+		return;
+	case CTL_LANE_READY:
+	case CTL_RECORD:
+	case CTL_MOVE:
+	case CTL_TAKEN:
 	case CTL_READY:
 	case CTL_DRAIN:
 	case CTL_STOP:

@@ -17,6 +17,8 @@
 void inbox_open(void);
 /* One message and its fd (-1: none) from any of our sockets; what recvmsg returns. */
 ssize_t inbox_receive(int from, struct ctlmsg *, int *fd);
+/* The same for sending. False: it could not be queued. */
+bool inbox_post(int to, const struct ctlmsg *, int fd);
 /* False if it could not be queued (full, or the worker is dead). */
 bool inbox_send(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64);
 bool inbox_send_fd(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64, int fd);

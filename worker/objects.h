@@ -31,6 +31,7 @@ enum client_state {
 	CLIENT_WAITING, /* in the pool's queue */
 	CLIENT_ACTIVE,	/* linked */
 	CLIENT_CONSOLE, /* an operator: console.c */
+	CLIENT_MOVING,	/* on its way to the next generation: handover.c */
 	CLIENT_CANCEL,	/* a CancelRequest in work: closed when done */
 	CLIENT_CLOSING	/* last words sent, reads to the peer's end so that they arrive */
 };
@@ -54,6 +55,7 @@ struct client {
 	const struct wire_error *reject;
 	uint8_t *refusal; /* in the place of `reject`: the body of an error of the server's */
 	size_t refusal_len;
+	bool refused;		  /* ... by the next generation: it stays */
 	bool settled;		  /* a backend has once taken its settings */
 	struct client_auth *auth; /* while it logs in */
 	struct console *console;  /* CLIENT_CONSOLE */
@@ -85,6 +87,7 @@ enum backend_state {
 	BACKEND_TASK,	    /* runs a query of ours: SET, reset, ROLLBACK, the steward's look */
 	BACKEND_DRAINING,   /* its client went away: reads to ReadyForQuery */
 	BACKEND_HELD,	    /* clean, but a cancel request is still on its way to it */
+	BACKEND_MOVING,	    /* on its way to the next generation: handover.c */
 	BACKEND_CLOSING	    /* Terminate sent, waits for the server's end */
 };
 

@@ -297,7 +297,7 @@ pool_place_free(const struct pool *p)
 bool
 pool_below_min(const struct pool *p)
 {
-	return p->min_size > 0 && !p->hold && p->nclients > 0 && !wk->draining &&
+	return p->min_size > 0 && !p->hold && p->nclients > 0 && !wk->draining && !wk->retired &&
 	       wk->self.worker < wk->boot->nworkers &&
 	       ledger_pool_used(wk->table, p->index) < p->min_size;
 }

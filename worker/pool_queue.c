@@ -15,6 +15,7 @@
 #include "worker/backend.h"
 #include "worker/client.h"
 #include "worker/deadline.h"
+#include "worker/handover.h"
 
 #define RETRY_US    50000 /* look again while somebody waits */
 #define MATCH_DEPTH 16	  /* idle backends looked at for matching settings */
@@ -408,6 +409,8 @@ pool_release(struct backend *b)
 		serve_head(p, b);
 		return;
 	}
+	if (handover_backend(b))
+		return;
 	pool_put_idle(p, b);
 	/* Pairs with the fence in pool_ask: either we see a wait elsewhere, or it sees our idle
 	 * backend. If neither thinks it worth moving yet, the timer of the queue looks again. */

@@ -18,6 +18,7 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
 #include "worker/gate.h"
+#include "worker/handover.h"
 #include "worker/pool.h"
 #include "worker/slow.h"
 
@@ -524,7 +525,7 @@ release(struct backend *b)
 		conn_trim(&b->conn);
 		backend_clean(b);
 	}
-	if (client_dismissed(c))
+	if (client_dismissed(c) || handover_client(c))
 		return;
 	if (c->conn.in != NULL || c->big != NULL || c->conn.readable)
 		loop_again(&c->conn.src);

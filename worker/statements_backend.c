@@ -182,7 +182,8 @@ prepared_unpack(struct prepared *p, const uint8_t *bytes, size_t len)
 uint64_t
 ddl_generation(void)
 {
-	uint64_t sum = 0;
+	/* Later than all that a generation before us may have said (client_move.c). */
+	uint64_t sum = (uint64_t)wk->boot->generation << 40;
 	uint32_t w;
 
 	for (w = 0; w < wk->boot->nworkers; w++)

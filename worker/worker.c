@@ -19,10 +19,12 @@
 #include "conf/log.h"
 #include "proto/ctlmsg.h"
 #include "worker/accept.h"
+#include "worker/adopt.h"
 #include "worker/client.h"
 #include "worker/command.h"
 #include "worker/console.h"
 #include "worker/elder.h"
+#include "worker/handover.h"
 #include "worker/inbox.h"
 #include "worker/metrics.h"
 #include "worker/pool.h"
@@ -109,6 +111,8 @@ worker_check_done(void)
 {
 	if ((!wk->draining && !wk->retired) || client_count() > 0)
 		return;
+	if (!wk->draining && handover_busy())
+		return;
 	wk->draining = true;
 	if (!timer_armed(&end_timer)) {
 		timer_set(&end_timer, loop_now() + GOODBYE_US, end_now);
@@ -133,6 +137,7 @@ retire(void)
 	stats_set(&wk->row->state, STATS_DRAINING);
 	accept_stop();
 	worker_title();
+	handover_start();
 	worker_check_done();
 }
 
@@ -218,6 +223,11 @@ control_message(const struct ctlmsg *m, int fd)
 	case CTL_CANCEL:
 	case CTL_CANCELED:
 	case CTL_EVICT:
+	case CTL_LANE:
+	case CTL_LANE_READY:
+	case CTL_RECORD:
+	case CTL_MOVE:
+	case CTL_TAKEN:
 	case CTL_TYPES:
 		log_warnx("unexpected message %s from the master",
 		    ctlmsg_name((enum ctlmsg_type)m->type));
@@ -308,6 +318,8 @@ worker_main(const struct worker_boot *boot)
 	} else if (boot->accepts) {
 		accept_start();
 	}
+	if (!boot->steward)
+		adopt_start();
 	stats_set(&me.row->state, STATS_SERVING);
 	beat(&beat_timer);
 	say_ready();

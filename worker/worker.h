@@ -38,9 +38,10 @@ struct worker_boot {
 	struct table_self self;	   /* index and incarnation; the steward's index is nworkers */
 	uint32_t nworkers;	   /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;
-	int elder_fd;	/* to the generation before us, -1 = there was none */
-	bool accepts;	/* false: CTL_SERVE will come */
-	int control_fd; /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
+	int elder_fd;	     /* to the generation before us, -1 = there was none */
+	uint32_t generation; /* 0, or one more than the one before us: master/upgrade.c */
+	bool accepts;	     /* false: CTL_SERVE will come */
+	int control_fd;	     /* SOCK_SEQPACKET to the master, non-blocking; EOF = the master died */
 	const int *listen_fds;	    /* non-blocking listening sockets */
 	const uint32_t *listen_ids; /* their numbers */
 	const size_t *listen_confs; /* which of conf->listen each is */

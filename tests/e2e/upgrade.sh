@@ -49,6 +49,7 @@ beside "$PG_BIN/pgbench" -n -C -c 4 -T 600 -h 127.0.0.1 -p "$PORT" -U postgres \
 LOGINS=$BESIDE
 beside "$PG_BIN/pgbench" -n -c 8 -T 600 -h 127.0.0.1 -p "$PORT" -U postgres -f <(echo 'select 1;') app \
 	>"$WORK_DIR/stay.out" 2>&1
+STAYERS=$BESIDE
 install_binary '#!/bin/sh
 exit 1
 '
@@ -86,6 +87,9 @@ asleep() { backends_are "$1" "query like '%sleep%' and state = 'active'"; }
 psql_beside app 'select pg_sleep(50)' "$WORK_DIR/sleep.out"
 SLEEPER=$BESIDE
 within 'somebody sleeps' 10 asleep 1
+beside "$PG_BIN/psql" -X -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'begin' -c 'select pg_sleep(9)' -c commit -c 'select 8' \
+	>"$WORK_DIR/held.out" 2>&1
+within '... somebody is in a transaction' 10 asleep 2
 kill -USR2 "$old"
 within 'a new master serves' 30 log_has 'upgrade: pid [0-9]+ serves'
 within '... its pid is in the pid file' 10 not_master "$old"
@@ -96,16 +100,22 @@ is '... by the Unix socket too' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/ru
 check 'logins went on' kill -0 "$LOGINS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out")"
 kill -INT "$SLEEPER"
-within 'a cancel of a client of the old generation hits' 10 asleep 0
+within 'a cancel of a client of the old generation hits' 10 asleep 1
 within '... and it is told' 20 grep -q 'canceling statement' "$WORK_DIR/sleep.out"
 within 'upgrade_timeout over, the old generation leaves' 30 pid_gone "$old" 100
-has '... with a word to those who were left' 'administrator command' "$(cat "$WORK_DIR/stay.out")"
+has '... with a word to those who were left' 'administrator command' "$(cat "$WORK_DIR/held.out")"
+check '... while those between transactions went over' kill -0 "$STAYERS"
+is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
 is '... and the new one serves on' 1 "$(sql app 'select 1')"
 is '... the socket file is there' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
 kill -USR2 "$new"
 within 'and once more' 30 not_master "$new"
 newest=$(master)
 within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
+check 'who came with the first generation is served by the third' kill -0 "$STAYERS"
+is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
+kill -TERM "$STAYERS"
+wait "$STAYERS" 2>/dev/null
 is '... it serves' 1 "$(sql app 'select 1')"
 kill -TERM "$LOGINS"
 wait "$LOGINS" 2>/dev/null

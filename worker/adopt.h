@@ -1,0 +1,14 @@
+/*
+ * adopt: the younger generation takes what the elder gives in an upgrade (handover.h).
+ */
+#ifndef WORKER_ADOPT_H
+#define WORKER_ADOPT_H
+
+#include <stdint.h>
+
+/* Offers of the generation before us are taken from now on. */
+void adopt_start(void);
+/* A lane that a sibling was offered for us; taken. */
+void adopt_lane(int fd);
+
+#endif

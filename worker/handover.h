@@ -1,0 +1,19 @@
+/*
+ * handover: the generation before an upgrade gives what it has to the next one: clients at their
+ * transactions' borders, idle backends (design.md 7). The other end is adopt.h.
+ */
+#ifndef WORKER_HANDOVER_H
+#define WORKER_HANDOVER_H
+
+#include "worker/objects.h"
+
+/* We are the elder from now on; offers can be sent by elder_send. */
+void handover_start(void);
+/* A client at its border, or a clean backend that nobody here waits for: true if it is on its way.
+ * It is not to be touched then: it comes back by itself if it is not taken. */
+bool handover_client(struct client *);
+bool handover_backend(struct backend *);
+/* Something is on its way, or will be: the process must not end yet. */
+bool handover_busy(void);
+
+#endif
