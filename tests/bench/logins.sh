@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+#
+# bench --logins: what a login costs the pooler: trust, md5, SCRAM, TLS 1.3 and SCRAM, beside pgbouncer, one
+# process each; and what 200 failing SCRAM logins a second do to an established client. Sourced by
+# scripts/bench.
+#
+# A login is a connection with one query (pgbench -C), with the backend there already. CPU is that of all
+# processes of the pooler, as everywhere here.
+
+# logins_more HOW: what both poolers are told besides.
+logins_more() {
+	local tls=disable type=$1
+	[ "$1" != tls ] || tls=require type=scram-sha-256
+	cat >"$WORK_DIR/pgbouncer.more" <<-CONF
+		auth_type = $type
+		client_tls_sslmode = $tls
+		client_tls_key_file = $WORK_DIR/tls.key
+		client_tls_cert_file = $WORK_DIR/tls.crt
+	CONF
+	sed 's/= \(.*\)/= "\1";/' "$WORK_DIR/pgbouncer.more" >"$WORK_DIR/pgdrove.more"
+	echo "auth_failure_limit = 0;" >>"$WORK_DIR/pgdrove.more"
+	export PGSSLMODE=$tls PGPASSWORD=bench
+}
+
+# logins_measure NAME HOW: "us_per_login logins_per_second", appended to the round's file.
+logins_measure() {
+	local name=$1 how=$2 before ticks
+	logins_more "$how"
+	pooler_start "$name"
+	pgbench_run -C -c 4 -j 2 -T 1
+	before=$(cpu_ticks)
+	pgbench_run -C -c 4 -j 2 -T "$DURATION"
+	ticks=$(($(cpu_ticks) - before))
+	awk -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$(pgbench_said transactions)" \
+		-v tps="$(pgbench_said tps)" 'BEGIN { print ticks / hz * 1e6 / n, tps }' >>"$WORK_DIR/$name.$how"
+	pooler_stop
+}
+
+logins_row() {
+	local how=$1 name base cpu
+	base=$(median "$WORK_DIR/pgbouncer.$how" 1)
+	for name in pgbouncer pgdrove; do
+		cpu=$(median "$WORK_DIR/$name.$how" 1)
+		awk -v how="$2" -v name="$name" -v cpu="$cpu" -v base="$base" -v tps="$(median "$WORK_DIR/$name.$how" 2)" \
+			'BEGIN { printf "%-14s %-10s %10.1f %14.0f %10.0f %12.2f\n", how, name, cpu, 1e6 / cpu, tps, cpu / base }'
+	done
+}
+
+# The p99 (us) of one established client's transactions, while $1 says what else goes on.
+established_p99() {
+	rm -f "$WORK_DIR"/lat.*
+	(cd "$WORK_DIR" && pgbench_run -c 1 -j 1 -T "$DURATION" -l --log-prefix="$WORK_DIR/lat")
+	cat "$WORK_DIR"/lat.* | awk '{ print $3 }' | sort -n | awk '{ a[NR] = $1 } END { print a[int(NR * 0.99)] }'
+}
+
+# 200 a second: wrong passwords, of a user with a verifier's work to do.
+storm_run() {
+	exec "$WORK_DIR/storm" "$PORT" 200 bench bench
+}
+
+logins_storm() {
+	local quiet storm pid said
+	logins_more scram-sha-256
+	for name in pgbouncer pgdrove; do
+		pooler_start "$name"
+		quiet=$(established_p99)
+		storm_run >"$WORK_DIR/storm.out" &
+		pid=$!
+		storm=$(established_p99)
+		kill -TERM "$pid"
+		wait "$pid" 2>/dev/null
+		said=$(tail -n 1 "$WORK_DIR/storm.out")
+		pooler_stop
+		awk -v name="$name" -v a="$quiet" -v b="$storm" -v said="$said" \
+			'BEGIN { printf "%-10s p99 %d us, in the storm %d us: %.2f times (%s)\n", name, a, b, b / a, said }'
+	done
+}
+
+bench_logins() {
+	local round name how
+	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$WORK_DIR/tls.key" -out "$WORK_DIR/tls.crt" -subj /CN=localhost \
+		-days 2 2>/dev/null || die "openssl cannot make a certificate"
+	own_file "$WORK_DIR"/tls.*
+	export BENCH_SECRET=bench
+	# shellcheck disable=SC2034
+	pool_size=$POOL
+	for ((round = 1; round <= ROUNDS; round++)); do
+		for name in $(rotated "$round" pgbouncer pgdrove); do
+			for how in trust md5 scram-sha-256 tls; do logins_measure "$name" $how; done
+		done
+	done
+	echo "pgbench -S -C, $ROUNDS rounds of $DURATION s, medians; one process each"
+	printf '%-14s %-10s %10s %14s %10s %12s\n' login pooler 'CPU us' 'per CPU second' 'per second' 'CPU/bouncer'
+	logins_row trust trust
+	logins_row md5 md5
+	logins_row scram-sha-256 SCRAM
+	logins_row tls 'TLS + SCRAM'
+	logins_storm
+}
