@@ -287,17 +287,15 @@ scram_client_verify(struct scram_client *c, const char *server_final, size_t len
 static bool
 md5_hex(const void *a, size_t a_len, const void *b, size_t b_len, char out[33])
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	static const char digits[] = "0123456789abcdef";
 	uint8_t sum[16];
-	bool ok;
+	bool ok = scram_digest(scram_md5_digest(), a, a_len, b, b_len, sum);
 
-	if (ctx == NULL)
-		return false;
-	ok = EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 && EVP_DigestUpdate(ctx, a, a_len) == 1 &&
-	     EVP_DigestUpdate(ctx, b, b_len) == 1 && EVP_DigestFinal_ex(ctx, sum, NULL) == 1;
-	EVP_MD_CTX_free(ctx);
-	for (size_t i = 0; ok && i < sizeof(sum); i++)
-		(void)snprintf(out + 2 * i, 3, "%02x", sum[i]);
+	for (size_t i = 0; ok && i < sizeof(sum); i++) {
+		out[2 * i] = digits[sum[i] >> 4];
+		out[2 * i + 1] = digits[sum[i] & 15];
+	}
+	out[32] = '\0';
 	OPENSSL_cleanse(sum, sizeof(sum));
 	return ok;
 }

@@ -8,7 +8,8 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+
+#define HMAC_BLOCK 64 /* of SHA-256 */
 
 int
 scram_print(char *out, size_t size, const char *fmt, ...)
@@ -47,16 +48,69 @@ scram_base64_decode(const char *in, size_t in_len, uint8_t *out, size_t size, si
 	return result;
 }
 
+/* Fetched once: OpenSSL 3 looks an algorithm up by name in each call else, which costs more than a
+ * login's hashes themselves. NULL where it has none (MD5 under FIPS). */
+static CRYPTO_ONCE fetched = CRYPTO_ONCE_STATIC_INIT;
+static EVP_MD *sha256, *md5;
+
+static void
+fetch(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	md5 = EVP_MD_fetch(NULL, "MD5", NULL);
+}
+
+const EVP_MD *
+scram_sha256(void)
+{
+	(void)CRYPTO_THREAD_run_once(&fetched, fetch);
+	return sha256;
+}
+
+const EVP_MD *
+scram_md5_digest(void)
+{
+	(void)CRYPTO_THREAD_run_once(&fetched, fetch);
+	return md5;
+}
+
+bool
+scram_digest(
+    const EVP_MD *md, const void *a, size_t a_len, const void *b, size_t b_len, uint8_t *out)
+{
+	EVP_MD_CTX *ctx = md == NULL ? NULL : EVP_MD_CTX_new();
+	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
+		  EVP_DigestUpdate(ctx, a, a_len) == 1 && EVP_DigestUpdate(ctx, b, b_len) == 1 &&
+		  EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+
+	EVP_MD_CTX_free(ctx); /* wipes it */
+	return ok;
+}
+
+/* RFC 2104, for a key shorter than a block. */
 bool
 scram_hmac(const uint8_t key[SCRAM_KEY], const char *text, size_t len, uint8_t out[SCRAM_KEY])
 {
-	return HMAC(EVP_sha256(), key, SCRAM_KEY, (const uint8_t *)text, len, out, NULL) != NULL;
+	uint8_t inner[HMAC_BLOCK], outer[HMAC_BLOCK];
+	bool ok;
+
+	memset(inner, 0x36, sizeof(inner));
+	memset(outer, 0x5c, sizeof(outer));
+	for (size_t i = 0; i < SCRAM_KEY; i++) {
+		inner[i] ^= key[i];
+		outer[i] ^= key[i];
+	}
+	ok = scram_digest(scram_sha256(), inner, sizeof(inner), text, len, out) &&
+	     scram_digest(scram_sha256(), outer, sizeof(outer), out, SCRAM_KEY, out);
+	OPENSSL_cleanse(inner, sizeof(inner));
+	OPENSSL_cleanse(outer, sizeof(outer));
+	return ok;
 }
 
 bool
 scram_hash(const uint8_t in[SCRAM_KEY], uint8_t out[SCRAM_KEY])
 {
-	return EVP_Digest(in, SCRAM_KEY, out, NULL, EVP_sha256(), NULL) == 1;
+	return scram_digest(scram_sha256(), in, SCRAM_KEY, "", 0, out);
 }
 
 void

@@ -5,6 +5,8 @@
 #ifndef PROTO_SCRAM_BYTES_H
 #define PROTO_SCRAM_BYTES_H
 
+#include <openssl/types.h>
+
 #include "proto/scram.h"
 
 #define SCRAM_NONCE_BYTES	24		    /* random ones; 32 characters */
@@ -19,6 +21,12 @@ int scram_print(char *out, size_t size, const char *fmt, ...) __attribute__((for
 /* Base64 into at most `size` bytes; *len says how many. Only the one right spelling. 0 or -1. */
 int scram_base64_decode(const char *in, size_t in_len, uint8_t *out, size_t size, size_t *len);
 
+/* NULL: OpenSSL has none. */
+const EVP_MD *scram_sha256(void);
+const EVP_MD *scram_md5_digest(void);
+/* The digest of a followed by b. False: OpenSSL could not, or md is NULL. */
+bool scram_digest(
+    const EVP_MD *md, const void *a, size_t a_len, const void *b, size_t b_len, uint8_t *out);
 bool scram_hmac(const uint8_t key[SCRAM_KEY], const char *text, size_t len, uint8_t out[SCRAM_KEY]);
 bool scram_hash(const uint8_t in[SCRAM_KEY], uint8_t out[SCRAM_KEY]);
 

@@ -318,8 +318,8 @@ static bool
 same_text(const char *a, const char *b)
 {
 	uint8_t ha[SCRAM_KEY], hb[SCRAM_KEY];
-	bool same = EVP_Digest(a, strlen(a), ha, NULL, EVP_sha256(), NULL) == 1 &&
-		    EVP_Digest(b, strlen(b), hb, NULL, EVP_sha256(), NULL) == 1 &&
+	bool same = scram_digest(scram_sha256(), a, strlen(a), "", 0, ha) &&
+		    scram_digest(scram_sha256(), b, strlen(b), "", 0, hb) &&
 		    CRYPTO_memcmp(ha, hb, SCRAM_KEY) == 0;
 
 	OPENSSL_cleanse(ha, sizeof(ha));

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include "conf/log.h"
+#include "proto/scram_bytes.h"
 #include "worker/state.h"
 
 #define INSTANCE_BYTES 32
@@ -25,7 +26,7 @@ secret_id(uint8_t id[SECRETS_ID], const char *use, const struct secret_piece *pi
 {
 	const uint8_t *instance = secrets_instance(wk->boot->secrets);
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+	bool ok = md != NULL && EVP_DigestInit_ex(md, scram_sha256(), NULL) == 1 &&
 		  add_piece(md, instance, INSTANCE_BYTES) && add_piece(md, use, strlen(use));
 	size_t i;
 

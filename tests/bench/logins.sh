@@ -4,13 +4,19 @@
 # process each; and what 200 failing SCRAM logins a second do to an established client. Sourced by
 # scripts/bench.
 #
-# A login is a connection with one query (pgbench -C), with the backend there already. CPU is that of all
+# SCRAM is with a verifier stored; "plain" with a password, from which pgbouncer derives keys each time. A
+# login is a connection with one query (pgbench -C), with the backend there already. CPU is that of all
 # processes of the pooler, as everywhere here.
 
 # logins_more HOW: what both poolers are told besides.
 logins_more() {
-	local tls=disable type=$1
-	[ "$1" != tls ] || tls=require type=scram-sha-256
+	local tls=disable type=scram-sha-256
+	BENCH_SECRET=$VERIFIER
+	case $1 in
+	trust | md5) type=$1 BENCH_SECRET=bench ;;
+	plain) BENCH_SECRET=bench ;;
+	tls) tls=require ;;
+	esac
 	cat >"$WORK_DIR/pgbouncer.more" <<-CONF
 		auth_type = $type
 		client_tls_sslmode = $tls
@@ -59,8 +65,8 @@ storm_run() {
 }
 
 logins_storm() {
-	local quiet storm pid said
-	logins_more scram-sha-256
+	local name quiet storm pid said
+	logins_more scram
 	for name in pgbouncer pgdrove; do
 		pooler_start "$name"
 		quiet=$(established_p99)
@@ -81,19 +87,20 @@ bench_logins() {
 	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$WORK_DIR/tls.key" -out "$WORK_DIR/tls.crt" -subj /CN=localhost \
 		-days 2 2>/dev/null || die "openssl cannot make a certificate"
 	own_file "$WORK_DIR"/tls.*
-	export BENCH_SECRET=bench
+	VERIFIER=$(admin_sql "alter role bench password 'bench'; select rolpassword from pg_authid where rolname = 'bench'")
 	# shellcheck disable=SC2034
 	pool_size=$POOL
 	for ((round = 1; round <= ROUNDS; round++)); do
 		for name in $(rotated "$round" pgbouncer pgdrove); do
-			for how in trust md5 scram-sha-256 tls; do logins_measure "$name" $how; done
+			for how in trust md5 scram plain tls; do logins_measure "$name" $how; done
 		done
 	done
 	echo "pgbench -S -C, $ROUNDS rounds of $DURATION s, medians; one process each"
 	printf '%-14s %-10s %10s %14s %10s %12s\n' login pooler 'CPU us' 'per CPU second' 'per second' 'CPU/bouncer'
 	logins_row trust trust
 	logins_row md5 md5
-	logins_row scram-sha-256 SCRAM
+	logins_row scram SCRAM
+	logins_row plain 'SCRAM, plain'
 	logins_row tls 'TLS + SCRAM'
 	logins_storm
 }
