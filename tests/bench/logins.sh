@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # bench --logins: what a login costs the pooler: trust, md5, SCRAM, TLS 1.3 and SCRAM, beside pgbouncer, one
 # process each; and what 200 failing SCRAM logins a second do to an established client. Sourced by
@@ -88,7 +88,6 @@ bench_logins() {
 		-days 2 2>/dev/null || die "openssl cannot make a certificate"
 	own_file "$WORK_DIR"/tls.*
 	VERIFIER=$(admin_sql "alter role bench password 'bench'; select rolpassword from pg_authid where rolname = 'bench'")
-	# shellcheck disable=SC2034
 	pool_size=$POOL
 	for ((round = 1; round <= ROUNDS; round++)); do
 		for name in $(rotated "$round" pgbouncer pgdrove); do
