@@ -17,10 +17,14 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "conf/log.h"
 #include "master/inherit.h"
 #include "master/master.h"
 #include "master/stat.h"
 #include "worker/worker.h"
+
+#define KEY_HEAP       (4 << 20) /* some keys, and 32 bytes for each handshake under way */
+#define KEY_HEAP_PIECE 32
 
 #define MAIN_CONF  "/etc/pgdrove/pgdrove.conf"
 #define MAIN_USAGE 2
@@ -198,6 +202,15 @@ daemonise(const struct conf *conf)
 	return fds[1];
 }
 
+/* Private keys, and what handshakes make, go to pages that no core dump holds. Without them (little
+ * address space) OpenSSL takes its usual memory; not locked (RLIMIT_MEMLOCK), they still count. */
+static void
+keep_keys_apart(void)
+{
+	if (CRYPTO_secure_malloc_init(KEY_HEAP, KEY_HEAP_PIECE) == 0)
+		log_warnx("OpenSSL has no memory apart for private keys: core dumps may hold them");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -216,6 +229,7 @@ main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "auth-helper") == 0)
 		return worker_auth_helper();
 	read_args(&args, argc, argv);
+	keep_keys_apart();
 	conf = conf_load(args.conf, stderr);
 	if (conf == NULL)
 		return 1;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conf/log.h"
@@ -161,8 +162,10 @@ reload_switch(uint64_t serial, const uint8_t *listeners, size_t len)
 {
 	struct task *t = current;
 	struct conf *old;
+	struct timespec from, to;
 	size_t i;
 
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	if (t == NULL || t->serial != serial || !prepared || t->next == NULL)
 		fatalx(
 		    "told to use a configuration that is not prepared"); /* the successor has it */
@@ -180,4 +183,8 @@ reload_switch(uint64_t serial, const uint8_t *listeners, size_t len)
 	tell(CTL_SWITCHED, t);
 	conf_free(old);
 	task_free(t);
+	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	log_debug("the switch to configuration %llu took %ld us of the loop",
+	    (unsigned long long)serial,
+	    (to.tv_sec - from.tv_sec) * 1000000L + (to.tv_nsec - from.tv_nsec) / 1000);
 }

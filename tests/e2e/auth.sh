@@ -17,7 +17,7 @@ cat >"$WORK_DIR/data/pg_hba.conf" <<-HBA
 HBA
 admin_sql "set password_encryption = 'md5'; create role m_plain login password 'pw m'; create role m_md5 login password 'pw m'"
 admin_sql "create role s_plain login password 'pw s'; create role s_verifier login password 'pw s'; create role s_md5 login password 'pw s'"
-admin_sql "create role s_other login password 'pw s'; create role c_plain login password 'pw c'; create role c_verifier login password 'pw c'"
+admin_sql "create role s_fast login password 'pw s'; create role s_other login password 'pw s'; create role c_plain login password 'pw c'; create role c_verifier login password 'pw c'"
 admin_sql 'select pg_reload_conf()' >/dev/null
 
 verifier() { admin_sql "select rolpassword from pg_authid where rolname = '$1'"; }
@@ -30,6 +30,7 @@ cat >"$WORK_DIR/users.txt" <<-USERS
 	"m_md5" "$(verifier m_md5)"
 	"s_plain" "pw s" anything
 	"s_verifier" "$(verifier s_verifier)"
+	"s_fast" "$(verifier s_fast)"
 	"s_md5" "$(md5_of s_md5 'pw s')"
 	"s_other" "$other"
 	"c_plain" "pw c"
@@ -122,6 +123,25 @@ admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where usename 
 within 'they are gone' 10 none_left
 has 'a password changed at PostgreSQL: told' 'no client has logged in with the verifier' "$(login s_verifier 'pw s')"
 pooler_stop 'pass-through: ends well'
+
+# A login that takes long to check delays nobody: the worker goes on with others meanwhile.
+method=slow
+auth_conf scram-sha-256 'scram_iterations = 1000000;'
+sed -i 's/workers = 2;/workers = 1;/' "$WORK_DIR/pgdrove.conf"
+pooler_start
+comes s_fast 'pw s' # its keys are stored, and cost nothing
+for i in 1 2 3; do
+	beside login s_plain "wrong $i" >"$WORK_DIR/slow.$i"
+	slow=$BESIDE others=0
+	while kill -0 "$slow" 2>/dev/null; do
+		[ "$(login s_fast 'pw s')" = s_fast ] && others=$((others + 1))
+		[ "$i" = 1 ] || break # derived by now, once for all
+	done
+	[ "$i" != 1 ] || is 'slow: others log in while its keys are derived' yes "$([ "$others" -ge 3 ] && echo yes)"
+	wait "$slow" 2>/dev/null
+	has "slow: it is answered, $i" 'password authentication failed for user "s_plain"' "$(cat "$WORK_DIR/slow.$i")"
+done
+pooler_stop 'slow: ends well'
 
 # peer: the account's name. reject: nobody.
 account=$(id -un)
