@@ -75,6 +75,15 @@ expect_after(struct expect *x, const struct expect_entry *from, const struct stm
 	return NULL;
 }
 
+bool
+expect_last_group(const struct expect *x)
+{
+	const struct expect_entry *ring = x->ring != NULL ? x->ring : x->inl;
+
+	return x->ends == 0 || (x->ends == 1 && x->len > 0 &&
+				   ring[(x->head + x->len - 1) & (x->size - 1)].type == 'S');
+}
+
 static void
 ring_free(struct expect *x)
 {

@@ -89,6 +89,9 @@ expect_head(const struct expect *x)
 struct expect_entry *expect_after(
     struct expect *, const struct expect_entry *from, const struct stmt_name *);
 
+/* True if nothing was sent behind the next Sync. */
+bool expect_last_group(const struct expect *);
+
 /* True if the server drops whatever comes before a Sync: it has met an error, and no Sync is on its
  * way. */
 static inline bool

@@ -354,12 +354,14 @@ parsed_statement(const struct view *v, struct statement *last)
 	return statement_get(&v->c->params, body, len);
 }
 
-/* Its Parse is sent next. */
+/* Its Parse is sent next; `e` keeps what was there before, in case that the server skips it. */
 static void
-unnamed_begin(struct view *v, const struct stmt_name *n)
+unnamed_begin(struct view *v, const struct stmt_name *n, struct expect_entry *e)
 {
 	struct prepared *p = &v->b->prepared;
 
+	e->stmt = p->unnamed;
+	p->unnamed = NULL;
 	prepared_unnamed(p, n->stmt);
 	p->unnamed_since = ddl_generation();
 	p->unnamed_pending++;
@@ -377,7 +379,7 @@ parse_unnamed(struct view *v)
 	n->used = false;
 	n->since = ddl_generation();
 	name_touch(v, n);
-	unnamed_begin(v, n);
+	unnamed_begin(v, n, &e);
 	return pass_with(v, &e);
 }
 
@@ -489,6 +491,7 @@ ensure_unnamed(struct view *v)
 {
 	struct stmt_name *n = name_unnamed(v->names);
 	struct prepared *p = &v->b->prepared;
+	struct expect_entry e = {.type = 'P', .flags = EXPECT_OURS, .op = GATE_UNNAMED_OURS};
 
 	if (undecided(v, n->pending, n->group) ||
 	    undecided(v, p->unnamed_pending, p->unnamed_group))
@@ -503,9 +506,8 @@ ensure_unnamed(struct view *v)
 	if (p->unnamed == n->stmt && p->unnamed_since >= n->since)
 		return GATE_TAKEN;
 	put_parse(v, "", n->stmt->body, n->stmt->len);
-	relay_sent(v->b,
-	    &(struct expect_entry){.type = 'P', .flags = EXPECT_OURS, .op = GATE_UNNAMED_OURS});
-	unnamed_begin(v, n);
+	unnamed_begin(v, n, &e);
+	relay_sent(v->b, &e);
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
 	return GATE_TAKEN;
 }

@@ -82,14 +82,29 @@ settle_close(struct backend *b, const struct expect_entry *e, enum expect_end en
 	name_done(b, e->name);
 }
 
+/*
+ * An unnamed Parse has ended. The server has forgotten the one before when it looked at it. If it
+ * never did (later ones of the same group have been settled before), the one before is still there:
+ * that matters in an aborted block, where nothing can be parsed again. With more on its way behind
+ * this group nothing is said about it.
+ */
+static void
+settle_unnamed_there(
+    struct backend *b, struct expect *x, const struct expect_entry *e, enum expect_end end)
+{
+	if (end != EXPECT_DONE)
+		prepared_unnamed(&b->prepared, NULL);
+	if (end == EXPECT_SKIPPED && expect_last_group(x))
+		b->prepared.unnamed = e->stmt;
+	else
+		statement_drop(e->stmt);
+}
+
 static void
 settle_unnamed(struct backend *b, const struct expect_entry *e, enum expect_end end)
 {
-	struct prepared *p = &b->prepared;
-
-	p->unnamed_pending--;
-	if (end != EXPECT_DONE)
-		prepared_unnamed(p, NULL);
+	b->prepared.unnamed_pending--;
+	settle_unnamed_there(b, &b->expect, e, end);
 	if (e->op == GATE_UNNAMED_OURS)
 		return;
 	e->name->pending--;

@@ -117,6 +117,29 @@ unknown(struct script *s)
 	run_alone(s, "", NULL);
 }
 
+/* A Parse behind an error never happened: the unnamed statement before it is there as it was. */
+static void
+skipped_unnamed(struct script *s)
+{
+	Q(s, "begin");
+	script_await(s, 'Z', 1);
+	parse(s, "", "delete from pg_am where oid = $1::int");
+	run(s, "", "x");
+	parse(s, "", "commit");
+	SYNC(s);
+	script_await(s, 'Z', 1);
+	describe(s, "");
+	SYNC(s);
+	script_await(s, 'Z', 1);
+	parse(s, "", "selekt");
+	SYNC(s);
+	script_await(s, 'Z', 1);
+	describe(s, "");
+	SYNC(s);
+	Q(s, "rollback");
+	script_await(s, 'Z', 2);
+}
+
 static void
 duplicates(struct script *s)
 {
@@ -544,6 +567,7 @@ static const struct {
     {"reused", reused},
     {"unknown names", unknown},
     {"duplicates", duplicates},
+    {"an unnamed statement behind an error", skipped_unnamed},
     {"errors in Parse", parse_errors},
     {"pipelines", pipelines},
     {"pipelines that fail", failing_pipelines},
