@@ -592,7 +592,7 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 	}
 	b = p == NULL || fd == -1 ? NULL : backend_new(p, slot);
 	if (b == NULL || !facts_unpack(b, facts, len) ||
-	    conn_open(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
+	    conn_adopt(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
 		if (fd != -1)
 			close(fd);
 		if (b != NULL)

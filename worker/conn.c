@@ -48,7 +48,7 @@ conn_tune(int fd)
 }
 
 int
-conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t))
+conn_adopt(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t))
 {
 	uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET | (is_unix ? 0 : EPOLLOUT);
 
@@ -57,12 +57,18 @@ conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *,
 	c->src.fn = fn;
 	c->is_unix = is_unix;
 	c->armed_out = !is_unix;
-	if (!is_unix)
-		conn_tune(fd);
 	if (loop_add(&c->src, events) == 0)
 		return 0;
 	c->src.fd = -1;
 	return -1;
+}
+
+int
+conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t))
+{
+	if (!is_unix)
+		conn_tune(fd);
+	return conn_adopt(c, fd, is_unix, fn);
 }
 
 int

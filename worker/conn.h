@@ -46,6 +46,8 @@ struct conn {
 /* Takes the fd: non-blocking already; sets TCP options; registers. 0 or -1 with errno (fd then
  * still the caller's). */
 int conn_open(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
+/* The same of a socket that has its options: another worker has set them. */
+int conn_adopt(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
 /* Begins to connect to a server, without waiting; EPOLLOUT says when it is there. 0, or -1 with
  * errno: it failed at once, and nothing is open. */
 int conn_connect(struct conn *, const struct sockaddr_storage *, socklen_t len,

@@ -176,6 +176,7 @@ struct pool {
 	struct timer timer;	   /* armed while somebody waits */
 	uint32_t asked;	  /* pool_share.c: idle backends other workers were asked for ... */
 	int64_t asked_us; /* ... last at this time */
+	int64_t gave_us;  /* a backend was last given to another worker */
 	/* pool_open.c: the hosts (NULL: not looked at yet); what has failed since when, in a row;
 	 * no attempt before, unless it was a host's fault and the host works again */
 	struct targets *targets;

@@ -105,10 +105,13 @@ pool_share_init(void)
  * What evens waiting out for good is that each worker has backends in proportion to its clients.
  *
  * So a backend goes to who has waited longer than our head by the window (or by a quarter of the
- * wait: waits may be shorter than the window), if that worker has no backend at all or less than
- * its share. Whatever the shares, as when transactions there last longer, it goes to who has waited
- * longer by half and four windows.
+ * wait: waits may be shorter than the window), if that worker has no backend at all or is short of
+ * one. If it is short of a part of one, the backend goes back and forth, so that both have their
+ * share of it: but not more often than every CALM waits, since a hand-over costs as much as a
+ * transaction. Whatever the shares, as when transactions there last longer, it goes to who has
+ * waited longer by half and four windows.
  */
+#define CALM 4
 
 /* Of the clients that want or hold a backend; over some turns, since those whose answer is on its
  * way want one again soon. */
@@ -124,16 +127,18 @@ pool_demand_count(struct pool *p)
 	stats_set(&p->row->cl_demand, (uint64_t)(was + (now - was) / (1 << DEMAND_SHIFT)));
 }
 
-/* Are they short of a quarter of a backend at least, if both sides shared theirs by need? */
-static bool
-below_share(struct stats_pool *ours, struct stats_pool *theirs, uint32_t under_way)
+/* Quarters of a backend that they are short of, if both sides shared theirs by need. */
+static int64_t
+short_of(struct stats_pool *ours, struct stats_pool *theirs, uint32_t under_way)
 {
 	int64_t have = (int64_t)stats_get(&ours->sv_active) + 1; /* with the one that is released */
 	int64_t need = (int64_t)stats_get(&ours->cl_demand) + 1;
 	int64_t they_have = (int64_t)stats_get(&theirs->sv_active) + under_way;
 	int64_t they_need = (int64_t)stats_get(&theirs->cl_demand) + 1;
 
-	return they_have == 0 || 4 * (have * they_need - they_have * need) >= need + they_need;
+	if (they_have == 0)
+		return 4;
+	return 4 * (have * they_need - they_have * need) / (need + they_need);
 }
 
 /* `mine`, `since`: the heads of both queues wait since then; mine = 0: nobody here does. */
@@ -141,7 +146,7 @@ static bool
 deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
 {
 	struct stats_pool *theirs = stats_pool(wk->stats, p->index, w);
-	int64_t window = wk->conf->fairness_window_us, wait, longer;
+	int64_t window = wk->conf->fairness_window_us, wait, longer, quarters;
 
 	if (mine == 0) /* see worth_asking */
 		return stats_get(&theirs->sv_active) == 0 || loop_now() - since >= window;
@@ -149,8 +154,10 @@ deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
 	wait = loop_now() - mine;
 	if (longer > 4 * window + wait / 2)
 		return true;
-	return longer > (wait / 4 < window ? wait / 4 : window) &&
-	       below_share(p->row, theirs, gifts[w].given);
+	if (longer <= (wait / 4 < window ? wait / 4 : window))
+		return false;
+	quarters = short_of(p->row, theirs, gifts[w].given);
+	return quarters >= 4 || (quarters > 0 && loop_now() - p->gave_us >= CALM * (longer + wait));
 }
 
 uint32_t
@@ -195,7 +202,8 @@ pool_give(struct backend *b, uint32_t w)
 	}
 	gifts[w].given++;
 	stats_add(&b->pool->row->sv_given, 1);
-	backend_given(b);
+	b->pool->gave_us = loop_now();
+	backend_given(b); /* the last one takes an empty pool with it */
 	return true;
 }
 
