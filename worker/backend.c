@@ -610,12 +610,11 @@ struct backend *
 backend_take(
     struct pool *p, int fd, const struct ledger_backend *lb, const uint8_t *facts, size_t len)
 {
-	static const struct ledger_limits none = {.pool = UINT32_MAX};
 	struct backend *b;
 	uint32_t slot;
 
-	/* Its place comes with it. */
-	if (ledger_reserve(wk->table, wk->self, p->index, &none, &slot) != LEDGER_OK)
+	/* Those of our own count too: one too many is closed by the elder. */
+	if (ledger_reserve(wk->table, wk->self, p->index, &p->limits, &slot) != LEDGER_OK)
 		return NULL;
 	b = backend_new(p, slot);
 	if (b == NULL || !facts_unpack(b, facts, len) ||

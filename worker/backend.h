@@ -16,7 +16,7 @@ void backend_open_outside(struct pool *, const struct sockaddr_storage *addr, ui
 /* A backend received from another worker; NULL and all undone if that is not possible. */
 struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,
     const uint8_t *facts, size_t len);
-/* One that the generation before us gives, with a place of its own; `fd` stays the caller's on
+/* One that the generation before us gives, if the pool has room; `fd` stays the caller's on
  * failure (NULL). */
 struct backend *backend_take(
     struct pool *, int fd, const struct ledger_backend *, const uint8_t *facts, size_t len);

@@ -108,7 +108,10 @@ check '... while those between transactions went over' kill -0 "$STAYERS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
 is '... and the new one serves on' 1 "$(sql app 'select 1')"
 is '... the socket file is there' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
-kill -USR2 "$new"
+chmod 755 "$WORK_DIR/pgdrove"
+told=$(PGDROVE="$REAL" scripts/pgdrove-upgrade -w "$WORK_DIR/run" 2>&1)
+is 'pgdrove-upgrade: exit code' 0 $?
+has '... tells what moved' 'backends have moved' "$told"
 within 'and once more' 30 not_master "$new"
 newest=$(master)
 within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
