@@ -194,10 +194,15 @@ lint: ## shellcheck, man page and static checks
 	tests/lint
 
 CONFDIR := $(SYSCONFDIR)/pgdrove
+TOOLS   := pgdrove-top pgdrove-check pgdrove-upgrade
 
 install: $(BIN) ## install under $(DESTDIR)$(PREFIX); a configuration that exists is kept
-	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(UNITDIR) $(DOCDIR) $(CONFDIR))
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(UNITDIR) $(DOCDIR) $(CONFDIR) \
+		$(SYSCONFDIR)/logrotate.d)
 	install -m 0755 $(BIN) $(DESTDIR)$(SBINDIR)/pgdrove
+	install -m 0755 $(TOOLS:%=scripts/%) $(DESTDIR)$(SBINDIR)
+	test -e $(DESTDIR)$(SYSCONFDIR)/logrotate.d/pgdrove || \
+		install -m 0644 scripts/pgdrove.logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/pgdrove
 	install -m 0644 master/pgdrove.8 $(DESTDIR)$(MANDIR)/man8/pgdrove.8
 	install -m 0644 conf/pgdrove.conf.5 $(DESTDIR)$(MANDIR)/man5/pgdrove.conf.5
 	install -m 0644 README.md LICENSE conf/pgdrove.conf $(DESTDIR)$(DOCDIR)
@@ -208,8 +213,8 @@ install: $(BIN) ## install under $(DESTDIR)$(PREFIX); a configuration that exist
 		install -m 0640 conf/pgdrove.conf $(DESTDIR)$(CONFDIR)/pgdrove.conf
 
 uninstall: ## remove what install put there, but not the configuration
-	rm -f $(addprefix $(DESTDIR),$(SBINDIR)/pgdrove $(MANDIR)/man8/pgdrove.8 $(MANDIR)/man5/pgdrove.conf.5 \
-		$(UNITDIR)/pgdrove.service $(DOCDIR)/README.md $(DOCDIR)/LICENSE $(DOCDIR)/pgdrove.conf)
+	rm -f $(addprefix $(DESTDIR),$(SBINDIR)/pgdrove $(TOOLS:%=$(SBINDIR)/%) $(MANDIR)/man8/pgdrove.8 $(MANDIR)/man5/pgdrove.conf.5 \
+		$(SYSCONFDIR)/logrotate.d/pgdrove $(UNITDIR)/pgdrove.service $(DOCDIR)/README.md $(DOCDIR)/LICENSE $(DOCDIR)/pgdrove.conf)
 	! test -d $(DESTDIR)$(DOCDIR) || rmdir $(DESTDIR)$(DOCDIR)
 
 clean: ## remove this MODE's objects and programs
