@@ -429,7 +429,7 @@ slow_drip(void)
 	open = raw_open(&ok, &through) && raw_open(&slow, &through) && raw_open(&half, &through) &&
 	       raw_open(&silent, &through);
 	check(open && raw_send(&half, b.p, b.len / 2), "four clients that take their time");
-	for (i = 0; i < more.len && !slow.eof; i++) {
+	for (i = 0; i < more.len && !slow.eof && now_ms() < start + LOGIN_MS; i++) {
 		if (i < b.len)
 			(void)raw_send(&ok, b.p + i, 1);
 		(void)raw_send(&slow, more.p + i, 1);
