@@ -28,17 +28,11 @@ logins_more() {
 	export PGSSLMODE=$tls PGPASSWORD=bench
 }
 
-# logins_measure NAME HOW: "us_per_login logins_per_second", appended to the round's file.
+# logins_measure NAME HOW: of a login, appended to the round's file.
 logins_measure() {
-	local name=$1 how=$2 before ticks
-	logins_more "$how"
-	pooler_start "$name"
-	pgbench_run -C -c 4 -j 2 -T 1
-	before=$(cpu_ticks)
-	pgbench_run -C -c 4 -j 2 -T "$DURATION"
-	ticks=$(($(cpu_ticks) - before))
-	awk -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$(pgbench_said transactions)" \
-		-v tps="$(pgbench_said tps)" 'BEGIN { print ticks / hz * 1e6 / n, tps }' >>"$WORK_DIR/$name.$how"
+	logins_more "$2"
+	pooler_start "$1"
+	cpu_measure "$WORK_DIR/$1.$2" -C -c 4
 	pooler_stop
 }
 

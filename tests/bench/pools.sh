@@ -5,16 +5,6 @@
 # backend until server_idle_timeout). CPU per transaction must not rise by more than 5%: nothing that runs per
 # transaction may look through the pools. Sourced by scripts/bench.
 
-pools_measure() {
-	local before ticks
-	pgbench_run -c 64 -j 2 -T 1
-	before=$(cpu_ticks)
-	pgbench_run -c 64 -j 2 -T "$DURATION"
-	ticks=$(($(cpu_ticks) - before))
-	awk -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$(pgbench_said transactions)" \
-		'BEGIN { printf "%s ", ticks / hz * 1e6 / n }' >>"$WORK_DIR/pools"
-}
-
 bench_pools() {
 	local round
 	pool_size=$POOL
@@ -28,15 +18,14 @@ bench_pools() {
 		die "no roles for the idle pools"
 	for ((round = 1; round <= ROUNDS; round++)); do
 		pooler_start pgdrove
-		pools_measure
+		cpu_measure "$WORK_DIR/pools.alone" -c 64
 		crowd_start 'idle#' "$IDLE_POOLS"
-		pools_measure
+		cpu_measure "$WORK_DIR/pools.beside" -c 64
 		crowd_end
 		pooler_stop
-		echo >>"$WORK_DIR/pools"
 	done
 	echo "pgbench -S -M $MODE, 64 clients, pool of $POOL, $WORKERS worker(s), $ROUNDS rounds of $DURATION s, medians"
-	awk -v n="$IDLE_POOLS" -v a="$(median "$WORK_DIR/pools" 1)" -v b="$(median "$WORK_DIR/pools" 2)" 'BEGIN {
+	awk -v n="$IDLE_POOLS" -v a="$(median "$WORK_DIR/pools.alone" 1)" -v b="$(median "$WORK_DIR/pools.beside" 1)" 'BEGIN {
 		printf "CPU us/txn: %.2f alone, %.2f beside %d idle pools: %.2f  limit 1.05  %s\n",
 		    a, b, n, b / a, b / a <= 1.05 ? "ok" : "MISSED"
 	}'

@@ -14,17 +14,12 @@ tls_more() {
 	sed 's/= \(.*\)/= "\1";/' "$WORK_DIR/pgbouncer.more" >"$WORK_DIR/pgdrove.more"
 }
 
-# tls_measure NAME WHAT ARGS...: CPU us per transaction of this pgbench, appended to the round's file.
+# tls_measure NAME WHAT ARGS...: of this pgbench, appended to the round's file.
 tls_measure() {
-	local name=$1 what=$2 before ticks
+	local name=$1 what=$2
 	shift 2
 	pooler_start "$name"
-	pgbench_run "$@" -j 2 -T 1
-	before=$(cpu_ticks)
-	pgbench_run "$@" -j 2 -T "$DURATION"
-	ticks=$(($(cpu_ticks) - before))
-	awk -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$(pgbench_said transactions)" \
-		-v tps="$(pgbench_said tps)" 'BEGIN { print ticks / hz * 1e6 / n, tps }' >>"$WORK_DIR/$name.$what"
+	cpu_measure "$WORK_DIR/$name.$what" "$@"
 	pooler_stop
 }
 

@@ -39,9 +39,12 @@ async function main() {
 	await other.notify("news", "now");
 	console.log(await told);
 	const size = parseInt(process.env.DRIVERS_MB) * 1048576;
-	// It joins what it receives again with each piece: 50 MB would take a minute.
-	const [r] = await sql`select length(${"z".repeat(size)}) as a, repeat('y', ${size / 8}) as b`;
-	console.log(r.a, r.b.length);
+	// It joins what it receives again with each piece: 50 MB would take a minute. Under load it waits for ever here,
+	// once in 10 to 30 runs, with PostgreSQL directly too, whatever the size.
+	if (process.env.DRIVERS_ALL) {
+		const [r] = await sql`select length(${"z".repeat(size)}) as a, repeat('y', ${size / 8}) as b`;
+		console.log(r.a, r.b.length);
+	}
 	await sql.end();
 	await other.end();
 }
