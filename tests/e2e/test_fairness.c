@@ -377,7 +377,7 @@ main(int argc, char **argv)
 	if (!pooler_start(&pooler, "fair", conf))
 		return rig_end();
 	stats_look();
-	enough = CLIENTS * (rig.asan ? 40 : 100);
+	enough = CLIENTS * 100;
 	race("evenly spread", even, enough);
 	race("three of them alone on their workers", alone, enough);
 	uneven(0, 1, bound != NULL ? atol(bound) : 1000);
