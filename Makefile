@@ -156,7 +156,7 @@ crash: $(CRASH_BINS) ## run the kill sweeps of this MODE
 	@tests/run-all $(CRASH_BINS)
 
 e2e: $(BIN) $(E2E_BINS) $(E2E_TOOLS) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
-	@PGDROVE_BIN=$(BIN) JOBS=$(E2E_JOBS) tests/run-all $(E2E_BINS) $(E2E_SHELL)
+	@PGDROVE_BIN=$(BIN) JOBS=$(E2E_JOBS) ALONE=test_fairness tests/run-all $(E2E_BINS) $(E2E_SHELL)
 
 check: ## everything scripts/check runs, without installing packages
 	scripts/check --no-install
