@@ -42,10 +42,10 @@ external_built(enum auth_type t)
 const char *
 external_get(const struct external *x, const char *name)
 {
-	const char *at = x->text, *end = at + x->len;
+	const char *at = x->text, *end = x->len == 0 ? at : at + x->len; /* none: text is NULL */
 	size_t n = strlen(name);
 
-	while (at != NULL && at < end) {
+	while (at < end) {
 		if (strncmp(at, name, n) == 0 && at[n] == '=')
 			return at + n + 1;
 		at += strlen(at) + 1;

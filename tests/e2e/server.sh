@@ -159,13 +159,19 @@ cluster_stop
 echo 'max_connections = 10' >>"$WORK_DIR/data/postgresql.conf" # three of them for superusers
 until_true 30 cluster_again
 # hold N: so many of PostgreSQL's places are taken by others, until hold_end.
-hold() {
-	local n
-	for ((n = 0; n < $1; n++)); do
+hold() { until_true 20 hold_all "$1"; }
+# One that finds no place, since PostgreSQL has not freed that of a backend that ended just now, tries again.
+hold_all() {
+	local pid alive=()
+	for pid in "${HOLDERS[@]}"; do
+		if kill -0 "$pid" 2>/dev/null; then alive+=("$pid"); fi
+	done
+	HOLDERS=("${alive[@]}")
+	while [ "${#HOLDERS[@]}" -lt "$1" ]; do
 		beside "$PG_BIN/psql" -X -q -h "$PG_SOCKETS" -p "$PG_PORT" -U bob -d postgres -c 'select pg_sleep(120)' >/dev/null 2>&1
 		HOLDERS+=("$BESIDE")
 	done
-	until_true 20 held "${#HOLDERS[@]}"
+	held "$1"
 }
 held() { [ "$(admin_count "pg_stat_activity where query = 'select pg_sleep(120)' and state = 'active'")" = "$1" ]; }
 hold_end() {

@@ -4,16 +4,15 @@
  * Input: the file, a zero byte, the name elsewhere, a zero byte, the user. Traps when a file is
  * refused without a line, or when a map that is not there lets somebody in.
  *
- * '@' and '{' are left out, as in fuzz_hba: this machine's files, and glibc's nested repetitions.
- * So are more than REPEATS of the other repetitions: each one nested doubles what glibc's regcomp
- * does.
+ * '@' is left out, as in fuzz_hba (this machine's files), and what regex.h says.
  */
 #include "conf/ident.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tests/fuzz/regex.h"
 
 #define HOLDS(cond)                                                                                \
 	do {                                                                                       \
@@ -21,19 +20,7 @@
 			abort();                                                                   \
 	} while (0)
 
-#define REPEATS 8
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static bool
-repeats_too_often(const uint8_t *data, size_t size)
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < size; i++)
-		n += data[i] == '*' || data[i] == '+' || data[i] == '?';
-	return n > REPEATS;
-}
 
 /* The next part as text of its own, so that reading beyond its end is seen. */
 static char *
@@ -70,8 +57,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct ident *x;
 	FILE *err;
 
-	if (size > 4096 || memchr(data, '@', size) != NULL || memchr(data, '{', size) != NULL ||
-	    repeats_too_often(data, size))
+	if (size > 4096 || memchr(data, '@', size) != NULL || regex_too_dear(data, size))
 		return 0;
 	file = take(&at, &left);
 	system = take(&at, &left);
