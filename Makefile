@@ -168,7 +168,7 @@ tsan: ## build with ThreadSanitizer into build/tsan
 	$(MAKE) MODE=tsan all
 
 clang: ## build with clang into build/clang
-	$(MAKE) MODE=clang all
+	$(MAKE) MODE=clang all tests
 
 fuzz-build:
 	$(MAKE) MODE=fuzz fuzz-bins

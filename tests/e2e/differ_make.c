@@ -200,7 +200,7 @@ op_copy(struct maker *m)
 static void
 op_big(struct maker *m)
 {
-	unsigned n = 10000 << roll(m, 6);
+	unsigned n = 10000U << (unsigned)roll(m, 6);
 
 	switch (roll(m, 5)) {
 	case 0:

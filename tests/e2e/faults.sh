@@ -165,7 +165,7 @@ is 'TERM under load: what was confirmed is there, and no more' "$A" "$(admin_cou
 for sig in 'TERM TERM' INT QUIT; do
 	pooler_start
 	psql_beside app 'select pg_sleep(60)' "$WORK_DIR/last"
-	until_true 10 backends_are 1 "query like '%pg_sleep(60)%' and state = 'active'"
+	until_true 30 backends_are 1 "query like '%pg_sleep(60)%' and state = 'active'"
 	start=$(now_ms)
 	for s in $sig; do kill -s "$s" "$POOLER" && sleep 0.3; done
 	pid_gone "$POOLER" 15000

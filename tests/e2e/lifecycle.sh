@@ -154,7 +154,7 @@ pooler_stop 'ends well'
 perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, sockaddr_in(0, inet_aton("127.0.0.2"))) && listen(S, 5)
 	or die; $| = 1; print((sockaddr_in(getsockname(S)))[0], "\n"); sleep 300' >"$WORK_DIR/mute" &
 CHILDREN+=($!)
-until_true 10 [ -s "$WORK_DIR/mute" ]
+until_true 30 [ -s "$WORK_DIR/mute" ]
 begin "host = \"127.0.0.2, 127.0.0.1\"; ports = \"$(cat "$WORK_DIR/mute"), $PG_PORT\"; load_balance_hosts = \"disable\";" 'server_connect_timeout = "500ms"; server_login_retry = "30s";'
 is 'server_connect_timeout: a mute host is passed over' 1 "$(sql app 'select 1')"
 is '... counted' 1 "$(get sv_connect_timeouts)"

@@ -70,7 +70,7 @@ within 'stat: all stopped, and it says so' 30 silent
 has 'stat: still shows the table' 'worker' "$(cat "$WORK_DIR/table")"
 # shellcheck disable=SC2086
 kill -KILL $pids "$POOLER"
-until_true 10 pid_gone "$POOLER" 0
+until_true 30 pid_gone "$POOLER" 0
 "$BIN" stat -c "$CONF" >"$WORK_DIR/table" 2>&1
 is 'stat: all dead' 3 $?
 POOLER=
@@ -79,7 +79,7 @@ POOLER=
 if command -v systemd-notify >/dev/null && command -v socat >/dev/null; then
 	socat -u "UNIX-RECVFROM:$WORK_DIR/notify,fork" "OPEN:$WORK_DIR/notified,creat,append" &
 	CHILDREN+=($!)
-	until_true 5 test -S "$WORK_DIR/notify"
+	until_true 30 test -S "$WORK_DIR/notify"
 	chmod 0777 "$WORK_DIR/notify"
 	export NOTIFY_SOCKET=$WORK_DIR/notify
 fi

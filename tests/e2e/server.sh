@@ -131,7 +131,7 @@ pooler_start
 crowd_start busy app
 crowd busy 'open 12'
 crowd_tell busy "run select ':t'"
-until_true 10 serves
+until_true 30 serves
 kill -STOP "$PG_PID" # from now on no new child
 mapfile -t pids < <(pid_children "$PG_PID")
 pids+=("$PG_PID")

@@ -76,14 +76,14 @@ pg_cert() {
 	install -m 0600 "$C/$1.crt" "$D/server.crt"
 	own_file "$D/server.key" "$D/server.crt"
 	admin_sql 'select pg_reload_conf()' >/dev/null
-	until_true 10 pg_has "$1" || not_ok "PostgreSQL shows the certificate $1"
-	until_true 10 no_backends || not_ok 'no backend is left'
+	until_true 30 pg_has "$1" || not_ok "PostgreSQL shows the certificate $1"
+	until_true 30 no_backends || not_ok 'no backend is left'
 }
 # pg_hba TYPE: who comes by TCP. Users called cert... need a certificate.
 pg_hba() {
 	printf 'local all all trust\nhostssl all alice all cert\n%s all all all trust\n' "$1" >"$D/pg_hba.conf"
 	admin_sql 'select pg_reload_conf()' >/dev/null
-	until_true 10 no_backends || not_ok 'no backend is left'
+	until_true 30 no_backends || not_ok 'no backend is left'
 }
 install -m 0644 "$C/ca.crt" "$D/root.crt"
 admin_sql "create role alice superuser login; create role bob login"
@@ -183,7 +183,7 @@ admin_sql 'alter system set ssl = off'
 admin_sql 'select pg_reload_conf()' >/dev/null
 no_tls() { ! pg_has good; }
 within 'PostgreSQL has no TLS any more' 10 no_tls
-until_true 10 no_backends
+until_true 30 no_backends
 server 'not there' prefer f
 server 'not there' allow f
 server 'not there' require 'the server has no TLS, and server_tls_sslmode wants it'

@@ -113,8 +113,10 @@ no_mixture(void **state)
 	put(s, 1, 1, 1);
 	pid = fork();
 	assert_int_not_equal(pid, -1);
-	for (i = 0; pid == 0; i++)
-		put(s, 1, (uint8_t)(1 + i % 200), i);
+	if (pid == 0) {
+		for (i = 0;; i++)
+			put(s, 1, (uint8_t)(1 + i % 200), i);
+	}
 	for (i = 0; i < 200000; i++)
 		seen += get(s, 1, i) != -1;
 	assert_int_equal(kill(pid, SIGKILL), 0);
