@@ -135,19 +135,19 @@ show_pool(const struct stat_view *v, uint32_t p, const char *db, const char *use
 {
 	const uint64_t waits = stat_pool_value(v, p, POOL(wait_count));
 	const uint64_t oldest = stat_pool_value(v, p, POOL(oldest_wait_us));
-	double avg_ms = 0, max_ms = 0;
+	double wait_ms = 0, oldest_ms = 0;
 
 	if (waits > 0)
-		avg_ms = (double)stat_pool_value(v, p, POOL(wait_time_us)) / (double)waits / 1e3;
+		wait_ms = (double)stat_pool_value(v, p, POOL(wait_time_us)) / (double)waits / 1e3;
 	if (oldest > 0 && (int64_t)oldest < v->now_us)
-		max_ms = (double)(v->now_us - (int64_t)oldest) / 1e3;
+		oldest_ms = (double)(v->now_us - (int64_t)oldest) / 1e3;
 	(void)fprintf(out,
 	    "%-16s %-16s %7" PRIu64 " %8" PRIu64 " %7" PRIu64 " %5" PRIu64 " %12" PRIu64
 	    " %12" PRIu64 " %9.1f %9.1f\n",
 	    db, user, stat_pool_value(v, p, POOL(cl_active)),
 	    stat_pool_value(v, p, POOL(cl_waiting)), stat_pool_value(v, p, POOL(sv_active)),
 	    stat_pool_value(v, p, POOL(sv_idle)), stat_pool_value(v, p, POOL(xact_count)),
-	    stat_pool_value(v, p, POOL(query_count)), avg_ms, max_ms);
+	    stat_pool_value(v, p, POOL(query_count)), wait_ms, oldest_ms);
 }
 
 void
@@ -172,7 +172,7 @@ stat_show(const struct stat_view *v, FILE *out)
 	for (w = 0; w < v->nchildren; w++)
 		show_worker(v, w, out);
 	(void)fprintf(out, "\n%-16s %-16s %7s %8s %7s %5s %12s %12s %9s %9s\n", "database", "user",
-	    "cl_act", "cl_wait", "sv_act", "idle", "xacts", "queries", "avg ms", "max ms");
+	    "cl_act", "cl_wait", "sv_act", "idle", "xacts", "queries", "wait ms", "oldest");
 	for (p = 0; p < stats_pools(v->stats); p++) {
 		if (!stat_pool_named(v, p, db, user))
 			continue;
