@@ -130,7 +130,7 @@ const char *
 auth_type_name(enum auth_type t)
 {
 	static const char *const names[] = {"trust", "any", "password", "md5", "scram-sha-256",
-	    "peer", "reject", "cert", "pam", "ldap", "hba"};
+	    "scram-sha-256-plus", "peer", "reject", "cert", "pam", "ldap", "hba"};
 
 	return names[t];
 }

@@ -30,15 +30,17 @@ enum load_balance { BALANCE_DISABLE, BALANCE_ROUND_ROBIN, BALANCE_RANDOM };
 enum session_state { SESSION_TRACK, SESSION_PIN, SESSION_IGNORE };
 
 /* trust: the user must be known (in users, or "*" there). any: any name is let in, for forced-user
- * databases. md5: with a stored SCRAM verifier, SCRAM is used. peer: the account at the other end
- * of a Unix socket has that name. pam, ldap: the password is right there (conf/external.h). hba:
- * what the rule says that fits. */
+ * databases. md5: with a stored SCRAM verifier, SCRAM is used. scram-sha-256-plus: SCRAM that is
+ * bound to the TLS connection, and nothing less. peer: the account at the other end of a Unix
+ * socket has that name. pam, ldap: the password is right there (conf/external.h). hba: what the
+ * rule says that fits. */
 enum auth_type {
 	AUTH_TRUST,
 	AUTH_ANY,
 	AUTH_PASSWORD,
 	AUTH_MD5,
 	AUTH_SCRAM,
+	AUTH_SCRAM_PLUS,
 	AUTH_PEER,
 	AUTH_REJECT,
 	AUTH_CERT,

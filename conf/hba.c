@@ -263,8 +263,9 @@ take_method(struct rule *r, const struct field *f)
 		const char *word;
 		enum auth_type method;
 	} words[] = {{"trust", AUTH_TRUST}, {"reject", AUTH_REJECT}, {"password", AUTH_PASSWORD},
-	    {"md5", AUTH_MD5}, {"scram-sha-256", AUTH_SCRAM}, {"peer", AUTH_PEER},
-	    {"ident", AUTH_PEER}, {"cert", AUTH_CERT}, {"pam", AUTH_PAM}, {"ldap", AUTH_LDAP}};
+	    {"md5", AUTH_MD5}, {"scram-sha-256", AUTH_SCRAM},
+	    {"scram-sha-256-plus", AUTH_SCRAM_PLUS}, {"peer", AUTH_PEER}, {"ident", AUTH_PEER},
+	    {"cert", AUTH_CERT}, {"pam", AUTH_PAM}, {"ldap", AUTH_LDAP}};
 	const char *word = f->v[0].text;
 	size_t i;
 
@@ -272,14 +273,15 @@ take_method(struct rule *r, const struct field *f)
 		if (f->n == 1 && strcmp(word, words[i].word) == 0)
 			break;
 	if (i == sizeof(words) / sizeof(words[0]))
-		return "expected a method: trust, reject, password, md5, scram-sha-256, peer, "
-		       "cert, "
-		       "pam, ldap";
+		return "expected a method: trust, reject, password, md5, scram-sha-256, "
+		       "scram-sha-256-plus, peer, cert, pam, ldap";
 	r->pub.method = words[i].method;
 	if (r->pub.method == AUTH_PEER && r->type != RULE_LOCAL)
 		return "peer and ident are for local connections only";
 	if (r->pub.method == AUTH_CERT && r->type != RULE_HOSTSSL)
 		return "cert is for hostssl only";
+	if (r->pub.method == AUTH_SCRAM_PLUS && r->type != RULE_HOSTSSL)
+		return "scram-sha-256-plus is for hostssl only";
 	return NULL;
 }
 

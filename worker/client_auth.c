@@ -187,7 +187,7 @@ auth_ask_code(
 static void
 prepare_secret(struct client_auth *a)
 {
-	bool scram = a->method == AUTH_SCRAM;
+	bool scram = a->method == AUTH_SCRAM || a->method == AUTH_SCRAM_PLUS;
 
 	if (!a->known)
 		a->doomed = "no such user";
@@ -277,7 +277,10 @@ start_method(struct client_auth *a)
 		else
 			auth_ask_md5(a);
 		break;
+	case AUTH_SCRAM_PLUS:
 	case AUTH_SCRAM:
+		if (a->method == AUTH_SCRAM_PLUS && !auth_can_bind(a))
+			break;
 		prepare_secret(a);
 		auth_ask_sasl(a);
 		break;
@@ -322,7 +325,8 @@ static bool
 must_ask(struct client_auth *a)
 {
 	bool needs = a->method == AUTH_PASSWORD || a->method == AUTH_MD5 ||
-		     a->method == AUTH_SCRAM || (a->method == AUTH_TRUST && !a->known);
+		     a->method == AUTH_SCRAM || a->method == AUTH_SCRAM_PLUS ||
+		     (a->method == AUTH_TRUST && !a->known);
 
 	return needs && a->secret == NULL && !console_is(a->db) && lookup_source(a->db, &a->source);
 }

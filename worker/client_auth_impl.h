@@ -88,6 +88,8 @@ void auth_got_md5(struct client_auth *, const char *answer);
 
 /* --- client_auth_sasl.c --- */
 
+/* For scram-sha-256-plus: is there a channel that the login can be bound to? False: refused. */
+bool auth_can_bind(struct client_auth *);
 void auth_ask_sasl(struct client_auth *);
 void auth_got_sasl_first(struct client_auth *, struct wire_in *);
 void auth_got_sasl_final(struct client_auth *, struct wire_in *);

@@ -9,7 +9,31 @@
 
 #include "conf/log.h"
 
-/* With TLS the client may bind the exchange to it, so that nobody in the middle can pass it on. */
+static void
+refuse_unbound(struct client_auth *a, const char *why)
+{
+	auth_refuse(
+	    a, "28000", "connection requires channel binding (SCRAM-SHA-256-PLUS over TLS)", why);
+}
+
+bool
+auth_can_bind(struct client_auth *a)
+{
+	const struct conn *c = &a->client->conn;
+
+	if (c->tls == NULL)
+		refuse_unbound(a, "scram-sha-256-plus, and the client came without TLS");
+	else if (tls_channel_binding(c, a->binding) == 0)
+		refuse_unbound(a, "scram-sha-256-plus, and our certificate's signature has no hash "
+				  "to bind to");
+	else
+		return true;
+	return false;
+}
+
+/* With TLS the client may bind the exchange to it, so that nobody in the middle can pass it on.
+ * Where it must, both are offered still: who then takes the other is told what is wrong, where most
+ * clients would just hang up. */
 void
 auth_ask_sasl(struct client_auth *a)
 {
@@ -100,6 +124,10 @@ auth_got_sasl_first(struct client_auth *a, struct wire_in *in)
 	    mechanism != NULL && a->channel.offered && strcmp(mechanism, SCRAM_NAME_PLUS) == 0;
 	if (mechanism == NULL || (!a->channel.used && strcmp(mechanism, SCRAM_NAME) != 0)) {
 		auth_refuse_protocol(a, "the client selected an invalid SASL mechanism");
+		return;
+	}
+	if (a->method == AUTH_SCRAM_PLUS && !a->channel.used) {
+		refuse_unbound(a, "scram-sha-256-plus, and the client has chosen SCRAM-SHA-256");
 		return;
 	}
 	if (first == NULL || len == 0 || len > sizeof(a->first) || in->left != 0) {

@@ -29,6 +29,7 @@ cat >"$WORK_DIR/hba" <<-HBA
 	hostssl app dn     all cert clientname=DN map=d
 	hostssl app strict all scram-sha-256 clientcert=verify-full
 	hostssl app bound  all scram-sha-256
+	hostssl plus all   all scram-sha-256-plus
 	hostnossl app bound all scram-sha-256
 HBA
 printf 'm anna mapped\nd /O=test$ dn\n' >"$WORK_DIR/ident"
@@ -42,7 +43,8 @@ pooler_conf <<-CONF
 	client_tls_key_file = "$C/server.key";
 	client_tls_cert_file = "$C/server.crt";
 	client_tls_ca_file = "$C/ca.crt";
-	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+		{ name = "plus"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; } );
 CONF
 pooler_start
 export PGSSLROOTCERT=$C/ca.crt
@@ -72,4 +74,36 @@ is 'SCRAM-SHA-256-PLUS' bound "$(login bound - channel_binding=require)"
 is 'the client may do without' bound "$(login bound - channel_binding=disable)"
 has 'without TLS it is not offered' 'channel binding' "$(login bound - 'channel_binding=require sslmode=disable')"
 is 'without TLS, without binding' bound "$(login bound - sslmode=disable)"
+
+# --- binding demanded: who does without is told, and the log says why ------------------------------------------
+
+UNBOUND='connection requires channel binding (SCRAM-SHA-256-PLUS over TLS)'
+# refused_unbound NAME REASON USER MORE
+refused_unbound() {
+	has "$1" "$UNBOUND" "$(login "$3" - "$4")"
+	check "... 28000 in the log, and why" log_has "/$3@.*\(28000\): scram-sha-256-plus, and $2"
+}
+is 'scram-sha-256-plus, a rule: with binding' bound "$(login bound - 'dbname=plus channel_binding=require')"
+refused_unbound 'a rule: without binding' 'the client has chosen SCRAM-SHA-256$' bound 'dbname=plus channel_binding=disable'
+has 'a rule: without TLS no rule fits' 'no rule of auth_hba_file' "$(login bound - 'dbname=plus sslmode=disable')"
+PGPASSWORD=x
+has 'a rule: a wrong password' 'password authentication failed for user "bound"' "$(login bound - dbname=plus)"
+PGPASSWORD='pw s'
+sed -i 's/auth_type = "hba"/auth_type = "scram-sha-256-plus"/' "$WORK_DIR/pgdrove.conf"
+kill -HUP "$POOLER"
+until_true 20 log_has 'configuration 2 is in force'
+is 'auth_type scram-sha-256-plus: with binding' strict "$(login strict - channel_binding=require)"
+refused_unbound 'auth_type: without binding' 'the client has chosen SCRAM-SHA-256$' strict channel_binding=disable
+refused_unbound 'auth_type: without TLS' 'the client came without TLS' strict sslmode=disable
+has 'auth_type: an unknown user' 'password authentication failed for user "nobody"' "$(login nobody -)"
+check '... the log says that' log_has 'user "nobody" \(28P01\): no such user'
 pooler_stop 'ends well'
+
+# A certificate whose signature has no hash: there is nothing to bind to.
+openssl genpkey -algorithm ED25519 -out "$C/ed.key" 2>/dev/null
+openssl req -x509 -new -key "$C/ed.key" -subj /CN=localhost -days 30 -out "$C/ed.crt" 2>/dev/null
+own_file "$C/ed.key"
+sed -i "s|$C/server\.|$C/ed.|" "$WORK_DIR/pgdrove.conf"
+pooler_start
+refused_unbound 'an Ed25519 certificate' "our certificate's signature has no hash" strict "sslrootcert=$C/ed.crt"
+pooler_stop 'ends well, again'

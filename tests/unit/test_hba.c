@@ -84,7 +84,8 @@ first_rule_decides(void **state)
 		   "host \"all\" a,b, c 127.0.0.1/32 trust # tail\n"   /* 7 */
 		   "host app,\"s p\" all ::1/128 md5\n"		       /* 8 */
 		   "host all \\\n all \\\n 2001:db8::/33 md5\n"	       /* 9 to 11 */
-		   "host all root all reject\n");		       /* 12 */
+		   "host all root all reject\n"			       /* 12 */
+		   "hostssl all all 12.0.0.0/8 scram-sha-256-plus\n"); /* 13 */
 	assert_string_equal(errors, "");
 	assert_int_equal(line_of("x", "postgres", NULL, false), 2);
 	assert_int_equal(line_of("x", "joe", NULL, false), 3);
@@ -102,6 +103,7 @@ first_rule_decides(void **state)
 	assert_int_equal(line_of("x", "c", "2001:db8:8000::1", false), 0);
 	assert_int_equal(line_of("x", "root", "1.2.3.4", false), 12);
 	assert_int_equal(line_of("x", "root", "5::", true), 12);
+	assert_int_equal(line_of("x", "joe", "12.0.0.1", true), 13);
 	/* IPv4 is not in ::/0 */
 	load_rules("host all all ::/0 md5\n");
 	assert_int_equal(line_of("x", "y", "1.2.3.4", false), 0);
