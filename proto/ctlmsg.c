@@ -85,6 +85,7 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_RECORD] = "RECORD",
 	    [CTL_MOVE] = "MOVE",
 	    [CTL_TAKEN] = "TAKEN",
+	    [CTL_HELD] = "HELD",
 	};
 
 	if ((unsigned)type >= CTL_TYPES || names[type] == NULL)

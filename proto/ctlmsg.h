@@ -49,6 +49,8 @@ enum ctlmsg_type {
 	CTL_MOVE,  /* elder -> younger, with fd: number arg64, of kind arg32 (proto/move.h), and
 		      its record as the payload */
 	CTL_TAKEN, /* younger -> elder: number arg64 is ours; arg32 = 0: it is not taken */
+	CTL_HELD,  /* elder -> younger, with fd: the backend that the client of number arg64, which
+		      comes next, keeps; its record as the payload */
 	CTL_TYPES
 };
 

@@ -11,6 +11,7 @@
 
 enum { IDENTITY_LONG = 1, IDENTITY_SETTLED = 2 };
 enum { STATEMENT_UNNAMED = 1, STATEMENT_USED = 2 };
+enum { LINK_DIRTY = 1, LINK_SPOILED = 2 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
@@ -100,6 +101,12 @@ move_put_client(struct wire_out *w, const struct move_client *c)
 		move_text(w, MOVE_SECRET, c->secret);
 	if (c->scram.iterations != 0)
 		put_scram(w, &c->scram);
+	if (!c->linked)
+		return;
+	at = move_field(w, MOVE_LINK);
+	wire_int32(w, c->pins);
+	wire_byte(w, (uint8_t)((c->dirty ? LINK_DIRTY : 0) | (c->spoiled ? LINK_SPOILED : 0)));
+	move_field_end(w, at);
 }
 
 size_t
@@ -247,6 +254,18 @@ get_address(struct wire_in *f, struct move_client *c)
 	c->is_unix = wire_get_byte(f) != 0;
 }
 
+static void
+get_link(struct wire_in *f, struct move_client *c)
+{
+	uint8_t flags;
+
+	c->linked = true;
+	c->pins = wire_get_int32(f);
+	flags = wire_get_byte(f);
+	c->dirty = (flags & LINK_DIRTY) != 0;
+	c->spoiled = (flags & LINK_SPOILED) != 0;
+}
+
 static bool
 get_statement(struct wire_in *f, struct move_statement *s)
 {
@@ -306,6 +325,9 @@ client_field(struct move_client *c, uint16_t tag, struct wire_in *f)
 		break;
 	case MOVE_SCRAM:
 		get_scram(f, &c->scram);
+		break;
+	case MOVE_LINK:
+		get_link(f, c);
 		break;
 	case MOVE_SERVER:
 	case MOVE_FACTS:

@@ -46,6 +46,7 @@ enum move_tag {
 	MOVE_SERVER,	       /* of a backend: what the ledger knows of it */
 	MOVE_FACTS,	       /* of a backend: facts_pack */
 	MOVE_WELCOME,	       /* of a backend's pool: its ParameterStatus messages */
+	MOVE_LINK,	       /* it keeps its backend, which came before: why, in what state */
 	MOVE_MAY_SKIP = 0x8000 /* this bit: who does not know the tag passes the field over */
 };
 
@@ -66,6 +67,9 @@ struct move_client {
 	struct move_bytes params, start, input;
 	const char *secret;	 /* NULL = none */
 	struct scram_keys scram; /* iterations 0 = none */
+	bool linked;		 /* with the backend of the message before; then: */
+	uint32_t pins;		 /* worker/session.h */
+	bool dirty, spoiled;	 /* worker/objects.h: struct backend */
 	struct move_bytes all;	 /* for move_statement */
 };
 

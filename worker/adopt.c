@@ -31,6 +31,8 @@ struct lane {
 	struct loop_source src;
 	uint8_t *record; /* of the next message: mapped; NULL = in the message itself */
 	size_t record_len;
+	uint64_t held_id; /* whose backend that is */
+	struct backend *held;
 };
 
 static struct loop_source offers = {.fd = -1};
@@ -43,9 +45,19 @@ forget_record(struct lane *l)
 	l->record = NULL;
 }
 
+/* Untouched: it is the elder's again. */
+static void
+drop_held(struct lane *l)
+{
+	if (l->held != NULL)
+		backend_moved(l->held);
+	l->held = NULL;
+}
+
 static void
 lane_close(struct lane *l)
 {
+	drop_held(l);
 	forget_record(l);
 	loop_del(&l->src);
 	close(l->src.fd);
@@ -88,17 +100,22 @@ take_record(struct lane *l, uint64_t len, int fd)
 static bool
 take_client(struct lane *l, uint64_t id, const uint8_t *record, size_t len, int fd)
 {
-	struct client *c = client_unpack(record, len, fd);
+	struct backend *b = l->held_id == id ? l->held : NULL;
+	struct client *c = client_unpack(record, len, fd, b);
 
 	if (c == NULL) {
 		close(fd);
 		return answer(l, CTL_TAKEN, 0, id);
 	}
+	if (b != NULL)
+		l->held = NULL;
 	if (!answer(l, CTL_TAKEN, 1, id)) {
 		client_undo(c);
 		return false;
 	}
 	stats_add(&wk->row->clients_received, 1);
+	if (b != NULL)
+		stats_add(&wk->row->backends_received, 1);
 	client_adopted(c);
 	return true;
 }
@@ -137,20 +154,44 @@ take(struct lane *l, const struct ctlmsg *m, int fd)
 	} else {
 		on = take_backend(l, m->arg64, record, len, fd);
 	}
-	forget_record(l);
+	drop_held(l); /* unless the client has it */
 	return on;
+}
+
+/* The backend that the next client keeps. */
+static void
+take_held(struct lane *l, const struct ctlmsg *m, int fd)
+{
+	drop_held(l);
+	l->held_id = m->arg64;
+	if (fd == -1 || wk->draining || wk->retired)
+		return;
+	if (l->record != NULL)
+		l->held = backend_unpack(l->record, l->record_len, fd);
+	else
+		l->held = backend_unpack(m->payload, m->payload_len, fd);
 }
 
 static bool
 lane_message(struct lane *l, const struct ctlmsg *m, int fd)
 {
-	if (m->type == CTL_MOVE)
-		return take(l, m, fd);
-	if (m->type == CTL_RECORD)
+	bool on = true;
+
+	if (m->type == CTL_RECORD) {
 		take_record(l, m->arg64, fd);
+	} else if (m->type == CTL_MOVE) {
+		on = take(l, m, fd);
+		fd = -1;
+	} else if (m->type == CTL_HELD) {
+		take_held(l, m, fd);
+		if (l->held != NULL)
+			fd = -1;
+	}
+	if (m->type != CTL_RECORD)
+		forget_record(l);
 	if (fd != -1)
 		close(fd);
-	return true;
+	return on;
 }
 
 static void
@@ -171,7 +212,8 @@ lane_event(struct loop_source *s, uint32_t events)
 			on = lane_message(l, &m, fd);
 		else if (fd != -1)
 			close(fd);
-		explicit_bzero(m.payload, n > 0 && m.type == CTL_MOVE ? (size_t)n : 0);
+		explicit_bzero(
+		    m.payload, n > 0 && (m.type == CTL_MOVE || m.type == CTL_HELD) ? (size_t)n : 0);
 	}
 	if (!on)
 		lane_close(l);

@@ -430,8 +430,8 @@ backend_own_event(struct backend *b)
 		own_read(b);
 		if (n == 0 || b->conn.src.fd == -1)
 			return;
-		if (b->state == BACKEND_ACTIVE)
-			return; /* relinked: the relay reads on by itself */
+		if (b->state == BACKEND_ACTIVE || b->state == BACKEND_MOVING)
+			return; /* relinked: the relay reads on by itself; or it is another's */
 	}
 }
 

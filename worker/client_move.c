@@ -15,6 +15,7 @@
 #include "proto/scram_server.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/deadline.h"
 #include "worker/facts.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
@@ -28,30 +29,60 @@ _Static_assert(MOVE_ADDR_MAX == sizeof(struct sockaddr_storage), "addresses");
 
 /* --- which may go ----------------------------------------------------------------------------- */
 
-bool
-client_may_move(const struct client *c)
+/* Nothing is half-way on its connection, and nothing keeps it here. */
+static bool
+quiet(const struct client *c)
 {
 	const struct conn *conn = &c->conn;
 
-	return c->state == CLIENT_IDLE && c->backend == NULL && !c->refused && !c->internal &&
-	       c->row != TABLE_NONE && c->pool != NULL && !c->pool->hold && c->dismissed == NULL &&
-	       c->reject == NULL && c->refusal == NULL && c->big == NULL && c->session.pins == 0 &&
-	       c->session.scan == NULL && conn->tls == NULL && conn->left == 0 && !conn->discard &&
-	       !conn->hup && !conn_unsent(conn) &&
+	return !c->refused && !c->internal && c->row != TABLE_NONE && c->pool != NULL &&
+	       !c->pool->hold && c->dismissed == NULL && c->reject == NULL && c->refusal == NULL &&
+	       c->big == NULL && c->session.scan == NULL && conn->tls == NULL && conn->left == 0 &&
+	       !conn->discard && !conn->hup && !conn_unsent(conn) &&
 	       (conn->in == NULL || conn->in->head == conn->in->fwd);
+}
+
+/* The same of the backend that a client keeps. */
+static bool
+backend_quiet(const struct backend *b)
+{
+	return b->state == BACKEND_ACTIVE && b->status == 'I' && expect_empty(&b->expect) &&
+	       b->query_us == 0 && b->xact_us == 0 && !b->doomed && LIST_EMPTY(&b->cancels) &&
+	       b->conn.tls == NULL && b->conn.in == NULL && b->conn.left == 0 && !b->conn.hup &&
+	       !conn_unsent(&b->conn);
+}
+
+bool
+client_may_move(const struct client *c)
+{
+	if (!quiet(c))
+		return false;
+	if (c->backend == NULL)
+		return c->state == CLIENT_IDLE && c->session.pins == 0;
+	return c->state == CLIENT_ACTIVE && !c->session.probing && backend_quiet(c->backend) &&
+	       (c->session.pins != 0 || c->pool->mode == POOL_SESSION);
 }
 
 void
 client_moving(struct client *c)
 {
 	c->state = CLIENT_MOVING;
+	if (c->backend != NULL)
+		backend_set_state(c->backend, BACKEND_MOVING);
 }
 
 void
 client_stays(struct client *c, bool for_good)
 {
-	c->state = CLIENT_IDLE;
+	struct backend *b = c->backend;
+
+	c->state = b != NULL ? CLIENT_ACTIVE : CLIENT_IDLE;
 	c->refused = for_good;
+	if (b != NULL) {
+		backend_set_state(b, BACKEND_ACTIVE);
+		deadline_touch(b);
+		loop_again(&b->conn.src); /* what the server said meanwhile */
+	}
 	if (!client_dismissed(c))
 		loop_again(&c->conn.src);
 }
@@ -61,6 +92,10 @@ leave(struct client *c)
 {
 	struct pool *p = c->pool;
 
+	if (c->backend != NULL) {
+		session_set_pins(c, 0);
+		backend_moved(client_unlink(c));
+	}
 	client_row_give(c, p);
 	c->pool = NULL;
 	pool_dismiss(c);
@@ -181,8 +216,15 @@ put_client(struct wire_out *w, const void *what)
 	    .is_unix = c->conn.is_unix,
 	    .port = c->port,
 	    .born_us = c->born_us,
-	    .active_us = c->active_us};
+	    .active_us = c->active_us,
+	    .linked = c->backend != NULL,
+	    .pins = c->session.pins};
 	size_t at;
+
+	if (c->backend != NULL) {
+		m.dirty = c->backend->dirty;
+		m.spoiled = c->backend->spoiled;
+	}
 
 	memcpy(m.addr, &c->addr, sizeof(m.addr));
 	table_client_key(wk->table, c->row, m.key);
@@ -333,8 +375,27 @@ take_facts(struct client *c, const struct move_client *m)
 		fatal("hand-over");
 }
 
+/* It goes on with the backend that it kept; it is in no state to be used yet. */
+static bool
+take_link(struct client *c, const struct move_client *m, struct backend *b)
+{
+	if (b == NULL)
+		return !m->linked;
+	if (!m->linked || b->pool != c->pool)
+		return false;
+	b->dirty = m->dirty;
+	b->spoiled = m->spoiled;
+	b->quiet_us = loop_now();
+	pool_relink(b, c);
+	backend_set_state(b, BACKEND_MOVING);
+	c->session.pins = m->pins;
+	if (m->pins != 0)
+		stats_add(&c->pool->row->cl_pinned, 1);
+	return true;
+}
+
 struct client *
-client_unpack(const uint8_t *record, size_t len, int fd)
+client_unpack(const uint8_t *record, size_t len, int fd, struct backend *b)
 {
 	struct move_client m;
 	struct client *c = NULL;
@@ -349,13 +410,18 @@ client_unpack(const uint8_t *record, size_t len, int fd)
 		c = NULL;
 	}
 	if (c != NULL) {
-		(void)close(fd);
 		take_facts(c, &m);
 		take_secret(c->pool, &m);
 		pool_readmit(c);
 		client_row_taken(c);
 		c->state = CLIENT_MOVING;
+		if (!take_link(c, &m, b)) {
+			client_undo(c);
+			c = NULL;
+		}
 	}
+	if (c != NULL)
+		(void)close(fd);
 	explicit_bzero(&m, sizeof(m));
 	return c;
 }
@@ -363,9 +429,16 @@ client_unpack(const uint8_t *record, size_t len, int fd)
 void
 client_adopted(struct client *c)
 {
-	c->state = CLIENT_IDLE;
+	struct backend *b = c->backend;
+
+	c->state = b != NULL ? CLIENT_ACTIVE : CLIENT_IDLE;
 	client_watch_from(c);
 	loop_again(&c->conn.src);
+	if (b == NULL)
+		return;
+	backend_set_state(b, BACKEND_ACTIVE);
+	deadline_touch(b);
+	loop_again(&b->conn.src);
 }
 
 struct backend *

@@ -9,21 +9,23 @@
 
 /* --- the elder's side --- */
 
-/* Plain text, logged in, at a border, with nothing outstanding and nothing that binds it here. */
+/* Plain text, logged in, at a border, with nothing outstanding: by itself, or with the backend that
+ * it keeps, which is as quiet. */
 bool client_may_move(const struct client *);
 /* malloc'd records, with secrets in them: to be wiped. NULL = too long. */
 uint8_t *client_pack(struct client *, size_t *len);
 uint8_t *backend_pack(const struct backend *, size_t *len);
-/* It is on its way; it was not taken, and is not to be offered again (`for_good`) or is; it is
- * another generation's now. */
+/* It is on its way, with its backend if it has one; it was not taken, and is not to be offered
+ * again (`for_good`) or is; it is another generation's now. */
 void client_moving(struct client *);
 void client_stays(struct client *, bool for_good);
 void client_moved(struct client *);
 
 /* --- the younger's side --- */
 
-/* The client, whose socket was not touched; NULL = it is not taken, and `fd` is the caller's. */
-struct client *client_unpack(const uint8_t *, size_t, int fd);
+/* The client, whose socket was not touched, linked with that backend, which it has kept (NULL:
+ * none); NULL = it is not taken, and fd and backend are the caller's. */
+struct client *client_unpack(const uint8_t *, size_t, int fd, struct backend *);
 /* It is ours for good: goes on. Or it is not: forgotten without a trace. */
 void client_adopted(struct client *);
 void client_undo(struct client *);

@@ -41,8 +41,8 @@
 
 struct move {
 	uint64_t id;
-	struct client *client;
-	struct backend *backend;
+	struct client *client;	 /* with the backend it is linked with, if any */
+	struct backend *backend; /* ... or one alone */
 	TAILQ_ENTRY(move) entry;
 };
 
@@ -84,8 +84,10 @@ move_end(struct lane *l, struct move *m, bool taken, bool for_good)
 	TAILQ_REMOVE(&l->moves, m, entry);
 	l->nmoves--;
 	free(m);
-	if (taken)
-		stats_add(c != NULL ? &wk->row->clients_given : &wk->row->backends_given, 1);
+	if (taken && c != NULL)
+		stats_add(&wk->row->clients_given, 1);
+	if (taken && (c == NULL || c->backend != NULL))
+		stats_add(&wk->row->backends_given, 1);
 	if (c != NULL && taken)
 		client_moved(c);
 	else if (c != NULL)
@@ -240,15 +242,15 @@ send_long(struct lane *l, const uint8_t *record, size_t len)
 }
 
 static bool
-lane_send(
-    struct lane *l, uint64_t id, enum move_kind kind, const uint8_t *record, size_t len, int fd)
+lane_send(struct lane *l, enum ctlmsg_type type, uint64_t id, enum move_kind kind,
+    const uint8_t *record, size_t len, int fd)
 {
 	struct ctlmsg m;
 	bool sent;
 
 	if (len > sizeof(m.payload) && !send_long(l, record, len))
 		return false;
-	ctlmsg_init(&m, CTL_MOVE, wk->self.worker, wk->self.incarnation);
+	ctlmsg_init(&m, type, wk->self.worker, wk->self.incarnation);
 	m.arg32 = kind;
 	m.arg64 = id;
 	if (len <= sizeof(m.payload)) {
@@ -261,29 +263,54 @@ lane_send(
 }
 
 static bool
-give(enum move_kind kind, struct client *c, struct backend *b, int fd)
+send_client(struct lane *l, uint64_t id, struct client *c)
+{
+	size_t len;
+	uint8_t *record = client_pack(c, &len);
+	bool sent;
+
+	c->refused = record == NULL; /* too long, and will be */
+	if (record == NULL)
+		return false;
+	sent = lane_send(l, CTL_MOVE, id, MOVE_CLIENT, record, len, c->conn.src.fd);
+	explicit_bzero(record, len);
+	free(record);
+	return sent;
+}
+
+static bool
+send_backend(struct lane *l, enum ctlmsg_type type, uint64_t id, const struct backend *b)
+{
+	size_t len;
+	uint8_t *record = backend_pack(b, &len);
+	bool sent;
+
+	if (record == NULL)
+		return false;
+	sent = lane_send(l, type, id, MOVE_BACKEND, record, len, b->conn.src.fd);
+	explicit_bzero(record, len);
+	free(record);
+	return sent;
+}
+
+static bool
+give(struct client *c, struct backend *b)
 {
 	struct lane *l = lane_free();
 	struct move *m;
-	uint8_t *record;
-	size_t len;
 	bool sent;
 
 	if (l == NULL)
 		return false;
-	record = c != NULL ? client_pack(c, &len) : backend_pack(b, &len);
-	if (record == NULL) {
-		if (c != NULL)
-			c->refused = true;
-		return false;
-	}
 	m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		fatal("hand-over");
 	*m = (struct move){.id = ++last_id, .client = c, .backend = b};
-	sent = lane_send(l, m->id, kind, record, len, fd);
-	explicit_bzero(record, len);
-	free(record);
+	if (c == NULL)
+		sent = send_backend(l, CTL_MOVE, m->id, b);
+	else /* a backend sent in vain is closed there, untouched */
+		sent = (c->backend == NULL || send_backend(l, CTL_HELD, m->id, c->backend)) &&
+		       send_client(l, m->id, c);
 	if (!sent) {
 		free(m);
 		return false;
@@ -296,27 +323,38 @@ give(enum move_kind kind, struct client *c, struct backend *b, int fd)
 bool
 handover_client(struct client *c)
 {
-	if (!started || !client_may_move(c) || !give(MOVE_CLIENT, c, NULL, c->conn.src.fd))
+	if (started && c->backend != NULL)
+		conn_trim(&c->backend->conn);
+	if (!started || !client_may_move(c) || !give(c, NULL))
 		return false;
 	client_moving(c);
 	return true;
+}
+
+/* Backends that are not kept by a client each. */
+static uint64_t
+shared(const struct pool *p)
+{
+	uint64_t kept =
+	    stats_get(p->mode == POOL_SESSION ? &p->row->cl_active : &p->row->cl_pinned);
+
+	return p->nbackends - kept;
 }
 
 /* Clients that stay need one. */
 static bool
 surplus(const struct pool *p)
 {
-	return p->nbackends > 1 || stats_get(&p->row->cl_idle) + stats_get(&p->row->cl_active) +
-					   stats_get(&p->row->cl_waiting) + p->nlogins ==
-				       0;
+	return shared(p) > 1 || stats_get(&p->row->cl_idle) + stats_get(&p->row->cl_active) +
+					stats_get(&p->row->cl_waiting) + p->nlogins ==
+				    0;
 }
 
 bool
 handover_backend(struct backend *b)
 {
 	if (!started || b->state != BACKEND_ACTIVE || !surplus(b->pool) || b->conn.in != NULL ||
-	    b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup ||
-	    !give(MOVE_BACKEND, NULL, b, b->conn.src.fd))
+	    b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup || !give(NULL, b))
 		return false;
 	backend_set_state(b, BACKEND_MOVING);
 	return true;

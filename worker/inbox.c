@@ -154,6 +154,7 @@ deliver(const struct ctlmsg *m, int fd)
 	case CTL_RECORD:
 	case CTL_MOVE:
 	case CTL_TAKEN:
+	case CTL_HELD:
 	case CTL_READY:
 	case CTL_DRAIN:
 	case CTL_STOP:

@@ -85,6 +85,8 @@ void pool_release(struct backend *);
 struct backend *pool_take_best(struct pool *, const struct params *want);
 /* Takes this one off the list of idle ones. */
 void pool_take(struct pool *, struct backend *);
+/* They come together, linked, from the generation before us. */
+void pool_relink(struct backend *, struct client *);
 /* The client it is linked with leaves it. */
 void pool_unlinked(struct pool *, struct backend *);
 /* Puts it there; nobody here waits. */

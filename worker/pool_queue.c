@@ -192,14 +192,14 @@ held_changed(struct pool *p)
 	stats_set(&p->row->oldest_held_us, b == NULL ? 0 : (uint64_t)b->since_us);
 }
 
-static void
-link_client(struct pool *p, struct backend *b, struct client *c, int64_t waited)
+void
+pool_relink(struct backend *b, struct client *c)
 {
-	stats_took(&p->times->wait, waited);
+	struct pool *p = b->pool;
+
 	stats_sub(&p->row->cl_idle, 1);
 	stats_add(&p->row->cl_active, 1);
 	stats_add(&p->row->sv_active, 1);
-	stats_add(&p->row->sv_assigned, 1);
 	stats_add(&wk->row->clients_active, 1);
 	b->since_us = loop_now();
 	b->xact_us = b->query_us = 0;
@@ -207,6 +207,14 @@ link_client(struct pool *p, struct backend *b, struct client *c, int64_t waited)
 	c->backend = b;
 	TAILQ_INSERT_TAIL(&p->held, b, list);
 	held_changed(p);
+}
+
+static void
+link_client(struct pool *p, struct backend *b, struct client *c, int64_t waited)
+{
+	stats_took(&p->times->wait, waited);
+	stats_add(&p->row->sv_assigned, 1);
+	pool_relink(b, c);
 	client_linked(c, b);
 }
 

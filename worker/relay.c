@@ -308,7 +308,7 @@ relay_client_event(struct client *c, bool writable)
 	}
 	if (writable && b != NULL && b->state == BACKEND_ACTIVE) {
 		relay_backend_event(b, false);
-		if (c->conn.src.fd == -1 || c->state == CLIENT_CLOSING)
+		if (c->conn.src.fd == -1 || c->state == CLIENT_CLOSING || c->state == CLIENT_MOVING)
 			return;
 	}
 	for (;;) {
@@ -536,7 +536,8 @@ static void
 transaction_done(struct backend *b)
 {
 	if (b->pool->mode == POOL_SESSION) {
-		(void)client_dismissed(b->client);
+		if (!client_dismissed(b->client))
+			(void)handover_client(b->client);
 		return;
 	}
 	switch (session_settle(b)) {
@@ -544,7 +545,7 @@ transaction_done(struct backend *b)
 		release(b);
 		break;
 	case SESSION_KEEP:
-		if (!client_dismissed(b->client))
+		if (!client_dismissed(b->client) && !handover_client(b->client))
 			deadline_touch(b);
 		break;
 	case SESSION_ASKING:
@@ -561,7 +562,7 @@ relay_settled(struct backend *b)
 		release(b);
 		return;
 	}
-	if (client_dismissed(c))
+	if (client_dismissed(c) || handover_client(c))
 		return;
 	deadline_touch(b);
 	b->conn.readable = true;

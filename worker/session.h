@@ -26,7 +26,8 @@ struct client;
 struct pool;
 struct sql_scan;
 
-/* Reasons to keep a backend beyond the transaction; their names are in session_pin.c. */
+/* Reasons to keep a backend beyond the transaction; their names are in session_pin.c. Numbers are
+ * for ever: they travel between binaries (proto/move.h). */
 enum session_pin {
 	PIN_TEMP,
 	PIN_LISTEN,

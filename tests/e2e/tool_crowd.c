@@ -10,6 +10,7 @@
  *                 and is not a command); nobody reconnects run OK ERRORS LOST
  *   storm SQL     the same, and who is lost reconnects     storm OK ERRORS LOST
  *   look          who is still there?                      look ALIVE LOST
+ *   heard         who has been notified (NOTIFY) since?    heard CLIENTS
  *   close         closes all and forgets them              close
  *   end, EOF      the end
  *
@@ -306,6 +307,26 @@ look(void)
 	printf("look %d %lu\n", count_state(SEAT_IDLE), count.lost);
 }
 
+/* Notifications come by themselves: one look each, the caller asks again. */
+static void
+heard(void)
+{
+	static const struct timespec moment = {.tv_nsec = 20000000};
+	PGnotify *note;
+	int i, n = 0;
+
+	(void)nanosleep(&moment, NULL);
+	for (i = 0; i < nseats; i++) {
+		if (seats[i].state != SEAT_IDLE || PQconsumeInput(seats[i].conn) != 1)
+			continue;
+		note = PQnotifies(seats[i].conn);
+		n += note != NULL;
+		for (; note != NULL; note = PQnotifies(seats[i].conn))
+			PQfreemem(note);
+	}
+	printf("heard %d\n", n);
+}
+
 static void
 close_all(void)
 {
@@ -337,6 +358,8 @@ command(char *line)
 		run("storm", line + 6, true);
 	} else if (strcmp(line, "look") == 0) {
 		look();
+	} else if (strcmp(line, "heard") == 0) {
+		heard();
 	} else if (strcmp(line, "close") == 0) {
 		close_all();
 	} else {

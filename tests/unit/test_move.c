@@ -22,6 +22,9 @@ make_client(uint8_t *out, size_t size)
 	    .born_us = 5,
 	    .active_us = -6,
 	    .secret = "s3cret",
+	    .linked = true,
+	    .pins = 0x81,
+	    .dirty = true,
 	    .scram = {.salt = "salt", .salt_len = 4, .iterations = 4096}};
 	struct move_statement s = {.name = "st1", .since = 1ULL << 40};
 	struct wire_out w;
@@ -67,6 +70,8 @@ client_round_trips(void **state)
 	assert_int_equal(c.scram.iterations, 4096);
 	assert_int_equal(c.scram.salt_len, 4);
 	assert_int_equal(c.input.len, 3);
+	assert_true(c.linked && c.dirty && !c.spoiled);
+	assert_int_equal(c.pins, 0x81);
 	assert_true(move_statement(&c, &at, &s));
 	assert_string_equal(s.name, "st1");
 	assert_int_equal(s.since, 1ULL << 40);
