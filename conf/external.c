@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/strongbox.h"
 #include "conf/tokens.h"
 
 #define TEXT_MAX 4096
@@ -99,10 +100,11 @@ external_add(struct external *x, enum auth_type t, const char *option)
 				     : "unknown option for ldap";
 	if (x->len + size > TEXT_MAX)
 		return "the options are too long";
-	more = realloc(x->text, x->len + size);
-	if (more == NULL)
-		fatal("configuration");
+	more = strongbox_take(x->len + size);
+	if (x->len > 0)
+		memcpy(more, x->text, x->len);
 	memcpy(more + x->len, option, size);
+	strongbox_put(x->text);
 	x->text = more;
 	x->len += size;
 	return NULL;
@@ -190,9 +192,7 @@ external_check(const struct external *x, enum auth_type t)
 void
 external_free(struct external *x)
 {
-	if (x->text != NULL)
-		explicit_bzero(x->text, x->len);
-	free(x->text);
+	strongbox_put(x->text);
 	x->text = NULL;
 	x->len = 0;
 }

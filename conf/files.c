@@ -19,6 +19,7 @@
 #include <bsd/sys/queue.h>
 
 #include "conf/conf.h"
+#include "conf/strongbox.h"
 #include "conf/vault.h"
 
 struct file {
@@ -179,8 +180,6 @@ put_conf(FILE *out, const struct conf *c)
 		rc = -1;
 	if (rc == 0)
 		put_piece(out, "", text, len);
-	if (text != NULL)
-		explicit_bzero(text, len);
 	free(text);
 	return rc;
 }
@@ -211,11 +210,14 @@ put_all(int fd, const struct files *f, const struct conf *c)
 int
 files_publish(const struct files *f, const struct conf *c)
 {
-	int fd = memfd_create("pgdrove.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING), saved;
+	int fd = memfd_create("pgdrove.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING), saved, rc;
 
 	if (fd == -1)
 		return -1;
-	if (put_all(fd, f, c) == 0 &&
+	strongbox_wipe_freed(true);
+	rc = put_all(fd, f, c);
+	strongbox_wipe_freed(false);
+	if (rc == 0 &&
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
 		return fd;
 	saved = errno;

@@ -19,6 +19,7 @@
 #include "conf/hosts.h"
 #include "conf/ident.h"
 #include "conf/ini.h"
+#include "conf/strongbox.h"
 #include "conf/net.h"
 #include "conf/option.h"
 #include "conf/pgbouncer.h"
@@ -373,7 +374,7 @@ struct conf *
 conf_load(const char *path, FILE *err)
 {
 	struct files *files = files_new();
-	struct conf *c = load(NULL, path, files, err);
+	struct conf *c = conf_load_through(path, files, err);
 
 	files_free(files);
 	return c;
@@ -382,15 +383,23 @@ conf_load(const char *path, FILE *err)
 struct conf *
 conf_load_through(const char *path, struct files *files, FILE *err)
 {
-	return load(NULL, path, files, err);
+	struct conf *c;
+
+	strongbox_wipe_freed(true);
+	c = load(NULL, path, files, err);
+	strongbox_wipe_freed(false);
+	return c;
 }
 
 struct conf *
 conf_read(FILE *in, const char *path, FILE *err)
 {
 	struct files *files = files_new();
-	struct conf *c = load(in, path, files, err);
+	struct conf *c;
 
+	strongbox_wipe_freed(true);
+	c = load(in, path, files, err);
+	strongbox_wipe_freed(false);
 	files_free(files);
 	return c;
 }
@@ -408,6 +417,7 @@ conf_with(const struct conf *c, const char *name, const char *value, struct file
 		fprintf(err, "there is no option \"%s\"\n", name);
 		return NULL;
 	}
+	strongbox_wipe_freed(true);
 	out = open_memstream(&text, &len);
 	if (out == NULL)
 		fatal("configuration");
@@ -418,8 +428,8 @@ conf_with(const struct conf *c, const char *name, const char *value, struct file
 		fatal("configuration");
 	next = load(in, c->path, files, err);
 	fclose(in);
-	explicit_bzero(text, len);
 	free(text);
+	strongbox_wipe_freed(false);
 	return next;
 }
 
@@ -432,12 +442,14 @@ conf_receive(int fd, const char *path, FILE *err)
 	FILE *in = files == NULL ? NULL : fmemopen((void *)(uintptr_t)text, len, "r");
 	struct conf *c = NULL;
 
+	strongbox_wipe_freed(true);
 	if (in == NULL)
 		fprintf(err, "%s: did not come through whole\n", path);
 	else
 		c = load(in, path, files, err);
 	if (in != NULL)
 		fclose(in);
+	strongbox_wipe_freed(false);
 	files_free(files);
 	return c;
 }

@@ -18,6 +18,7 @@
 
 #include "conf/conf.h"
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "master/inherit.h"
 #include "master/master.h"
 #include "master/stat.h"
@@ -202,13 +203,15 @@ daemonise(const struct conf *conf)
 	return fds[1];
 }
 
-/* Private keys, and what handshakes make, go to pages that no core dump holds. Without them (little
- * address space) OpenSSL takes its usual memory; not locked (RLIMIT_MEMLOCK), they still count. */
+/* All that OpenSSL allocates goes to pages that no core dump holds; private keys, and what
+ * handshakes make, to pages that are locked besides. Without these (little address space) they go
+ * with the rest; not locked (RLIMIT_MEMLOCK), they still count. */
 static void
 keep_keys_apart(void)
 {
+	strongbox_openssl();
 	if (CRYPTO_secure_malloc_init(KEY_HEAP, KEY_HEAP_PIECE) == 0)
-		log_warnx("OpenSSL has no memory apart for private keys: core dumps may hold them");
+		log_warnx("OpenSSL has no locked memory for private keys");
 }
 
 int

@@ -18,6 +18,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/backend_login.h"
@@ -314,9 +315,7 @@ next_host(struct backend *b)
 static void
 connect_start(struct backend *b)
 {
-	b->login = calloc(1, sizeof(*b->login));
-	if (b->login == NULL)
-		fatal("login");
+	b->login = strongbox_take(sizeof(*b->login));
 	b->login->backend = b;
 	b->pool->nopening++;
 	stats_add(&b->pool->row->sv_login, 1);

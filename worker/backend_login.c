@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/gate.h"
@@ -49,8 +50,7 @@ backend_login_fini(struct backend *b)
 	connect_fini(b);
 	keys_cancel(&l->keys);
 	free(l->welcome);
-	explicit_bzero(l, sizeof(*l));
-	free(l);
+	strongbox_put(l);
 	b->login = NULL;
 }
 
@@ -224,7 +224,7 @@ sasl_final(struct backend *b)
 	uint8_t msg[SCRAM_MESSAGE_MAX + 16];
 	const char *why;
 	struct wire_out w;
-	int n = scram_client_final(&b->login->scram, NULL, &b->pool->scram, b->login->server_first,
+	int n = scram_client_final(&b->login->scram, NULL, b->pool->scram, b->login->server_first,
 	    b->login->server_first_len, final, sizeof(final), &why);
 
 	if (n == -1) {
@@ -244,7 +244,7 @@ keys_derived(struct keys_wait *w, const struct scram_keys *keys)
 	struct login *l = LOOP_CONTAINER(w, struct login, keys);
 
 	if (keys != NULL)
-		l->backend->pool->scram = *keys;
+		*l->backend->pool->scram = *keys;
 	sasl_final(l->backend);
 }
 
@@ -264,11 +264,11 @@ auth_sasl_continue(struct backend *b, struct wire_in *in)
 	}
 	memcpy(l->server_first, in->p, in->left);
 	l->server_first_len = in->left;
-	if (!scram_client_slow(&l->scram, &p->scram, l->server_first, in->left, &wanted)) {
+	if (!scram_client_slow(&l->scram, p->scram, l->server_first, in->left, &wanted)) {
 		sasl_final(b);
 	} else if (password == NULL ? keys_of_client(p->user, &wanted)
 				    : keys_known(p->user, password, &wanted)) {
-		p->scram = wanted;
+		*p->scram = wanted;
 		sasl_final(b);
 	} else if (password != NULL) {
 		keys_derive(&l->keys, p->user, password, &wanted, true, keys_derived);

@@ -1,11 +1,14 @@
-/* buf: see buf.h. Called by conn, tls and who reads messages. No memory for a buffer is fatal: the
- * master starts a successor. */
+/*
+ * buf: see buf.h. Called by conn, tls and who reads messages. No memory for a buffer is fatal: the
+ * master starts a successor. Passwords and other people's rows pass through them: core dumps hold
+ * none.
+ */
 #include "worker/buf.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/log.h"
+#include "conf/strongbox.h"
 
 #define BUF_KEEP 128 /* free buffers kept for reuse */
 
@@ -41,8 +44,9 @@ buf_get(void)
 	if (b != NULL) {
 		pool.free = b->next;
 		pool.nfree--;
-	} else if ((b = malloc(sizeof(*b) + pool.cap)) == NULL)
-		fatal("buffer");
+	} else {
+		b = strongbox_take(sizeof(*b) + pool.cap);
+	}
 	b->next = NULL;
 	b->head = b->fwd = b->tail = 0;
 	pool.used++;
@@ -54,7 +58,7 @@ buf_put(struct buf *b)
 {
 	pool.used--;
 	if (pool.nfree >= BUF_KEEP) {
-		free(b);
+		strongbox_put(b);
 		return;
 	}
 	b->next = pool.free;

@@ -1,11 +1,11 @@
 /*
  * client_auth: see client_auth.h. Called by client_login.c (start) and client.c (socket, end).
  *
- * One small machine per client, allocated for the time of the login: the step says what is waited
- * for. Names that do not exist, and those without a fitting secret, go through the same exchange
- * and are refused at its end with the same words; the log has the true reason. Nothing here blocks:
- * PBKDF2 and the account database are asked beside the loop. The time limit is the client's own,
- * client_login_timeout, over all steps.
+ * One small machine per client, in the strongbox for the time of the login: the step says what is
+ * waited for. Names that do not exist, and those without a fitting secret, go through the same
+ * exchange and are refused at its end with the same words; the log has the true reason. Nothing
+ * here blocks: PBKDF2 and the account database are asked beside the loop. The time limit is the
+ * client's own, client_login_timeout, over all steps.
  */
 #include "worker/client_auth_impl.h"
 
@@ -18,6 +18,7 @@
 #include "conf/hba.h"
 #include "conf/ident.h"
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "worker/client.h"
 #include "worker/console.h"
 #include "worker/client_login.h"
@@ -47,15 +48,6 @@ auth_set_step(struct client_auth *a, enum auth_step step)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static void
-wipe_text(char *text)
-{
-	if (text == NULL)
-		return;
-	explicit_bzero(text, strlen(text));
-	free(text);
-}
-
 void
 client_auth_fini(struct client *c)
 {
@@ -68,10 +60,9 @@ client_auth_fini(struct client *c)
 	external_free(&a->options);
 	keys_cancel(&a->keys);
 	peer_cancel(&a->peer);
-	wipe_text(a->secret);
-	wipe_text(a->password);
-	explicit_bzero(a, sizeof(*a));
-	free(a);
+	strongbox_put(a->secret);
+	strongbox_put(a->password);
+	strongbox_put(a);
 	c->auth = NULL;
 }
 
@@ -213,9 +204,7 @@ prepare_secret(struct client_auth *a)
 static void
 take_secret(struct client_auth *a, const char *secret)
 {
-	a->secret = strdup(secret);
-	if (a->secret == NULL)
-		fatal("login");
+	a->secret = strongbox_copy(secret);
 	a->kind = scram_secret_kind(secret);
 }
 
@@ -337,9 +326,7 @@ take_options(struct client_auth *a, const struct external *x)
 {
 	if (x == NULL || x->len == 0)
 		return;
-	a->options.text = malloc(x->len);
-	if (a->options.text == NULL)
-		fatal("login");
+	a->options.text = strongbox_take(x->len);
 	memcpy(a->options.text, x->text, x->len);
 	a->options.len = x->len;
 }
@@ -408,10 +395,8 @@ apply_rules(struct client_auth *a)
 void
 client_auth_start(struct client *c, const char *db, const char *user)
 {
-	struct client_auth *a = calloc(1, sizeof(*a));
+	struct client_auth *a = strongbox_take(sizeof(*a));
 
-	if (a == NULL)
-		fatal("login");
 	a->client = c;
 	c->auth = a;
 	c->state = CLIENT_AUTH;

@@ -12,6 +12,7 @@
 #include <bsd/stdlib.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "worker/client.h"
 #include "worker/state.h"
 
@@ -95,9 +96,7 @@ auth_got_password(struct client_auth *a, const char *password)
 		auth_refuse_password(a, "empty password");
 		return;
 	}
-	a->password = strdup(password);
-	if (a->password == NULL)
-		fatal("login");
+	a->password = strongbox_copy(password);
 	if (external_method(a->method)) {
 		ask_external(a);
 		return;

@@ -191,7 +191,7 @@ find_secret(const struct pool *p, struct move_client *m)
 	struct scram_verifier v;
 
 	m->secret = p->own_secret;
-	m->scram = p->scram;
+	m->scram = *p->scram;
 	if (m->scram.iterations != 0 || p->secret == NULL ||
 	    scram_verifier_parse(p->secret, &v) == -1)
 		return;
@@ -356,8 +356,8 @@ take_secret(struct pool *p, const struct move_client *m)
 	if (m->scram.iterations == 0)
 		return;
 	keys_proved(p->user, &m->scram);
-	if (p->scram.iterations == 0)
-		p->scram = m->scram;
+	if (p->scram->iterations == 0)
+		*p->scram = m->scram;
 }
 
 static void

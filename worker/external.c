@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "worker/loop.h"
 #include "worker/state.h"
 
@@ -54,9 +55,7 @@ task_end(struct external_task *t, enum external_verdict verdict, const char *why
 {
 	struct external_wait *w = t->wait;
 
-	if (t->msg != NULL)
-		explicit_bzero(t->msg, t->len);
-	free(t->msg);
+	strongbox_put(t->msg);
 	free(t);
 	if (w == NULL)
 		return;
@@ -80,9 +79,7 @@ write_message(struct external_task *t, const struct external_question *q)
 {
 	const char *method = auth_type_name(q->method);
 
-	t->msg = malloc(EXTERNAL_MESSAGE_MAX);
-	if (t->msg == NULL)
-		fatal("login");
+	t->msg = strongbox_take(EXTERNAL_MESSAGE_MAX);
 	return add(t, method, strlen(method) + 1) && add(t, q->user, strlen(q->user) + 1) &&
 	       add(t, q->password, strlen(q->password) + 1) &&
 	       add(t, q->from, strlen(q->from) + 1) &&

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "worker/loop.h"
 #include "worker/offload.h"
 #include "worker/secret_id.h"
@@ -128,20 +129,17 @@ task_done(struct job *j)
 		w->task = NULL;
 		w->fn(w, t->rc == 0 ? &t->keys : NULL);
 	}
-	explicit_bzero(t->password, strlen(t->password));
-	free(t->password);
-	explicit_bzero(t, sizeof(*t));
-	free(t);
+	strongbox_put(t->password);
+	strongbox_put(t);
 }
 
 static struct keys_task *
 task_new(
     const uint8_t id[SECRETS_ID], const char *password, const struct scram_keys *salt, bool store)
 {
-	struct keys_task *t = calloc(1, sizeof(*t));
+	struct keys_task *t = strongbox_take(sizeof(*t));
 
-	if (t == NULL || (t->password = strdup(password)) == NULL)
-		fatal("SCRAM keys");
+	t->password = strongbox_copy(password);
 	t->job = (struct job){.work = task_work, .done = task_done};
 	TAILQ_INIT(&t->waits);
 	memcpy(t->id, id, SECRETS_ID);

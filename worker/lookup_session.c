@@ -14,6 +14,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "proto/wire.h"
 #include "worker/client.h"
 #include "worker/lookup.h"
@@ -33,7 +34,7 @@ struct session {
 	struct lookup_queue todo; /* without the current one */
 	int rows;
 	bool null;
-	char secret[SECRET_MAX];
+	char *secret;	   /* SECRET_MAX bytes in the strongbox */
 	const char *wrong; /* with the rows; NULL = nothing */
 	char failure[256]; /* the server's error */
 	char sqlstate[6];
@@ -62,7 +63,7 @@ session_end(struct session *s)
 		TAILQ_REMOVE(&s->todo, l, queue);
 		lookup_done(l, &a);
 	}
-	explicit_bzero(s->secret, sizeof(s->secret));
+	strongbox_put(s->secret);
 	loop_free_later(s);
 }
 
@@ -191,7 +192,7 @@ take_row(struct session *s, const uint8_t *body, size_t len)
 	if (s->null)
 		return NULL;
 	secret = wire_get_bytes(&in, n);
-	if (secret == NULL || n >= sizeof(s->secret) || memchr(secret, '\0', n) != NULL)
+	if (secret == NULL || n >= SECRET_MAX || memchr(secret, '\0', n) != NULL)
 		return "auth_query returned a password of impossible length";
 	memcpy(s->secret, secret, n);
 	s->secret[n] = '\0';
@@ -226,7 +227,7 @@ query_done(struct session *s)
 	}
 	s->current = NULL;
 	lookup_done(l, &a);
-	explicit_bzero(s->secret, sizeof(s->secret));
+	explicit_bzero(s->secret, SECRET_MAX);
 }
 
 static void
@@ -303,6 +304,7 @@ session_open(const char *db, const char *user)
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == -1 ||
 	    conn_open(&s->conn, pair[0], true, session_event) == -1)
 		fatal("auth_query");
+	s->secret = strongbox_take(SECRET_MAX);
 	strlcpy(s->db, db, sizeof(s->db));
 	strlcpy(s->user, user, sizeof(s->user));
 	TAILQ_INIT(&s->todo);

@@ -191,8 +191,8 @@ struct pool {
 	uint8_t *error; /* the last failed login's ErrorResponse, to show to those who wait */
 	size_t error_len;
 	bool welcomed;
-	struct params defaults; /* what the welcome says */
-	struct scram_keys scram;
+	struct params defaults;	  /* what the welcome says */
+	struct scram_keys *scram; /* in the strongbox */
 	TAILQ_ENTRY(pool) all;
 };
 

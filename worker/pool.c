@@ -13,6 +13,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "proto/scram_server.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
@@ -43,8 +44,7 @@ pool_forget_secret(struct pool *p)
 {
 	if (p->own_secret == NULL)
 		return;
-	explicit_bzero(p->own_secret, strlen(p->own_secret));
-	free(p->own_secret);
+	strongbox_put(p->own_secret);
 	p->own_secret = NULL;
 }
 
@@ -61,9 +61,7 @@ pool_learn(struct pool *p, const char *user, const char *secret, const char *pas
 	    (password == NULL || scram_secret_kind(p->secret) == SCRAM_SECRET_PLAIN))
 		return;
 	pool_forget_secret(p);
-	p->own_secret = strdup(best);
-	if (p->own_secret == NULL)
-		fatal("pool");
+	p->own_secret = strongbox_copy(best);
 	p->secret = p->own_secret;
 }
 
@@ -80,6 +78,7 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 
 	if (p == NULL)
 		return NULL;
+	p->scram = strongbox_take(sizeof(*p->scram));
 	strlcpy(p->db, db, sizeof(p->db));
 	strlcpy(p->user, user, sizeof(p->user));
 	pool_configure(p, d);
@@ -161,7 +160,7 @@ pool_free_if_unused(struct pool *p)
 	by_index[p->index] = NULL;
 	timer_stop(&p->timer);
 	params_fini(&p->defaults);
-	explicit_bzero(&p->scram, sizeof(p->scram));
+	strongbox_put(p->scram);
 	pool_forget_secret(p);
 	if (p->orphan != NULL)
 		conf_database_free(p->orphan);

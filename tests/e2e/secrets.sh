@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+#
+# secrets: none of them is in a core dump of master, worker or steward: passwords (in clear, stored or typed in),
+# verifiers, SCRAM keys, private keys of both TLS sides. Looked for in all memory that is not left out of dumps,
+# after logins of every kind, and after a reload.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+. tests/e2e/lib.sh
+
+e2e_begin secrets
+unset PGPASSWORD # pgdrove would have it in its environment
+admin_sql "create role typed login password 'typed-in-clear-7101'"
+admin_sql "create role looked login password 'looked-up-7102'"
+admin_sql "create role asker login superuser password 'asker-inline-7103'"
+admin_sql "create role listed login password 'listed-in-file-7104'"
+admin_sql "create role inline login password 'inline-plain-7105'"
+admin_sql "create role forced login password 'forced-of-database-7106'"
+admin_sql "create role crypt login password 'never-stored-7107'"
+verifier() { admin_sql "select rolpassword from pg_authid where rolname = '$1'"; }
+CRYPT=$(verifier crypt) TYPED=$(verifier typed)
+e2e_ca ca
+e2e_cert ec ca /CN=localhost
+e2e_cert shown ca /CN=forced
+C=$CERTS
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$C/rsa.key" 2>/dev/null
+openssl req -x509 -new -key "$C/rsa.key" -subj /CN=localhost -days 30 -out "$C/rsa.crt" 2>/dev/null
+for name in ec.key ec.crt; do install -m 0600 "$C/$name" "$WORK_DIR/data/$name"; done
+own_file "$WORK_DIR"/data/ec.* "$C"/*.key
+cat >"$WORK_DIR/data/pg_hba.conf" <<-HBA
+	local all all trust
+	hostnossl all typed,inline all password
+	host all all all scram-sha-256
+HBA
+admin_sql "alter system set ssl = on"
+admin_sql "alter system set ssl_cert_file = 'ec.crt'"
+admin_sql "alter system set ssl_key_file = 'ec.key'"
+admin_sql 'select pg_reload_conf()' >/dev/null
+cat >"$WORK_DIR/hba" <<-HBA
+	host    all typed          all password
+	host    all listed         all md5
+	host    all nobody         all ldap ldapserver=127.0.0.1 ldapbasedn=dc=a ldapbinddn=cn=b ldapbindpasswd=of-a-rule-7108
+	host    all all            all scram-sha-256
+HBA
+printf '"listed" "listed-in-file-7104"\n"typed" "%s"\n' "$TYPED" >"$WORK_DIR/users.txt"
+chmod 0640 "$WORK_DIR/users.txt"
+own_file "$WORK_DIR/users.txt" "$WORK_DIR/hba"
+MORE_USERS=', { name = "asker"; password = "asker-inline-7103"; }, { name = "inline"; password = "inline-plain-7105"; },
+	{ name = "crypt"; password = "'$CRYPT'"; }'
+PG_PASSWORD=placeholder-7199 pooler_conf <<-CONF
+	workers = 1;
+	auth_type = "hba";
+	auth_hba_file = "$WORK_DIR/hba";
+	auth_file = "$WORK_DIR/users.txt";
+	auth_user = "asker";
+	client_tls_sslmode = "prefer";
+	client_tls_key_file = "$C/ec.key";
+	client_tls_cert_file = "$C/ec.crt";
+	server_tls_sslmode = "prefer";
+	server_tls_key_file = "$C/shown.key";
+	server_tls_cert_file = "$C/shown.crt";
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+		{ name = "clear"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; server_tls_sslmode = "disable"; },
+		{ name = "forced"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; user = "forced";
+		  password = "forced-of-database-7106"; } );
+CONF
+RSA_PORT=$(port_free)
+sed -i "s|^listen = .*|listen = ( { host = \"127.0.0.1\"; port = $PORT; }, { host = \"127.0.0.1\"; port = $RSA_PORT; client_tls_key_file = \"$C/rsa.key\"; client_tls_cert_file = \"$C/rsa.crt\"; } );|" "$WORK_DIR/pgdrove.conf"
+chmod 0640 "$WORK_DIR/pgdrove.conf"
+
+# Private numbers of a key, as hex. SCRAM keys are computed from the password and the verifier's salt.
+key_hex() { openssl pkey -in "$1" -noout -text 2>/dev/null | sed -n "/^$2/,/^[a-zA-Z]/p" | grep '^ ' | tr -d ' :\n' | sed 's/^00//'; }
+hmac() { printf '%s' "$2" | openssl dgst -sha256 -mac hmac -macopt "hexkey:$1" -r | cut -c 1-64; }
+scram_key() {
+	local salted
+	salted=$(openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt "pass:$2" \
+		-kdfopt "hexsalt:$(cut -d '$' -f 2 <<<"$1" | cut -d : -f 2 | base64 -d | od -An -tx1 | tr -d ' \n')" \
+		-kdfopt iter:4096 PBKDF2 | tr -d ':\n' | tr A-F a-f)
+	hmac "$salted" "$3"
+}
+{
+	for text in typed-in-clear-7101 looked-up-7102 asker-inline-7103 listed-in-file-7104 inline-plain-7105 \
+		forced-of-database-7106 never-stored-7107 of-a-rule-7108 placeholder-7199; do
+		echo "password:$text text $text"
+	done
+	echo "verifier:crypt text ${CRYPT#*\$*\$}"
+	echo "verifier:typed text ${TYPED#*\$*\$}"
+	for name in ec shown; do echo "key:$name hex $(key_hex "$C/$name.key" priv)"; done
+	for name in privateExponent prime1 prime2 exponent1 coefficient; do
+		echo "rsa:$name hex $(key_hex "$C/rsa.key" $name)"
+	done
+	for name in ec shown rsa; do
+		sed -n 3p "$C/$name.key" | sed "s/^/pem:$name text /"
+	done
+	echo "scram:crypt hex $(scram_key "$CRYPT" never-stored-7107 'Client Key')"
+	echo "scram:typed hex $(scram_key "$TYPED" typed-in-clear-7101 'Client Key')"
+	echo "server-key:crypt hex $(scram_key "$CRYPT" never-stored-7107 'Server Key')"
+	echo "control:name text auth_hba_file"
+} >"$WORK_DIR/needles"
+is 'the keys are what they should be' 0 "$(grep -cE ' (hex|text) *$' "$WORK_DIR/needles")"
+
+pooler_start
+# as USER PASSWORD DB [MORE]
+as() { PGPASSWORD=$2 "$PG_BIN/psql" -X -q -A -t -w "host=127.0.0.1 port=$PORT user=$1 dbname=$3 ${4:-}" -c 'select current_user' 2>&1; }
+logins() {
+	local tls
+	for tls in disable require; do
+		is "typed, $tls" typed "$(as typed typed-in-clear-7101 clear sslmode=$tls)"
+		is "listed, $tls" listed "$(as listed listed-in-file-7104 app sslmode=$tls)"
+		is "inline, $tls" inline "$(as inline inline-plain-7105 clear sslmode=$tls)"
+		is "looked up, $tls" looked "$(as looked looked-up-7102 app sslmode=$tls)"
+		is "forced, $tls" forced "$(as crypt never-stored-7107 forced sslmode=$tls)"
+		is "pass-through, $tls" crypt "$(as crypt never-stored-7107 app sslmode=$tls)"
+	done
+	is 'by RSA' crypt "$(as crypt never-stored-7107 app "port=$RSA_PORT sslmode=require")"
+	has 'a wrong one' 'password authentication failed' "$(as typed typed-in-clear-7101-not clear)"
+}
+
+# dumps WHEN. With AddressSanitizer there are no dumps, and secrets lie on its heap, where faults are seen.
+dumps() {
+	local pid name found
+	[ -z "$ASAN" ] || return 0
+	for pid in $POOLER $(pid_children "$POOLER"); do
+		name=$(tr '\0' ' ' <"/proc/$pid/cmdline" | sed 's/pgdrove: \([a-z]*\).*/\1/')
+		found=$("$TOOLS/tool_core" "$pid" <"$WORK_DIR/needles")
+		is "$1: $name: nothing but the name of an option" control:name "$(cut -d ' ' -f 1 <<<"$found" | sort -u | tr '\n' ' ' | sed 's/ $//')"
+		[ "$found" = "${found#*$'\n'}" ] || echo "$found"
+	done
+}
+logins
+dumps 'after logins'
+kill -HUP "$POOLER"
+until_true 20 log_has 'configuration 2 is in force'
+logins
+dumps 'after a reload'
+# What is left out does hold them: the search has teeth.
+for pid in $POOLER $(pid_children "$POOLER"); do
+	check 'the vault holds what is hidden' grep -q 'password:inline-plain-7105' \
+		<("$TOOLS/tool_core" -a "$pid" <"$WORK_DIR/needles")
+done
+pooler_stop 'ends well'
