@@ -57,14 +57,14 @@ room(void *p)
 #else
 
 #define REGION	(1 << 20)
-#define SMALL	256   /* up to here by steps */
+#define SMALL	256 /* up to here by steps */
 #define STEP	16
 #define LARGEST 32768 /* of a class */
 #define CLASSES (SMALL / STEP + 7 * 8)
 
 /* Before each block; keeps what follows aligned for everything. */
 struct head {
-	size_t size; /* usable bytes */
+	size_t size;	   /* usable bytes */
 	struct head *next; /* free: in its class's list */
 };
 
@@ -284,4 +284,3 @@ strongbox_wipe_freed(bool on)
 	if (atomic_fetch_sub(&depth, 1) == 1)
 		(void)mallopt(M_PERTURB, 0);
 }
-

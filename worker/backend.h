@@ -9,9 +9,10 @@
 
 /* Starts a connection for a reserved slot. Reports to the pool by itself. */
 void backend_open(struct pool *, uint32_t slot);
-/* One to that address (NULL: to any host of the pool) and outside the ledger, for the steward:
- * `ready` is called after login, `gone` when it ends, in whatever way and exactly once. */
-void backend_open_outside(struct pool *, const struct sockaddr_storage *addr, uint32_t addr_len,
+/* One to the server of `like` (any host of the pool if no address is known) outside the ledger, for
+ * the steward: `ready` is called after login, `gone` when it ends, in whatever way and exactly
+ * once. */
+void backend_open_outside(struct pool *, const struct ledger_backend *like,
     void (*ready)(struct backend *), void (*gone)(struct backend *));
 /* A backend received from another worker; NULL and all undone if that is not possible. */
 struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,

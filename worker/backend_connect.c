@@ -209,7 +209,7 @@ secure_begin(struct backend *b, const char **why)
 		strlcpy(name, l->target->name, sizeof(name));
 		port = l->target->port;
 	} else {
-		(void)conf_host(b->pool->conf, 0, name, &port);
+		target_name(b->pool->conf, b->facts.host, name, &port);
 	}
 	return secure_start(&l->secure, &b->conn, tls_wanted(b), name, port, why);
 }
@@ -298,6 +298,7 @@ next_host(struct backend *b)
 	login_reset(b);
 	while (l->next_host < l->nhosts) {
 		l->target = l->order[l->next_host++];
+		b->facts.host = l->target->host;
 		if (target_try(l->target)) {
 			start_host(b);
 			return;
@@ -343,22 +344,22 @@ backend_open(struct pool *p, uint32_t slot)
 }
 
 void
-backend_open_outside(struct pool *p, const struct sockaddr_storage *addr, uint32_t addr_len,
+backend_open_outside(struct pool *p, const struct ledger_backend *like,
     void (*ready)(struct backend *), void (*gone)(struct backend *))
 {
 	struct backend *b = backend_new(p, TABLE_NONE);
-	struct address a = {.len = addr_len};
+	struct address a = {.len = like->addr_len, .ss = like->addr};
 
 	if (b == NULL)
 		fatal("backend");
 	b->ready = ready;
 	b->gone = gone;
 	connect_start(b);
-	if (addr == NULL) {
+	if (a.len == 0) {
 		start_any(b);
 		return;
 	}
-	a.ss = *addr;
+	b->facts.host = like->host;
 	timer_set(&b->timer, loop_now() + wk->conf->server_connect_timeout_us, connect_timeout);
 	resolved(b, &a, 1, NULL);
 }

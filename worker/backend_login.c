@@ -31,6 +31,7 @@ backend_new(struct pool *p, uint32_t slot)
 	b->pool = p;
 	b->slot = slot;
 	b->facts.dest = p->dest;
+	b->facts.host = HOSTS_NONE;
 	b->conn.src.fd = -1;
 	expect_init(&b->expect, gate_settle);
 	prepared_init(&b->prepared);

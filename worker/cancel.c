@@ -21,6 +21,7 @@
 #include "worker/elder.h"
 #include "worker/inbox.h"
 #include "worker/secure.h"
+#include "worker/target.h"
 #include "worker/tls.h"
 
 struct cancel {
@@ -153,17 +154,6 @@ cancel_connect(struct cancel *c, const struct ledger_backend *f)
 	}
 }
 
-/* What the database's setting says of its servers. `host` NULL: it is not known which of them. */
-static void
-cancel_know(struct cancel *c, const struct conf_database *d, const char *host)
-{
-	c->tls = tls_ctx_ref(d->tls);
-	if (host != NULL)
-		strlcpy(c->host, host, sizeof(c->host));
-	else
-		(void)conf_host(d, 0, c->host, &c->port);
-}
-
 static struct cancel *
 cancel_new(void)
 {
@@ -185,8 +175,10 @@ cancel_backend(struct backend *b, const struct cancel_ack *ack)
 		c->ack = *ack;
 	c->backend = b;
 	LIST_INSERT_HEAD(&b->cancels, c, entry);
-	if (b->conn.tls != NULL)
-		cancel_know(c, b->pool->conf, tls_host(&b->conn));
+	if (b->conn.tls != NULL) {
+		c->tls = tls_ctx_ref(b->pool->conf->tls);
+		strlcpy(c->host, tls_host(&b->conn), sizeof(c->host));
+	}
 	cancel_connect(c, &b->facts);
 }
 
@@ -200,8 +192,10 @@ cancel_facts(const struct ledger_backend *f, void (*done)(void *), void *arg)
 	c->done = done;
 	c->arg = arg;
 	if (ledger_pool_name(wk->table, f->pool, db, user) &&
-	    (d = conf_database(wk->conf, db)) != NULL)
-		cancel_know(c, d, NULL);
+	    (d = conf_database(wk->conf, db)) != NULL) {
+		c->tls = tls_ctx_ref(d->tls);
+		target_name(d, f->host, c->host, &c->port);
+	}
 	cancel_connect(c, f);
 }
 

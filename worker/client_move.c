@@ -463,6 +463,7 @@ backend_unpack(const uint8_t *record, size_t len, int fd)
 	lb.key_len = m.key_len;
 	memcpy(lb.key, m.key, sizeof(lb.key));
 	lb.addr_len = m.addr_len;
+	lb.host = HOSTS_NONE; /* it has no TLS, so its name is not asked for */
 	memcpy(&lb.addr, m.addr, sizeof(lb.addr));
 	lb.opened_us = m.opened_us;
 	lb.dest = m.dest;

@@ -212,8 +212,7 @@ look_start(struct orphan *o)
 	if (look_pool == NULL)
 		return false;
 	look_since_us = loop_now();
-	backend_open_outside(look_pool, o->facts.addr_len > 0 ? &o->facts.addr : NULL,
-	    o->facts.addr_len, look_ready, look_gone);
+	backend_open_outside(look_pool, &o->facts, look_ready, look_gone);
 	return true;
 }
 

@@ -22,12 +22,31 @@ struct targets {
 	struct target list_of[];
 };
 
+static uint32_t
+number_of(const char *name, uint16_t port)
+{
+	char text[CONF_HOST_SIZE + 8];
+
+	snprintf(text, sizeof(text), "%s:%u", name, port);
+	return hosts_find(wk->boot->hosts, text);
+}
+
+void
+target_name(const struct conf_database *d, uint32_t host, char name[CONF_HOST_SIZE], uint16_t *port)
+{
+	size_t i;
+
+	for (i = 0; host != HOSTS_NONE && conf_host(d, i, name, port); i++)
+		if (number_of(name, *port) == host)
+			return;
+	(void)conf_host(d, 0, name, port);
+}
+
 struct targets *
 targets_new(const struct conf_database *d)
 {
 	size_t n = conf_hosts(d), i;
 	struct targets *t = calloc(1, sizeof(*t) + n * sizeof(struct target));
-	char name[CONF_HOST_SIZE + 8];
 
 	if (t == NULL)
 		fatal("hosts");
@@ -37,8 +56,7 @@ targets_new(const struct conf_database *d)
 		struct target *x = &t->list_of[t->n];
 		if (!conf_host(d, i, x->name, &x->port))
 			continue;
-		snprintf(name, sizeof(name), "%s:%u", x->name, x->port);
-		x->host = hosts_find(wk->boot->hosts, name);
+		x->host = number_of(x->name, x->port);
 		t->n++;
 	}
 	t->list = n > 1 ? hosts_find(wk->boot->hosts, d->host) : HOSTS_NONE;

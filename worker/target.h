@@ -31,6 +31,11 @@ bool targets_crowded(const struct targets *);
  * (may be NULL). 0 = some work. */
 int64_t targets_ready_at(const struct targets *, int64_t *down_us);
 
+/* The host of this database that has the number `host` in shm/hosts; the first one if none has, or
+ * no more. */
+void target_name(
+    const struct conf_database *, uint32_t host, char name[CONF_HOST_SIZE], uint16_t *port);
+
 /* May this connection try it? If so, it is counted until one of the next three. */
 bool target_try(const struct target *);
 void target_failed(const struct target *, int reason);

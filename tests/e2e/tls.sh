@@ -120,6 +120,7 @@ pooler_conf <<-CONF
 	  $(db shown require "server_tls_key_file = \"$C/alice.key\"; server_tls_cert_file = \"$C/alice.crt\"; user = \"alice\";")
 	  $(db not-shown require 'user = "alice";')
 	  $(db one require 'pool_size = 1;')
+	  $(db second verify-full "$ca_and_crl" | sed 's/localhost/nowhere.invalid,localhost/')
 	  { name = "self"; host = "localhost"; dbname = "disable"; port = @PORT@; server_tls_sslmode = "verify-full";
 	    server_tls_negotiation = "direct"; server_tls_ca_file = "$C/ca.crt"; } );
 CONF
@@ -264,6 +265,15 @@ within 'a query runs' 10 sleeps
 kill -INT "$BESIDE"
 pid_gone "$BESIDE" 10000
 has 'psql cancels it' 'canceling statement due to user request' "$(cat "$WORK_DIR/sleep.out")"
+
+# A worker dies with a query on the second host: the steward finds it by that host's name, not by the first's.
+beside "$PG_BIN/psql" -X "host=127.0.0.1 port=$PORT user=postgres dbname=second" -c 'select pg_sleep(66)' >/dev/null 2>&1
+within 'a query runs on the second host' 20 sleeps
+for i in 0 1 2; do [ "$(get "worker.$i.clients")" != 1 ] || kill -KILL "$(get "worker.$i.pid")"; done
+slept() { ! sleeps; }
+within '... its worker dies, and the query is cancelled' 30 slept
+within '... the orphan is gone' 30 get_is steward.orphans 0
+is '... by a name that fits' 0 "$(grep -c 'cancel request cannot reach the server' "$WORK_DIR/pgdrove.log")"
 
 # A backend with TLS cannot move, so its place must: one backend, clients on each worker.
 echo 'select 1;' >"$WORK_DIR/one.sql"
