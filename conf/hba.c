@@ -7,11 +7,11 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/net.h"
+#include "conf/pattern.h"
 #include "conf/tokens.h"
 
 enum rule_type { RULE_LOCAL, RULE_HOST, RULE_HOSTSSL, RULE_HOSTNOSSL };
@@ -44,16 +44,18 @@ struct hba {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-/* False: the regular expression is broken. `words` pairs keywords with kinds. */
-static bool
+/* NULL, or what is wrong with it. */
+static const char *
 name_init(struct name *n, const struct token *t, bool db)
 {
+	const char *wrong;
+
 	n->kind = NAME_EXACT;
 	n->text = strdup(t->text);
 	if (n->text == NULL)
 		fatal("configuration");
 	if (t->quoted)
-		return true;
+		return NULL;
 	if (strcmp(t->text, "all") == 0)
 		n->kind = NAME_ALL;
 	else if (db && strcmp(t->text, "sameuser") == 0)
@@ -61,16 +63,18 @@ name_init(struct name *n, const struct token *t, bool db)
 	else if (db && strcmp(t->text, "replication") == 0)
 		n->kind = NAME_REPLICATION;
 	if (t->text[0] != '/')
-		return true;
-	if (t->text[1] == '\0' || regcomp(&n->regex, t->text + 1, REG_EXTENDED | REG_NOSUB) != 0)
-		return false;
-	n->kind = NAME_REGEX;
-	return true;
+		return NULL;
+	wrong = pattern_compile(&n->regex, t->text + 1, REG_NOSUB);
+	if (wrong == NULL)
+		n->kind = NAME_REGEX;
+	return wrong;
 }
 
 static const char *
 take_names(struct names *names, const struct field *f, bool db)
 {
+	const char *wrong;
+
 	names->v = calloc(f->n, sizeof(*names->v));
 	if (names->v == NULL)
 		fatal("configuration");
@@ -81,9 +85,10 @@ take_names(struct names *names, const struct field *f, bool db)
 			return "samerole: membership of a role cannot be known here";
 		if (!t->quoted && t->text[0] == '+')
 			return "+role: membership of a role cannot be known here";
-		if (!name_init(&names->v[names->n], t, db)) {
+		wrong = name_init(&names->v[names->n], t, db);
+		if (wrong != NULL) {
 			names->n++;
-			return "the regular expression is broken";
+			return wrong;
 		}
 	}
 	return NULL;

@@ -5,11 +5,11 @@
  */
 #include "conf/ident.h"
 
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/pattern.h"
 #include "conf/tokens.h"
 
 enum name_kind { NAME_EXACT, NAME_REGEX, NAME_ALL };
@@ -40,10 +40,11 @@ copy(const char *text)
 	return s;
 }
 
-/* False: the regular expression is broken. */
-static bool
+/* NULL, or what is wrong with it. */
+static const char *
 name_init(struct name *n, const struct token *t, bool all)
 {
+	const char *wrong;
 	bool regex = !t->quoted && t->text[0] == '/';
 
 	n->kind = NAME_EXACT;
@@ -51,11 +52,11 @@ name_init(struct name *n, const struct token *t, bool all)
 	if (all && !t->quoted && strcmp(t->text, "all") == 0)
 		n->kind = NAME_ALL;
 	if (!regex)
-		return true;
-	if (t->text[1] == '\0' || regcomp(&n->regex, t->text + 1, REG_EXTENDED) != 0)
-		return false;
-	n->kind = NAME_REGEX;
-	return true;
+		return NULL;
+	wrong = pattern_compile(&n->regex, t->text + 1, 0);
+	if (wrong == NULL)
+		n->kind = NAME_REGEX;
+	return wrong;
 }
 
 static void
@@ -70,6 +71,7 @@ static const char *
 take_line(void *arg, const struct line *l)
 {
 	struct ident *x = arg;
+	const char *wrong;
 	struct entry *e;
 	size_t i;
 
@@ -84,9 +86,11 @@ take_line(void *arg, const struct line *l)
 	e = &x->entries[x->n++];
 	memset(e, 0, sizeof(*e));
 	e->map = copy(l->v[0].v[0].text);
-	if (!name_init(&e->system, &l->v[1].v[0], false) ||
-	    !name_init(&e->user, &l->v[2].v[0], true))
-		return "the regular expression is broken";
+	wrong = name_init(&e->system, &l->v[1].v[0], false);
+	if (wrong == NULL)
+		wrong = name_init(&e->user, &l->v[2].v[0], true);
+	if (wrong != NULL)
+		return wrong;
 	if (e->user.kind == NAME_EXACT && l->v[2].v[0].text[0] == '+' && !l->v[2].v[0].quoted)
 		return "membership of a role (+role) cannot be known here";
 	return NULL;

@@ -260,6 +260,43 @@ ident_maps(void **state)
 	assert_null(maps);
 }
 
+/* What regcomp would take minutes and gigabytes for is refused, with the line. */
+static void
+dear_patterns(void **state)
+{
+	static const struct {
+		const char *pattern, *why; /* NULL: it is good */
+	} cases[] = {{"^app_[a-z0-9]+$", NULL}, {"^(.*)@example\\.org$", NULL},
+	    {"^[][:alnum:]_]{1,63}$", NULL}, {"((((a))))*b?c+d{2,5}", NULL}, {"a{,3}\\{2\\}", NULL},
+	    {"[*+?{]{200}", NULL}, {"a?b?c?d?e?f?g?h?i?j?k?l?m?n?o?p?", NULL},
+	    {"((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+", "repeats too much"},
+	    {"(a{1,100}){1,100}", "repeats too much"}, {"a{3000}", "repeats too much"},
+	    {"a{1,99999999999999999999}", "repeats too much"},
+	    {"a*************", "repeats too much"}, {"(a|b)\\1", "back reference"},
+	    {"(", "is broken"}, {"[a", "is broken"},
+	    {"((((((((((((((((((((((((((((((((a))))))))))))))))))))))))))))))))",
+		"too many groups"}};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(
+		    text, sizeof(text), "# one\nlocal \"x\",/%s all trust\n", cases[i].pattern);
+		if (strchr(cases[i].pattern, ',') != NULL) /* a list's separator: only in quotes */
+			snprintf(text, sizeof(text), "# one\nlocal all all trust\n");
+		load_rules(text);
+		load_maps("");
+		snprintf(text, sizeof(text), "# one\nm \"x\" x\nm /%s x\n", cases[i].pattern);
+		load_maps(text);
+		if (cases[i].why == NULL || strchr(cases[i].pattern, ',') != NULL)
+			continue;
+		if (rules != NULL || maps != NULL)
+			fail_msg("accepted: %s", cases[i].pattern);
+		if (strstr(errors, "ident:3: ") != errors || strstr(errors, cases[i].why) == NULL)
+			fail_msg("%s: %s", cases[i].pattern, errors);
+	}
+}
+
 int
 main(void)
 {
@@ -270,6 +307,7 @@ main(void)
 	    cmocka_unit_test(refused),
 	    cmocka_unit_test(files),
 	    cmocka_unit_test(ident_maps),
+	    cmocka_unit_test(dear_patterns),
 	};
 	int rc = cmocka_run_group_tests(tests, NULL, NULL);
 
