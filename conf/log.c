@@ -57,6 +57,7 @@ struct speech {
 	int severity;
 	int error; /* errno to append, or 0 */
 	const struct log_pair *pairs;
+	bool all; /* none is held back as a repeat */
 };
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -242,7 +243,7 @@ speak(const struct speech *s, const char *fmt, va_list ap)
 
 	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
 		snprintf(text, sizeof(text), "%s", fmt);
-	if (log_state.limit && s->pairs == NULL && s->severity > LOG_CRIT && hold(fmt, text))
+	if (log_state.limit && !s->all && s->severity > LOG_CRIT && hold(fmt, text))
 		return;
 	if (log_state.missing != 0 && !log_state.limit)
 		tell_missing(); /* nobody calls log_tick() */
@@ -314,54 +315,61 @@ void
 log_debug(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_DEBUG)
-		WRITE_LINE("debug", LOG_DEBUG, 0, NULL);
+		WRITE_LINE("debug", LOG_DEBUG, 0, NULL, false);
 }
 
 void
 log_info(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_INFO)
-		WRITE_LINE("info", LOG_INFO, 0, NULL);
+		WRITE_LINE("info", LOG_INFO, 0, NULL, false);
 }
 
 void
 log_pairs(const struct log_pair *pairs, const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_INFO)
-		WRITE_LINE("info", LOG_INFO, 0, pairs);
+		WRITE_LINE("info", LOG_INFO, 0, pairs, true);
+}
+
+void
+log_pairs_limited(const struct log_pair *pairs, const char *fmt, ...)
+{
+	if (log_state.level <= LOG_LEVEL_INFO)
+		WRITE_LINE("info", LOG_INFO, 0, pairs, false);
 }
 
 void
 log_warn(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_WARNING)
-		WRITE_LINE("warning", LOG_WARNING, saved, NULL);
+		WRITE_LINE("warning", LOG_WARNING, saved, NULL, false);
 }
 
 void
 log_warnx(const char *fmt, ...)
 {
 	if (log_state.level <= LOG_LEVEL_WARNING)
-		WRITE_LINE("warning", LOG_WARNING, 0, NULL);
+		WRITE_LINE("warning", LOG_WARNING, 0, NULL, false);
 }
 
 void
 fatal(const char *fmt, ...)
 {
-	WRITE_LINE("fatal", LOG_CRIT, saved, NULL);
+	WRITE_LINE("fatal", LOG_CRIT, saved, NULL, false);
 	exit(1);
 }
 
 void
 fatalx(const char *fmt, ...)
 {
-	WRITE_LINE("fatal", LOG_CRIT, 0, NULL);
+	WRITE_LINE("fatal", LOG_CRIT, 0, NULL, false);
 	exit(1);
 }
 
 void
 panic(const char *fmt, ...)
 {
-	WRITE_LINE("panic", LOG_CRIT, 0, NULL);
+	WRITE_LINE("panic", LOG_CRIT, 0, NULL, false);
 	abort();
 }

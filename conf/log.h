@@ -74,6 +74,9 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* At the level of log_info; never held back as a repeat. */
 void log_pairs(const struct log_pair *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same, but repeats are held back. */
+void log_pairs_limited(const struct log_pair *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

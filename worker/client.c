@@ -7,7 +7,6 @@
  */
 #include "worker/client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,33 +33,6 @@ static uint32_t nclients;
 static struct client **by_row;
 
 static void client_event(struct loop_source *, uint32_t);
-
-/* --- names ------------------------------------------------------------------------------------ */
-
-const char *
-client_address(const struct client *c, char text[INET6_ADDRSTRLEN])
-{
-	text[0] = '\0';
-	if (c->port != 0 && IN6_IS_ADDR_V4MAPPED(&c->addr))
-		inet_ntop(AF_INET, c->addr.s6_addr + 12, text, INET6_ADDRSTRLEN);
-	else if (c->port != 0)
-		inet_ntop(AF_INET6, &c->addr, text, INET6_ADDRSTRLEN);
-	return text;
-}
-
-const char *
-client_name(const struct client *c)
-{
-	static char text[256];
-	char addr[INET6_ADDRSTRLEN];
-
-	if (client_address(c, addr)[0] == '\0')
-		strlcpy(addr, "unix", sizeof(addr));
-	snprintf(text, sizeof(text), "client %s/%s@%s:%u",
-	    c->pool != NULL ? c->pool->db : client_auth_db(c),
-	    c->pool != NULL ? c->pool->user : client_auth_user(c), addr, c->port);
-	return text;
-}
 
 static void
 note_address(struct client *c, const struct sockaddr_storage *ss)
@@ -211,24 +183,6 @@ client_row_give(struct client *c, struct pool *p)
 	c->row = TABLE_NONE;
 }
 
-void
-client_log(const struct client *c, const char *event, const char *why)
-{
-	const int64_t age = loop_now() - c->born_us;
-	char text[INET6_ADDRSTRLEN];
-	const struct log_pair pairs[] = {{"event", event, 0},
-	    {"client", client_address(c, text), 0}, {"port", NULL, c->port},
-	    {"database", c->pool != NULL ? c->pool->db : client_auth_db(c), 0},
-	    {"user", c->pool != NULL ? c->pool->user : client_auth_user(c), 0},
-	    {"age_us", NULL, age}, {why == NULL ? NULL : "reason", why, 0}, {NULL, NULL, 0}};
-
-	if (why == NULL)
-		log_pairs(pairs, "%s: %s", client_name(c), event);
-	else
-		log_pairs(pairs, "%s: %s: %s (age %lld.%03lld s)", client_name(c), event, why,
-		    (long long)(age / 1000000), (long long)(age / 1000 % 1000));
-}
-
 /* Leaves pool, row and backend: what follows on this socket concerns nobody else. */
 static void
 client_leave(struct client *c, const char *why)
@@ -340,14 +294,14 @@ client_fail(struct client *c, const struct wire_error *e)
 {
 	if (c->state == CLIENT_MOVING)
 		return; /* perhaps another's by now */
-	log_info("%s: refused or cut off: %s (%s)", client_name(c), e->message, e->sqlstate);
+	client_log_fault(c, "refused or cut off", e->sqlstate, e->message, NULL);
 	fail(c, e);
 }
 
 void
 client_refuse(struct client *c, const struct wire_error *e, const char *why)
 {
-	log_info("%s: refused: %s (%s): %s", client_name(c), e->message, e->sqlstate, why);
+	client_log_fault(c, "refused", e->sqlstate, e->message, why);
 	fail(c, e);
 }
 
@@ -362,6 +316,8 @@ client_fail_raw(struct client *c, const uint8_t *body, size_t len)
 				   .message = "the server cannot be used"});
 		return;
 	}
+	client_log_fault(c, "refused by the server", wire_error_field(body, len, 'C'),
+	    wire_error_field(body, len, 'M'), NULL);
 	if (whole)
 		conn_put_header(&c->conn, 'E', len);
 	client_end(c, whole, body, len, "the server refused the login");

@@ -49,6 +49,10 @@ const char *client_address(const struct client *, char text[INET6_ADDRSTRLEN]);
 const char *client_name(const struct client *);
 /* A line of the log about what became of it; `why` may be NULL. */
 void client_log(const struct client *, const char *event, const char *why);
+/* It is refused or cut off: what it was told, and the true reason where that is another (or NULL).
+ * Repeats are held back. */
+void client_log_fault(const struct client *, const char *event, const char *sqlstate,
+    const char *told, const char *why);
 /* It is logged in: from now on client_idle_timeout counts. */
 void client_watch_idle(struct client *);
 /* The same from when it was last active. */

@@ -12,7 +12,8 @@ pooler_conf <<-CONF
 	workers = 2;
 	pool_mode = "transaction";
 	log_min_duration = "200ms";
-	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+	              { name = "gone"; host = "127.0.0.1"; port = $PG_PORT; } );
 CONF
 sed -i 's/^log_\(dis\)\?connections.*/log_\1connections = true;/' "$WORK_DIR/pgdrove.conf"
 pooler_start
@@ -41,6 +42,10 @@ json_login() { sql app 'select 1' >"$WORK_DIR/out" && log_has '^\{"time":"[^"]*Z
 within 'JSON after a reload' 20 json_login
 sql 'no"body' 'select 1' >"$WORK_DIR/out"
 within 'a quote is escaped' 10 log_has 'no\\"body'
+within 'a refusal: its SQLSTATE and its reason' 10 \
+	log_has '^\{.*"event":"refused[^"]*","client":"127.0.0.1",.*"database":"no\\"body",.*"sqlstate":"3D000","reason":"'
+sql gone 'select 1' >"$WORK_DIR/out"
+within "... one of PostgreSQL's too" 20 log_has '^\{.*"event":"refused[^"]*",.*"database":"gone",.*"sqlstate":"3D000"'
 grep -a '^{' "$WORK_DIR/pgdrove.log" >"$WORK_DIR/json"
 check 'every line is JSON' python3 -c 'import json,sys
 for l in open(sys.argv[1], "rb"): json.loads(l)' "$WORK_DIR/json"
