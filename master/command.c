@@ -15,6 +15,7 @@
 #include "conf/log.h"
 #include "master/control.h"
 #include "master/master.h"
+#include "master/retire.h"
 
 #define COMMANDS 64 /* at a time */
 
@@ -144,6 +145,10 @@ take(struct master *m, uint32_t w, const struct ctlmsg *msg)
 	case CMD_SHUTDOWN_WAIT:
 		(void)kill(getpid(), SIGTERM);
 		finish(m, p, NULL);
+		break;
+	case CMD_SHUTDOWN_STAY:
+		finish(m, p, NULL);
+		retire_alone(m);
 		break;
 	case CMD_UPGRADE:
 		(void)kill(getpid(), SIGUSR2);

@@ -64,8 +64,8 @@ send_orders(struct master *m)
 		type = m->state == MASTER_STOPPING || child->steward ? CTL_STOP : CTL_DRAIN;
 		if (child->pid == 0 || child->told == type || (child->steward && !last))
 			continue;
-		if (control_send_with(child, type, m->retiring, (uint64_t)m->stop_us, NULL, 0,
-			m->retiring ? m->upgrade.elder_fd : -1))
+		if (control_send_with(child, type, (uint32_t)m->retiring, (uint64_t)m->stop_us,
+			NULL, 0, m->retiring == RETIRE_HANDS_OVER ? m->upgrade.elder_fd : -1))
 			child->told = type;
 	}
 	if (!last || m->state != MASTER_DRAINING)
@@ -115,15 +115,28 @@ begin_drain(struct master *m)
 	send_orders(m);
 }
 
+static void
+retire(struct master *m, int how, int64_t until_us)
+{
+	m->retiring = how;
+	leave_run(m);
+	set_state(m, MASTER_DRAINING);
+	m->stop_us = until_us;
+	setproctitle("master (retired)");
+	send_orders(m);
+}
+
 void
 retire_begin(struct master *m)
 {
-	m->retiring = true;
-	leave_run(m);
-	set_state(m, MASTER_DRAINING);
-	m->stop_us = m->now_us + m->conf->upgrade_timeout_us;
-	setproctitle("master (retired)");
-	send_orders(m);
+	retire(m, RETIRE_HANDS_OVER, m->now_us + m->conf->upgrade_timeout_us);
+}
+
+void
+retire_alone(struct master *m)
+{
+	if (m->state == MASTER_RUN)
+		retire(m, RETIRE_ALONE, INT64_MAX);
 }
 
 /* upgrade_timeout is over: those who are still here leave at their transactions' border. */
@@ -133,7 +146,7 @@ end_retirement(struct master *m)
 	uint32_t w;
 
 	log_warnx("upgrade_timeout is over: clients that are left shall leave");
-	m->retiring = false;
+	m->retiring = RETIRE_NOT;
 	m->stop_us = m->now_us + m->conf->shutdown_timeout_us;
 	for (w = 0; w < m->nchildren; w++)
 		m->children[w].told = 0;

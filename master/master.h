@@ -40,7 +40,12 @@ struct master {
 	struct notify notify;
 	struct reload reload;
 	struct upgrade upgrade;
-	bool retiring; /* DRAINING, and clients may stay until stop_us */
+	enum {
+		RETIRE_NOT,
+		RETIRE_HANDS_OVER,
+		RETIRE_ALONE
+	} retiring; /* DRAINING, and clients
+			may stay until stop_us */
 	int signal_fd;
 	int ready_fd; /* to the launcher of -d, -1 if there is none */
 	int64_t now_us;

@@ -98,7 +98,7 @@ ctlmsg_verb_name(enum ctlmsg_verb verb)
 {
 	static const char *const names[CMD_VERBS] = {"-", "RELOAD", "PAUSE", "RESUME", "DISABLE",
 	    "ENABLE", "KILL", "KILL_CLIENT", "SUSPEND", "RECONNECT", "WAIT_CLOSE", "SHUTDOWN",
-	    "SHUTDOWN", "UPGRADE", "SET"};
+	    "SHUTDOWN WAIT_FOR_SERVERS", "SHUTDOWN WAIT_FOR_CLIENTS", "UPGRADE", "SET"};
 
 	return (unsigned)verb < CMD_VERBS ? names[verb] : "unknown";
 }

@@ -13,7 +13,8 @@
 enum ctlmsg_type {
 	CTL_READY = 1, /* worker -> master: I serve */
 	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline,
-			  monotonic us; arg32 = 1: clients may stay until then */
+			  monotonic us; arg32 = 1: clients may stay until then; 2: and nobody takes
+			  them over */
 	CTL_STOP,      /* master -> worker: leave now */
 	CTL_REOPEN,    /* master -> worker: reopen the log */
 	CTL_DEATH,  /* master -> worker: worker arg32, incarnation arg64, is dead; also "try accept
@@ -39,8 +40,8 @@ enum ctlmsg_type {
 	CTL_DONE,     /* worker -> master: number arg64 is done; arg32 = 1: it was here */
 	CTL_ANSWER, /* master -> worker: ticket arg64 is done; arg32 = 1: it is not, payload why */
 	CTL_SERVE,  /* master -> worker: accept connections from now on */
-	CTL_TELL,   /* inbox: tell me who you have; arg64 = ticket */
-	CTL_TOLD,   /* inbox, with fd: they are in this memfd */
+	CTL_TELL,   /* inbox: tell me what you have, of kind arg32; arg64 = ticket */
+	CTL_TOLD,   /* inbox, with fd: it is in this memfd */
 	/* Between generations (worker/handover.c): these travel between binaries. */
 	CTL_LANE,	/* elder -> younger, with fd: a lane for worker arg32 modulo their number */
 	CTL_LANE_READY, /* younger -> elder: it is taken; arg32 = workers, arg64 = MOVE_VERSION */
@@ -68,7 +69,8 @@ enum ctlmsg_verb {
 	CMD_RECONNECT,
 	CMD_WAIT_CLOSE,
 	CMD_SHUTDOWN,
-	CMD_SHUTDOWN_WAIT,
+	CMD_SHUTDOWN_WAIT, /* when all transactions have ended */
+	CMD_SHUTDOWN_STAY, /* when all clients have left */
 	CMD_UPGRADE,
 	CMD_SET,
 	CMD_VERBS

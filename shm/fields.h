@@ -84,6 +84,9 @@
 	X(sv_idle, GAUGE, "count", "idle backends")                                                \
 	X(sv_login, GAUGE, "count", "backends being connected")                                    \
 	X(sv_cleaning, GAUGE, "count", "backends being reset or closed")                           \
+	X(cl_canceling, GAUGE, "count", "cancel requests of clients on their way")                 \
+	X(sv_canceling, GAUGE, "count", "connections that carry a cancel request to PostgreSQL")   \
+	X(sv_canceled, GAUGE, "count", "backends that a cancel request may still hit")             \
 	X(oldest_wait_us, GAUGE, "us",                                                             \
 	    "monotonic time since when the head of the queue waits, 0 = nobody")                   \
 	X(oldest_held_us, GAUGE, "us",                                                             \
@@ -101,6 +104,7 @@
 	X(query_time_us, COUNTER, "us", "time backends worked on what clients asked for")          \
 	X(cl_parse_count, COUNTER, "count", "Parse messages of clients")                           \
 	X(cl_bind_count, COUNTER, "count", "Bind messages of clients")                             \
+	X(sv_parse_count, COUNTER, "count", "Parse messages to PostgreSQL")                        \
 	X(xact_count, COUNTER, "count", "transactions")                                            \
 	X(query_count, COUNTER, "count", "queries: Query, FunctionCall and Execute messages")      \
 	X(bytes_received, COUNTER, "bytes", "bytes read from clients")                             \

@@ -55,6 +55,20 @@ acknowledge(const struct cancel_ack *ack)
 		inbox_send(ack->worker, CTL_CANCELED, 0, ack->ticket);
 }
 
+/* It begins (by = 1) or ceases (-1) to be on its way to its backend. */
+static void
+count(const struct cancel *c, int by)
+{
+	struct stats_pool *row = c->backend->pool->row;
+	uint64_t n = (uint64_t)(int64_t)by;
+
+	stats_add(&row->sv_canceling, n);
+	if (c->ack.worker != TABLE_NONE)
+		stats_add(&row->cl_canceling, n);
+	if (LIST_EMPTY(&c->backend->cancels))
+		stats_add(&row->sv_canceled, n);
+}
+
 static void
 cancel_end(struct cancel *c)
 {
@@ -64,8 +78,10 @@ cancel_end(struct cancel *c)
 	conn_close(&c->conn);
 	tls_ctx_unref(c->tls);
 	secure_fini(&c->secure);
-	if (b != NULL)
+	if (b != NULL) {
 		LIST_REMOVE(c, entry);
+		count(c, -1);
+	}
 	explicit_bzero(c->packet, sizeof(c->packet));
 	acknowledge(&c->ack);
 	if (c->done != NULL)
@@ -174,6 +190,7 @@ cancel_backend(struct backend *b, const struct cancel_ack *ack)
 	if (ack != NULL)
 		c->ack = *ack;
 	c->backend = b;
+	count(c, 1);
 	LIST_INSERT_HEAD(&b->cancels, c, entry);
 	if (b->conn.tls != NULL) {
 		c->tls = tls_ctx_ref(b->pool->conf->tls);
@@ -206,6 +223,7 @@ cancel_forget(struct backend *b)
 
 	while ((c = LIST_FIRST(&b->cancels)) != NULL) {
 		LIST_REMOVE(c, entry);
+		count(c, -1);
 		c->backend = NULL;
 	}
 }

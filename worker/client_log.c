@@ -44,8 +44,7 @@ client_name(const struct client *c)
 
 	if (client_address(c, addr)[0] == '\0')
 		strlcpy(addr, "unix", sizeof(addr));
-	snprintf(
-	    text, sizeof(text), "client %s/%s@%s:%u", database(c), user(c), addr, c->port);
+	snprintf(text, sizeof(text), "client %s/%s@%s:%u", database(c), user(c), addr, c->port);
 	return text;
 }
 
@@ -54,8 +53,9 @@ static void
 gather(const struct client *c, struct log_pair facts[FACTS], char address[INET6_ADDRSTRLEN],
     const char *event, const char *sqlstate, const char *reason)
 {
-	const struct log_pair all[] = {{"event", event, 0}, {"client", client_address(c, address), 0},
-	    {"port", NULL, c->port}, {"database", database(c), 0}, {"user", user(c), 0},
+	const struct log_pair all[] = {{"event", event, 0},
+	    {"client", client_address(c, address), 0}, {"port", NULL, c->port},
+	    {"database", database(c), 0}, {"user", user(c), 0},
 	    {"age_us", NULL, loop_now() - c->born_us}};
 	size_t n = sizeof(all) / sizeof(all[0]);
 
@@ -83,8 +83,8 @@ client_log(const struct client *c, const char *event, const char *why)
 }
 
 void
-client_log_fault(const struct client *c, const char *event, const char *sqlstate,
-    const char *told, const char *why)
+client_log_fault(const struct client *c, const char *event, const char *sqlstate, const char *told,
+    const char *why)
 {
 	char address[INET6_ADDRSTRLEN];
 	struct log_pair facts[FACTS];

@@ -2,10 +2,12 @@
  * console: the virtual databases `pgbouncer` and `pgdrove`: operators ask and command, in
  * PgBouncer's language, from any worker.
  *
- *   console.c         the session: roles, protocol, statements
- *   console_sheet.c   a result: rows, WHERE, ORDER BY, LIMIT, the wire
- *   console_show.c    SHOW: one table of what there is
- *   console_gather.c  SHOW CLIENTS and SERVERS: what other workers know
+ *   console.c           the session: roles, messages, answers
+ *   console_run.c       statements: SHOW and commands
+ *   console_extended.c  Parse, Bind, Describe, Close
+ *   console_sheet.c     a result: rows, WHERE, ORDER BY, LIMIT, the wire
+ *   console_show.c      SHOW: one table of what there is
+ *   console_gather.c    SHOW CLIENTS and SERVERS: what other workers know
  */
 #ifndef WORKER_CONSOLE_H
 #define WORKER_CONSOLE_H

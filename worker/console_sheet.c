@@ -168,47 +168,80 @@ holds(int cmp, const char *op)
 }
 
 static void
-drop_row(struct sheet *s, size_t row)
+free_row(struct sheet *s, size_t row)
 {
-	size_t at = row * s->ncolumns, i;
+	size_t i;
 
 	for (i = 0; i < s->ncolumns; i++)
-		free(s->cells[at + i]);
-	memmove(s->cells + at, s->cells + at + s->ncolumns,
-	    (s->ncells - at - s->ncolumns) * sizeof(*s->cells));
-	s->ncells -= s->ncolumns;
+		free(s->cells[row * s->ncolumns + i]);
 }
 
+/* The rows that hold move up to the front, in one pass. */
 static void
 choose(struct sheet *s, int column, const char *op, const char *value)
 {
-	size_t row = rows(s);
+	size_t n = s->ncolumns, row, kept = 0;
 
-	while (row-- > 0) {
-		const char *cell = s->cells[row * s->ncolumns + (size_t)column];
-		if (cell == NULL || !holds(compare(s, column, cell, value), op))
-			drop_row(s, row);
+	for (row = 0; row < rows(s); row++) {
+		const char *cell = s->cells[row * n + (size_t)column];
+		if (cell == NULL || !holds(compare(s, column, cell, value), op)) {
+			free_row(s, row);
+			continue;
+		}
+		if (kept != row)
+			memcpy(s->cells + kept * n, s->cells + row * n, n * sizeof(*s->cells));
+		kept++;
+	}
+	s->ncells = kept * n;
+}
+
+static void
+limit(struct sheet *s, size_t most)
+{
+	while (rows(s) > most) {
+		free_row(s, rows(s) - 1);
+		s->ncells -= s->ncolumns;
 	}
 }
 
-/* By insertion: stable, and few are out of order. */
+struct by {
+	const struct sheet *s;
+	int column;
+	bool down;
+};
+
+/* Rows, by their numbers; those that are alike stay in their order. */
+static int
+compare_rows(const void *a, const void *b, void *arg)
+{
+	const struct by *by = arg;
+	size_t x = *(const size_t *)a, y = *(const size_t *)b, n = by->s->ncolumns;
+	int cmp = compare(by->s, by->column, by->s->cells[x * n + (size_t)by->column],
+	    by->s->cells[y * n + (size_t)by->column]);
+
+	if (cmp == 0)
+		return (x > y) - (x < y);
+	return by->down ? -cmp : cmp;
+}
+
 static void
 order(struct sheet *s, int column, bool down)
 {
-	size_t n = s->ncolumns, i, k, x;
+	size_t n = s->ncolumns, count = rows(s), i;
+	size_t *numbers = calloc(count + 1, sizeof(*numbers));
+	char **cells = calloc(count * n + 1, sizeof(*cells));
 
-	for (i = 1; i < rows(s); i++)
-		for (k = i; k > 0; k--) {
-			char **a = s->cells + (k - 1) * n, **b = a + n;
-			int cmp = compare(s, column, a[column], b[column]);
-			if (down ? cmp >= 0 : cmp <= 0)
-				break;
-			for (x = 0; x < n; x++) {
-				char *swap = a[x];
-				a[x] = b[x];
-				b[x] = swap;
-			}
-		}
+	if (numbers == NULL || cells == NULL)
+		fatal("console");
+	for (i = 0; i < count; i++)
+		numbers[i] = i;
+	qsort_r(numbers, count, sizeof(*numbers), compare_rows, &(struct by){s, column, down});
+	for (i = 0; i < count; i++)
+		memcpy(cells + i * n, s->cells + numbers[i] * n, n * sizeof(*cells));
+	free(numbers);
+	free(s->cells);
+	s->cells = cells;
+	s->size = count * n + 1;
 }
 
 static const char *
@@ -261,8 +294,9 @@ sheet_filter(struct sheet *s, const char *at)
 				at = before;
 		} else if (strcmp(word, "limit") == 0) {
 			next_word(&at, word, sizeof(word));
-			while (rows(s) > strtoul(word, NULL, 10))
-				drop_row(s, rows(s) - 1);
+			if (word[0] == '\0' || word[strspn(word, "0123456789")] != '\0')
+				return "LIMIT needs a number";
+			limit(s, strtoul(word, NULL, 10));
 		} else {
 			return "expected WHERE, ORDER BY or LIMIT";
 		}

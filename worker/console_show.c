@@ -1,73 +1,27 @@
 /*
- * console_show: see console_show.h. Called by console.c. Everything is read from the statistics and
- * the ledger, where all workers write, and from the configuration; nobody is asked. Columns and
- * their order are PgBouncer's, because tools count on them.
- *
- * Averages are over the time since a snapshot that is at least a minute old, or since the start.
+ * console_show: see console_show.h. Called by console_run.c. Nearly everything is read from the
+ * statistics and the ledger, where all workers write, and from the configuration. Columns and their
+ * order are PgBouncer's, because tools count on them.
  */
 #include "worker/console_show.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <bsd/string.h>
 
+#include "conf/hosts.h"
 #include "conf/option.h"
 #include "worker/client.h"
+#include "worker/console_gather.h"
 #include "worker/console_sheet.h"
 #include "worker/pool.h"
 
 /* --- sums ---------------------------------------------------------------------------------------
  */
 
-/* The counters of SHOW STATS, in its order. */
-enum {
-	ASSIGNED,
-	XACTS,
-	QUERIES,
-	RECEIVED,
-	SENT,
-	XACT_TIME,
-	QUERY_TIME,
-	WAIT_TIME,
-	CL_PARSE,
-	SV_PARSE,
-	BINDS,
-	LOGINS,
-	TOTALS
-};
-
-struct totals {
-	uint64_t v[TOTALS];
-};
-
-static void
-add_pool(struct totals *t, uint32_t pool)
-{
-	uint32_t w;
-
-	for (w = 0; w < wk->boot->nworkers; w++) {
-		const struct stats_pool *row = stats_pool(wk->stats, pool, w);
-		t->v[ASSIGNED] += stats_get(&row->sv_assigned);
-		t->v[XACTS] += stats_get(&row->xact_count);
-		t->v[QUERIES] += stats_get(&row->query_count);
-		t->v[RECEIVED] += stats_get(&row->bytes_received);
-		t->v[SENT] += stats_get(&row->bytes_sent);
-		t->v[XACT_TIME] += stats_get(&row->xact_time_us);
-		t->v[QUERY_TIME] += stats_get(&row->query_time_us);
-		t->v[WAIT_TIME] += stats_get(&row->wait_time_us);
-		t->v[CL_PARSE] += stats_get(&row->cl_parse_count);
-		t->v[SV_PARSE] += stats_get(&row->cl_parse_count);
-		t->v[BINDS] += stats_get(&row->cl_bind_count);
-		t->v[LOGINS] += stats_get(&row->cl_logins);
-	}
-}
-
-/* The pool `from` or the next one that is in use; false: there are no more. */
-static bool
-next_pool(uint32_t *from, char *db, char *user)
+bool
+show_next_name(uint32_t *from, char *db, char *user)
 {
 	for (; *from < ledger_pools(wk->table); ++*from)
 		if (stats_pool_names(wk->stats, *from, db, user))
@@ -75,29 +29,16 @@ next_pool(uint32_t *from, char *db, char *user)
 	return false;
 }
 
-/* Does a pool before this one belong to the same database? */
-static bool
-seen(uint32_t pool, const char *db)
+bool
+show_next_pool(uint32_t *from, const char *db, const char *user)
 {
-	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	uint32_t q;
+	char its_db[CONF_NAME_SIZE], its_user[CONF_NAME_SIZE];
 
-	for (q = 0; next_pool(&q, other, user) && q < pool; q++)
-		if (strcmp(db, other) == 0)
+	for (; show_next_name(from, its_db, its_user); ++*from)
+		if ((db == NULL || strcmp(db, its_db) == 0) &&
+		    (user == NULL || strcmp(user, its_user) == 0))
 			return true;
 	return false;
-}
-
-static void
-add_database(struct totals *t, const char *db)
-{
-	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	uint32_t q;
-
-	*t = (struct totals){.v = {0}};
-	for (q = 0; next_pool(&q, other, user); q++)
-		if (strcmp(db, other) == 0)
-			add_pool(t, q);
 }
 
 #define SUM(pool, field) sum(pool, offsetof(struct stats_pool, field))
@@ -115,168 +56,32 @@ sum(uint32_t pool, size_t offset)
 }
 
 static uint64_t
-database_sum(const char *db, const char *by_user, size_t offset)
+pool_clients(uint32_t pool)
 {
-	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	uint64_t n = 0;
-	uint32_t q;
-
-	for (q = 0; next_pool(&q, other, user); q++)
-		if ((db == NULL || strcmp(db, other) == 0) &&
-		    (by_user == NULL || strcmp(by_user, user) == 0))
-			n += sum(q, offset);
-	return n;
+	return SUM(pool, cl_active) + SUM(pool, cl_waiting) + SUM(pool, cl_idle);
 }
 
+/* Of all pools of this database and user; NULL = of any. */
 static uint64_t
 clients_of(const char *db, const char *user)
 {
-	return database_sum(db, user, offsetof(struct stats_pool, cl_active)) +
-	       database_sum(db, user, offsetof(struct stats_pool, cl_waiting)) +
-	       database_sum(db, user, offsetof(struct stats_pool, cl_idle));
-}
-
-static uint64_t
-servers_of(const char *db, const char *by_user)
-{
-	char other[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
 	uint64_t n = 0;
 	uint32_t q;
 
-	for (q = 0; next_pool(&q, other, user); q++)
-		if ((db == NULL || strcmp(db, other) == 0) &&
-		    (by_user == NULL || strcmp(by_user, user) == 0))
-			n += ledger_pool_used(wk->table, q);
+	for (q = 0; show_next_pool(&q, db, user); q++)
+		n += pool_clients(q);
 	return n;
 }
 
-/* --- averages -----------------------------------------------------------------------------------
- */
-
-#define SNAPSHOT_US 60000000
-
-struct snapshot {
-	char db[CONF_NAME_SIZE];
-	int64_t at_us;
-	struct totals totals;
-};
-
-static struct snapshot *recent, *before; /* per database: the older is averaged from */
-static size_t nsnapshots;
-
-static struct snapshot *
-find_snapshot(const char *db)
+static uint64_t
+servers_of(const char *db, const char *user)
 {
-	size_t i;
-
-	for (i = 0; i < nsnapshots; i++)
-		if (strcmp(recent[i].db, db) == 0)
-			return &recent[i];
-	recent = reallocarray(recent, nsnapshots + 1, sizeof(*recent));
-	before = reallocarray(before, nsnapshots + 1, sizeof(*before));
-	if (recent == NULL || before == NULL)
-		fatal("console");
-	before[nsnapshots] = (struct snapshot){.at_us = loop_now()};
-	before[nsnapshots].at_us = (int64_t)stats_get(&stats_worker(wk->stats, 0)->started_us);
-	strlcpy(before[nsnapshots].db, db, sizeof(before->db));
-	recent[nsnapshots] = before[nsnapshots];
-	return &recent[nsnapshots++];
-}
-
-/* What happened per second, or per transaction, query, wait. */
-static void
-average(const char *db, const struct totals *now, struct totals *avg)
-{
-	struct snapshot *s = find_snapshot(db), *from = &before[s - recent];
-	struct totals d;
-	int64_t us;
-	int i;
-
-	if (loop_now() - s->at_us > SNAPSHOT_US) {
-		*from = *s;
-		s->at_us = loop_now();
-		s->totals = *now;
-	}
-	us = loop_now() - from->at_us;
-	for (i = 0; i < TOTALS; i++) {
-		d.v[i] = now->v[i] - from->totals.v[i];
-		avg->v[i] = us <= 0 ? 0 : (uint64_t)((double)d.v[i] * 1e6 / (double)us);
-	}
-	avg->v[XACT_TIME] = d.v[XACTS] == 0 ? 0 : d.v[XACT_TIME] / d.v[XACTS];
-	avg->v[QUERY_TIME] = d.v[QUERIES] == 0 ? 0 : d.v[QUERY_TIME] / d.v[QUERIES];
-	avg->v[WAIT_TIME] = d.v[ASSIGNED] == 0 ? 0 : d.v[WAIT_TIME] / d.v[ASSIGNED];
-}
-
-/* --- STATS --------------------------------------------------------------------------------------
- */
-
-static void
-put_totals(struct sheet *s, const struct totals *t)
-{
-	int i;
-
-	for (i = 0; i < TOTALS; i++)
-		sheet_number(s, t->v[i]);
-}
-
-static void
-fill_stats(struct sheet *s, bool totals, bool averages)
-{
-	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	struct totals t, avg;
+	uint64_t n = 0;
 	uint32_t q;
 
-	for (q = 0; next_pool(&q, db, user); q++) {
-		if (seen(q, db))
-			continue;
-		add_database(&t, db);
-		average(db, &t, &avg);
-		sheet_text(s, db);
-		if (totals)
-			put_totals(s, &t);
-		if (averages)
-			put_totals(s, &avg);
-	}
-}
-
-static void
-fill_both(struct sheet *s)
-{
-	fill_stats(s, true, true);
-}
-
-static void
-fill_totals(struct sheet *s)
-{
-	fill_stats(s, true, false);
-}
-
-static void
-fill_averages(struct sheet *s)
-{
-	fill_stats(s, false, true);
-}
-
-static void
-fill_sums(struct sheet *s)
-{
-	static const char *const names[TOTALS] = {"server_assignment_count", "xact_count",
-	    "query_count", "bytes_received", "bytes_sent", "xact_time", "query_time", "wait_time",
-	    "client_parse_count", "server_parse_count", "bind_count", "client_login_count"};
-	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE], name[64];
-	struct totals t = {.v = {0}}, avg;
-	uint32_t q;
-	int i;
-
-	for (q = 0; next_pool(&q, db, user); q++)
-		add_pool(&t, q);
-	average("", &t, &avg);
-	for (i = 0; i < 2 * TOTALS; i++) {
-		snprintf(
-		    name, sizeof(name), "%s_%s", i < TOTALS ? "total" : "avg", names[i % TOTALS]);
-		sheet_text(s, name);
-		sheet_number(s, i < TOTALS ? t.v[i] : avg.v[i - TOTALS]);
-	}
+	for (q = 0; show_next_pool(&q, db, user); q++)
+		n += ledger_pool_used(wk->table, q);
+	return n;
 }
 
 /* --- POOLS, DATABASES, USERS --------------------------------------------------------------------
@@ -297,6 +102,16 @@ longest_wait(uint32_t pool)
 }
 
 static void
+put_balance(struct sheet *s, const struct conf_database *d)
+{
+	static const char *const words[] = {[BALANCE_DISABLE] = "disable",
+	    [BALANCE_ROUND_ROBIN] = "round-robin",
+	    [BALANCE_RANDOM] = "random"};
+
+	sheet_text(s, d == NULL ? NULL : words[conf_load_balance(wk->conf, d)]);
+}
+
+static void
 fill_pools(struct sheet *s)
 {
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
@@ -304,20 +119,20 @@ fill_pools(struct sheet *s)
 	uint64_t wait;
 	uint32_t q;
 
-	for (q = 0; next_pool(&q, db, user); q++) {
+	for (q = 0; show_next_name(&q, db, user); q++) {
 		d = conf_database(wk->conf, db);
 		wait = longest_wait(q);
 		sheet_text(s, db);
 		sheet_text(s, user);
 		sheet_number(s, SUM(q, cl_active) + SUM(q, cl_idle));
 		sheet_number(s, SUM(q, cl_waiting));
-		sheet_number(s, 0);
-		sheet_number(s, 0);
+		sheet_number(s, SUM(q, cl_canceling));
+		sheet_number(s, 0); /* a cancel request never waits */
 		sheet_number(s, SUM(q, sv_active));
-		sheet_number(s, 0);
-		sheet_number(s, 0);
+		sheet_number(s, SUM(q, sv_canceling));
+		sheet_number(s, SUM(q, sv_canceled));
 		sheet_number(s, SUM(q, sv_idle));
-		sheet_number(s, 0);
+		sheet_number(s, 0); /* those to be checked first are among the idle ones */
 		sheet_number(s, SUM(q, sv_cleaning));
 		sheet_number(s, SUM(q, sv_login));
 		sheet_number(s, wait / 1000000);
@@ -325,7 +140,7 @@ fill_pools(struct sheet *s)
 		sheet_text(s, d == NULL ? NULL
 					: pool_mode_name(conf_pool_mode(
 					      wk->conf, d, conf_user(wk->conf, user))));
-		sheet_text(s, "disable");
+		put_balance(s, d);
 	}
 }
 
@@ -350,7 +165,7 @@ fill_databases(struct sheet *s)
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, reserve_pool_size));
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, server_lifetime_us) / 1000000);
 		sheet_text(s, pool_mode_name(conf_pool_mode(c, d, NULL)));
-		sheet_text(s, "disable");
+		put_balance(s, d);
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, max_db_connections));
 		sheet_number(s, servers_of(d->name, NULL));
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, max_db_client_connections));
@@ -412,7 +227,7 @@ fill_lists(struct sheet *s)
 	uint64_t pools = 0, in = clients_of(NULL, NULL);
 	uint32_t q;
 
-	for (q = 0; next_pool(&q, db, user); q++)
+	for (q = 0; show_next_name(&q, db, user); q++)
 		pools++;
 	put_item(s, "databases", wk->conf->ndatabases);
 	put_item(s, "users", wk->conf->nusers);
@@ -530,49 +345,52 @@ fill_workers(struct sheet *s)
 		     "send_avail:i"
 
 static const struct show shows[] = {
-    {"ACTIVE_SOCKETS", SOCKET_COLUMNS, NULL, true},
-    {"CLIENTS", PEER_COLUMNS, NULL, true},
-    {"CONFIG", "key value default changeable", fill_config, false},
+    {"ACTIVE_SOCKETS", SOCKET_COLUMNS, NULL, &gather_who},
+    {"CLIENTS", PEER_COLUMNS, NULL, &gather_who},
+    {"CONFIG", "key value default changeable", fill_config, NULL},
     {"DATABASES",
 	"name host port:i database force_user pool_size:i min_pool_size:i reserve_pool_size:i "
 	"server_lifetime:i pool_mode load_balance_hosts max_connections:i current_connections:i "
 	"max_client_connections:i current_client_connections:i paused:i disabled:i",
-	fill_databases, false},
-    {"DNS_HOSTS", "hostname ttl:i addrs", fill_nothing, false},
-    {"DNS_ZONES", "zonename serial:i count:i", fill_nothing, false},
-    {"LISTS", "list items:i", fill_lists, false},
-    {"MEM", "name size:i used:i free:i memtotal:i", fill_mem, false},
-    {"PEERS", "peer_id:i host port:i pool_size:i", fill_nothing, false},
+	fill_databases, NULL},
+    {"DNS_HOSTS", "hostname ttl:i addrs", fill_nothing, NULL},
+    {"DNS_ZONES", "zonename serial:i count:i", fill_nothing, NULL},
+    {"LISTS", "list items:i", fill_lists, NULL},
+    {"MEM", "name size:i used:i free:i memtotal:i", fill_mem, NULL},
+    {"PEERS", "peer_id:i host port:i pool_size:i", fill_nothing, NULL},
     {"PEER_POOLS",
 	"peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i",
-	fill_nothing, false},
+	fill_nothing, NULL},
+    {"PINS", "database user application_name addr port:i id:i remote_pid:i state since reasons",
+	NULL, &gather_who},
     {"POOLS",
 	"database user cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i "
 	"sv_active:i sv_active_cancel:i sv_being_canceled:i sv_idle:i sv_used:i sv_tested:i "
 	"sv_login:i maxwait:i maxwait_us:i pool_mode load_balance_hosts",
-	fill_pools, false},
-    {"SERVERS", PEER_COLUMNS, NULL, true},
-    {"SOCKETS", SOCKET_COLUMNS, NULL, true},
-    {"STATE", "key value", fill_state, false},
-    {"STATS", "database " TOTAL_COLUMNS AVERAGE_COLUMNS, fill_both, false},
+	fill_pools, NULL},
+    {"SERVERS", PEER_COLUMNS, NULL, &gather_who},
+    {"SOCKETS", SOCKET_COLUMNS, NULL, &gather_who},
+    {"STATEMENTS", "name clients:i servers:i length:i query", NULL, &gather_statements},
+    {"STATE", "key value", fill_state, NULL},
+    {"STATS", "database " TOTAL_COLUMNS AVERAGE_COLUMNS, show_stats, NULL},
     {"STATS_AVERAGES",
 	PLAIN_COLUMNS "avg_client_parse_count:n avg_server_parse_count:n avg_bind_count:n "
 		      "avg_client_login_count:n",
-	fill_averages, false},
+	show_stats_averages, NULL},
     {"STATS_TOTALS",
 	PLAIN_COLUMNS "client_parse_count:n server_parse_count:n bind_count:n client_login_count:n",
-	fill_totals, false},
-    {"TOTALS", "name value:n", fill_sums, false},
+	show_stats_totals, NULL},
+    {"TOTALS", "name value:n", show_totals, NULL},
     {"USERS",
 	"name pool_size:i reserve_pool_size:i pool_mode max_user_connections:i "
 	"current_connections:i max_user_client_connections:i current_client_connections:i",
-	fill_users, false},
-    {"VERSION", "version", fill_version, false},
+	fill_users, NULL},
+    {"VERSION", "version", fill_version, NULL},
     {"WORKERS",
 	"worker pid:i state conf:i clients:i clients_active:i clients_waiting:i backends:i "
 	"backends_idle:i logins:i restarts:i incarnation:i",
-	fill_workers, false},
-    {NULL, NULL, NULL, false},
+	fill_workers, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 const struct show *

@@ -142,10 +142,10 @@ deliver(const struct ctlmsg *m, int fd)
 		pool_evicted(m->arg32);
 		break;
 	case CTL_TELL:
-		console_tell(m->from, m->arg64);
+		console_tell(m->from, m->arg32, m->arg64);
 		break;
 	case CTL_TOLD:
-		console_told(m->from, m->arg64, fd);
+		console_told(m->arg64, fd);
 		return;
 	case CTL_LANE:
 		adopt_lane(fd);

@@ -108,6 +108,8 @@ relay_sent(struct backend *b, const struct expect_entry *e)
 			b->xact_us = loop_now();
 		deadline_touch(b);
 	}
+	if (e->type == 'P')
+		stats_add(&b->pool->row->sv_parse_count, 1);
 	ok = e->op != 0 || e->flags != 0 ? expect_push(&b->expect, e)
 					 : expect_sent(&b->expect, e->type);
 	if (!ok)

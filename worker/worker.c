@@ -129,15 +129,16 @@ drain_over(struct timer *t)
 	client_drain(true);
 }
 
-/* Another generation accepts now; this one serves those it has until they leave. */
+/* Nobody new; those who are here are served until they leave, or another generation takes them. */
 static void
-retire(void)
+retire(bool hand_over)
 {
 	wk->retired = true;
 	stats_set(&wk->row->state, STATS_DRAINING);
 	accept_stop();
 	worker_title();
-	handover_start();
+	if (hand_over)
+		handover_start();
 	worker_check_done();
 }
 
@@ -173,7 +174,7 @@ control_message(const struct ctlmsg *m, int fd)
 			fd = -1;
 		}
 		if (m->arg32 != 0)
-			retire();
+			retire(m->arg32 == 1);
 		else
 			drain((int64_t)m->arg64);
 		break;
