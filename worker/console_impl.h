@@ -1,4 +1,5 @@
-/* console_impl: what the files of the console share: console.c, console_run.c, console_extended.c. */
+/* console_impl: what the files of the console share: console.c, console_run.c, console_extended.c.
+ */
 #ifndef WORKER_CONSOLE_IMPL_H
 #define WORKER_CONSOLE_IMPL_H
 

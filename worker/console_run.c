@@ -237,7 +237,7 @@ do_command(struct client *c, size_t i, const char *args)
 		console_error(c, "42601", "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]");
 		return true;
 	}
-	return send_command(c, verb, what);
+	return send_command(c, verb, commands[i].what == 'm' ? "" : what);
 }
 
 /* SET option = value; what is no option of ours is a habit of drivers. False: the answer comes
@@ -388,4 +388,3 @@ console_gathered(uint64_t ticket)
 	sheet_free(s);
 	console_finished(c);
 }
-

@@ -164,7 +164,8 @@ fill_databases(struct sheet *s)
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, min_pool_size));
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, reserve_pool_size));
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, server_lifetime_us) / 1000000);
-		sheet_text(s, pool_mode_name(conf_pool_mode(c, d, NULL)));
+		sheet_text(
+		    s, d->pool_mode == -1 ? NULL : pool_mode_name((enum pool_mode)d->pool_mode));
 		put_balance(s, d);
 		sheet_number(s, (uint64_t)CONF_DATABASE(c, d, max_db_connections));
 		sheet_number(s, servers_of(d->name, NULL));

@@ -21,7 +21,7 @@
 struct known {
 	char name[STATEMENT_NAME_SIZE];
 	uint32_t clients, servers;
-	uint32_t len; /* of the text */
+	uint32_t len;	     /* of the text */
 	char text[TEXT_MAX]; /* its beginning; "" = a backend's, of which no client here knows */
 };
 

@@ -60,7 +60,8 @@ add_pool(struct totals *t, uint32_t pool)
 	}
 }
 
-/* The sums of the database that pool `from` belongs to. False: a pool before it has brought them. */
+/* The sums of the database that pool `from` belongs to. False: a pool before it has brought them.
+ */
 static bool
 add_database(struct totals *t, uint32_t from, const char *db)
 {
@@ -185,7 +186,7 @@ void
 show_totals(struct sheet *s)
 {
 	static const char *const names[TOTALS] = {"server_assignment_count", "xact_count",
-	    "query_count", "bytes_received", "bytes_sent", "xact_time", "query_time", "wait_time",
+	    "query_count", "client_bytes", "server_bytes", "xact_time", "query_time", "wait_time",
 	    "client_parse_count", "server_parse_count", "bind_count", "client_login_count"};
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE], name[64];
 	struct totals t = {.v = {0}}, avg;

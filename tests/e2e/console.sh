@@ -29,6 +29,7 @@ pooler_conf <<-CONF
 	admin_users = "nobody, boss";
 	stats_users = "watcher";
 CONF
+sed -i "s|listen = (|listen = ( { path = \"$WORK_DIR/run\"; port = $PORT; }, |" "$WORK_DIR/pgdrove.conf"
 pooler_start
 sql app 'create table seen (n int)' >/dev/null
 
@@ -38,6 +39,15 @@ has 'an administrator looks' 'PgBouncer 1.' "$(con 'SHOW VERSION')"
 has 'so does an observer' 'PgBouncer 1.' "$(as watcher 'show version;')"
 has '... who may not command' 'admin access needed' "$(as watcher PAUSE)"
 has 'others may not come in' 'not allowed' "$(as postgres 'SHOW VERSION')"
+# by_socket USER SQL [PREFIX...]
+by_socket() { "${@:3}" "$PG_BIN/psql" -X -q -A -t -w -h "$WORK_DIR/run" -p "$PORT" -U "$1" -d pgbouncer -c "$2" 2>&1; }
+is 'our own account by the Unix socket: an administrator' '' "$(by_socket pgbouncer 'RECONNECT' "${RUN_AS[@]}")"
+is '... by the other name too' '' "$(by_socket pgdrove 'RECONNECT' "${RUN_AS[@]}")"
+has '... not by another name' 'not allowed' "$(by_socket postgres 'SHOW VERSION' "${RUN_AS[@]}")"
+has '... not by TCP' FATAL "$(as pgbouncer 'SHOW VERSION')"
+if [ -n "$SERVICE_USER" ]; then
+	has '... and not another account' FATAL "$(by_socket pgbouncer 'SHOW VERSION' setpriv --reuid=nobody --clear-groups --)"
+fi
 has 'an unknown command' 'invalid command' "$(con 'FROBNICATE')"
 has 'an unknown database' 'no such database' "$(con 'PAUSE nix')"
 
@@ -90,9 +100,43 @@ is '... WHERE and LIMIT' 3 "$(con "SHOW CLIENTS WHERE database = 'app' AND state
 is '... ORDER BY' "$(con 'SHOW CLIENTS' | awk -F'|' '{ print $7 }' | sort -nr | head -n 1)" \
 	"$(con 'SHOW CLIENTS ORDER BY port DESC LIMIT 1' | awk -F'|' '{ print $7 }')"
 has '... and what is wrong in them' 'no such column' "$(con 'SHOW CLIENTS WHERE nix = 1')"
+has '... LIMIT without a number' 'needs a number' "$(con 'SHOW CLIENTS LIMIT x')"
+has '... another clause' 'expected WHERE' "$(con 'SHOW CLIENTS GROUP BY user')"
+is '... all at once' "$(con 'SHOW CLIENTS' | awk -F'|' '{ print $7 }' | sort -n | sed -n 2p)" \
+	"$(con "SHOW CLIENTS WHERE port > 0 AND user = 'postgres' ORDER BY port LIMIT 2" | awk -F'|' '{ print $7 }' | tail -n 1)"
 is 'SHOW POOLS counts them' 40 "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f3)"
 check 'SHOW SERVERS' [ "$(con 'SHOW SERVERS' | wc -l)" -ge 1 ]
 is 'SHOW WORKERS' 5 "$(con 'SHOW WORKERS' | wc -l)"
+
+# --- what follows clients, and what keeps backends -----------------------------------------------------
+
+# Two clients say the same in different words of their own; one keeps its backend by LISTEN.
+"$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'listen news' -c 'select pg_sleep(60)' \
+	>"$WORK_DIR/listen.out" 2>&1 &
+CHILDREN+=($!)
+LISTENER=$!
+pins_are() { [ "$(con 'SHOW PINS' | wc -l)" = "$1" ]; }
+within 'SHOW PINS: a client that listens' 10 pins_are 1
+is '... of which, and why' 'app|postgres|LISTEN' "$(con 'SHOW PINS' | awk -F'|' '{ print $1"|"$2"|"$10 }')"
+is '... with its backend' 1 \
+	"$(backends "pid = $(con 'SHOW PINS' | awk -F'|' '{ print $7 }')")"
+kill "$LISTENER"
+wait "$LISTENER" 2>/dev/null
+within '... no more' 10 pins_are 0
+echo 'select 4711 + 1;' >"$WORK_DIR/prep.sql"
+"$PG_BIN/pgbench" -n -M prepared -c 4 -T 60 -f "$WORK_DIR/prep.sql" -h 127.0.0.1 -p "$PORT" -U postgres app \
+	>"$WORK_DIR/prep.out" 2>&1 &
+CHILDREN+=($!)
+PREPARER=$!
+statement() { con "SHOW STATEMENTS WHERE query = 'select 4711 + 1;' AND clients = 4 AND servers > 0"; }
+statement_there() { [ "$(statement | wc -l)" = 1 ]; }
+within 'SHOW STATEMENTS: one of four clients' 20 statement_there
+has '... by its name on the servers' 'pgdrove_' "$(statement)"
+has '... SHOW CLIENTS counts it' '|1|' "$(con "SHOW CLIENTS WHERE prepared_statements = 1 LIMIT 1" | sed 's/$/|/')"
+kill "$PREPARER"
+wait "$PREPARER" 2>/dev/null
+has 'SHOW FDS: refused, with a way' 'use UPGRADE' "$(con 'SHOW FDS')"
+has 'SHOW HELP' 'STATEMENTS' "$(con 'SHOW HELP')"
 
 # --- commands under load -------------------------------------------------------------------------------
 
@@ -161,7 +205,41 @@ has '... not by an observer' 'admin access needed' "$(as watcher 'SET pool_size 
 is '... RELOAD takes it back' '' "$(con RELOAD)"
 has '... to the file' 'pool_size|6|20|yes' "$(con "SHOW CONFIG WHERE key = 'pool_size'")"
 has 'what drivers say by habit' '' "$(con "SET extra_float_digits = 3")"
-has 'SHUTDOWN' '' "$(con 'SHUTDOWN WAIT_FOR_SERVERS')"
-check '... ends it' pid_gone "$POOLER" 30000
+
+# --- the end of a generation ---------------------------------------------------------------------------
+
+master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
+master_is_new() { [ -n "$(master)" ] && [ "$(master)" != "$POOLER" ]; }
+is 'UPGRADE' '' "$(con 'UPGRADE')"
+within '... another generation serves' 30 master_is_new
+check '... the old one leaves' pid_gone "$POOLER" 30000
 wait "$POOLER"
+POOLER=$(master)
+is '... and answers' 1 "$(sql app 'select 1')"
+has 'SHUTDOWN in no known way' 'WAIT_FOR_SERVERS' "$(con 'SHUTDOWN SOMEHOW')"
+crowd_start last app
+crowd last 'open 3'
+is 'SHUTDOWN WAIT_FOR_CLIENTS' '' "$(con 'SHUTDOWN WAIT_FOR_CLIENTS')"
+refuses() { ! serves; }
+within '... nobody new comes in' 20 refuses
+crowd last 'query select 1'
+is '... those who are here go on' '3 0' "$A $B"
+crowd last 'close'
+check '... and with the last of them it ends' pid_gone "$POOLER" 30000
+pooler_start
+psql_beside app 'select pg_sleep(2), 77' "$WORK_DIR/busy.out"
+BUSY=$BESIDE
+within 'somebody is busy' 10 backends_are 1 "state = 'active' and query like '%77'"
+con 'SHUTDOWN WAIT_FOR_SERVERS' >"$WORK_DIR/out" # the answer, and perhaps the goodbye behind it
+wait "$BUSY"
+has 'SHUTDOWN WAIT_FOR_SERVERS lets it finish' '|77' "$(cat "$WORK_DIR/busy.out")"
+check '... and ends' pid_gone "$POOLER" 30000
+wait "$POOLER"
+pooler_start
+psql_beside app 'select pg_sleep(60)' "$WORK_DIR/cut.out"
+CUT=$BESIDE
+within 'somebody is busy' 10 backends_are 1 "state = 'active' and query like '%sleep(60)'"
+con 'SHUTDOWN' >"$WORK_DIR/out"
+check 'SHUTDOWN does not wait' pid_gone "$POOLER" 30000
+wait "$POOLER" "$CUT" 2>/dev/null
 POOLER=
