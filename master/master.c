@@ -116,7 +116,7 @@ begin_drain(struct master *m)
 }
 
 static void
-retire(struct master *m, int how, int64_t until_us)
+retire(struct master *m, enum retire how, int64_t until_us)
 {
 	m->retiring = how;
 	leave_run(m);

@@ -19,6 +19,8 @@
 #include "master/spawn.h"
 #include "master/upgrade.h"
 
+enum retire { RETIRE_NOT, RETIRE_HANDS_OVER, RETIRE_ALONE };
+
 enum master_state {
 	MASTER_RUN,	 /* keep every worker alive */
 	MASTER_DRAINING, /* nobody is replaced; workers finish their transactions */
@@ -40,12 +42,7 @@ struct master {
 	struct notify notify;
 	struct reload reload;
 	struct upgrade upgrade;
-	enum {
-		RETIRE_NOT,
-		RETIRE_HANDS_OVER,
-		RETIRE_ALONE
-	} retiring; /* DRAINING, and clients
-			may stay until stop_us */
+	enum retire retiring; /* DRAINING, and clients may stay until stop_us */
 	int signal_fd;
 	int ready_fd; /* to the launcher of -d, -1 if there is none */
 	int64_t now_us;

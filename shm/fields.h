@@ -83,7 +83,7 @@
 	X(sv_active, GAUGE, "count", "backends that serve a client")                               \
 	X(sv_idle, GAUGE, "count", "idle backends")                                                \
 	X(sv_login, GAUGE, "count", "backends being connected")                                    \
-	X(sv_cleaning, GAUGE, "count", "backends being reset or closed")                           \
+	X(sv_cleaning, GAUGE, "count", "backends being checked, reset or closed")                  \
 	X(cl_canceling, GAUGE, "count", "cancel requests of clients on their way")                 \
 	X(sv_canceling, GAUGE, "count", "connections that carry a cancel request to PostgreSQL")   \
 	X(sv_canceled, GAUGE, "count", "backends that a cancel request may still hit")             \

@@ -82,11 +82,26 @@ static const unsigned int edges[] = {
     [BACKEND_CLOSING] = 0,
 };
 
+/* It is busy with our own affairs, or not any more. */
+static void
+set_cleaning(struct backend *b, bool cleaning)
+{
+	if (b->cleaning == cleaning || b->slot == TABLE_NONE)
+		return;
+	b->cleaning = cleaning;
+	if (cleaning)
+		stats_add(&b->pool->row->sv_cleaning, 1);
+	else
+		stats_sub(&b->pool->row->sv_cleaning, 1);
+}
+
 void
 backend_set_state(struct backend *b, enum backend_state state)
 {
 	ENSURE((edges[b->state] >> state & 1) != 0);
 	b->state = state;
+	set_cleaning(b, (TO(DRAINING) | TO(HELD) | TO(CLOSING)) >> state & 1 ||
+			    (state == BACKEND_TASK && b->client == NULL));
 }
 
 bool
@@ -102,6 +117,7 @@ backend_free(struct backend *b)
 {
 	struct pool *p = b->pool;
 
+	set_cleaning(b, false);
 	cancel_forget(b);
 	timer_stop(&b->timer);
 	timer_stop(&b->deadline);

@@ -103,6 +103,7 @@ struct backend {
 	bool dirty;	/* server_reset_query is owed */
 	bool spoiled;	/* nothing makes it as new: to be closed */
 	bool checking;	/* runs server_check_query: pool_check.c */
+	bool cleaning;	/* counted in sv_cleaning */
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
 	struct client *client;

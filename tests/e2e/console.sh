@@ -135,6 +135,13 @@ has '... by its name on the servers' 'pgdrove_' "$(statement)"
 has '... SHOW CLIENTS counts it' '|1|' "$(con "SHOW CLIENTS WHERE prepared_statements = 1 LIMIT 1" | sed 's/$/|/')"
 kill "$PREPARER"
 wait "$PREPARER" 2>/dev/null
+psql_beside app 'select pg_sleep(60)' "$WORK_DIR/cancel.out"
+within 'SHOW POOLS: one is active' 10 backends_are 1 "state = 'active' and query like '%sleep(60)'"
+is '... no cancel is on its way' '0|0|0|0' "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f5,6,8,9)"
+kill -INT "$BESIDE"
+wait "$BESIDE" 2>/dev/null
+canceled() { [ "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f5,6,8,9,12)" = '0|0|0|0|0' ]; }
+within '... nor after one that has hit, and nothing is being cleaned' 10 canceled
 has 'SHOW FDS: refused, with a way' 'use UPGRADE' "$(con 'SHOW FDS')"
 has 'SHOW HELP' 'STATEMENTS' "$(con 'SHOW HELP')"
 
