@@ -114,6 +114,17 @@ make_table(struct master *m, struct why *why)
 	return why_set(why, "shared table: %s", strerror(errno));
 }
 
+/* Counted for the generations before and after us. */
+static int
+make_budget(struct master *m, struct why *why)
+{
+	m->kit.budget = budget_create(m->conf->run_dir, (uint32_t)m->conf->max_pools);
+	if (m->kit.budget == NULL)
+		return why_set(why, "run_dir %s: %s", m->conf->run_dir, strerror(errno));
+	ledger_publish(m->kit.table, m->kit.budget);
+	return 0;
+}
+
 /* Keys are small; a pool needs one or two, a user of SCRAM one. What auth_query found is of use for
  * seconds only. */
 static int
@@ -194,8 +205,8 @@ boot_begin(struct master *m, struct why *why)
 	if (m->signal_fd == -1)
 		return why_set(why, "signalfd: %s", strerror(errno));
 	fill_kit(m);
-	if (make_table(m, why) == -1 || make_stats(m, why) == -1 || make_secrets(m, why) == -1 ||
-	    make_hosts(m, why) == -1)
+	if (make_table(m, why) == -1 || make_budget(m, why) == -1 || make_stats(m, why) == -1 ||
+	    make_secrets(m, why) == -1 || make_hosts(m, why) == -1)
 		return -1;
 	return make_children(m, why);
 }
@@ -220,6 +231,9 @@ boot_end(struct master *m)
 	if (m->kit.failures != NULL)
 		failures_destroy(m->kit.failures);
 	m->kit.failures = NULL;
+	if (m->kit.budget != NULL)
+		budget_destroy(m->kit.budget);
+	m->kit.budget = NULL;
 	if (m->kit.stats != NULL)
 		stats_close(m->kit.stats);
 	m->kit.stats = NULL;

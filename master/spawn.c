@@ -132,6 +132,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .lookups = kit->lookups,
 	    .admin = kit->admin,
 	    .failures = kit->failures,
+	    .budget = kit->budget,
 	    .self = {.worker = w, .incarnation = children[w].incarnation},
 	    .nworkers = kit->nworkers,
 	    .accepts = kit->accepts,

@@ -50,6 +50,7 @@ struct spawn_kit {
 	struct secrets *lookups;
 	struct admin *admin;
 	struct failures *failures;
+	struct budget *budget;
 	uint32_t nworkers; /* without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;

@@ -339,6 +339,9 @@ uint32_t layout_client_take(
  * (ledger_pool.c). */
 uint32_t layout_attach_count(const struct table *, struct table_self, uint32_t pool);
 
+/* Where the counts of this table's pools are told too (ledger_publish), or NULL. */
+struct budget *layout_budget(const struct table *);
+
 /* --- the mutex (repair.c) --- */
 
 /* Takes it within LEDGER_WAIT_US, repairing first if its holder died. False: busy, and counted. */

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "conf/log.h"
+#include "shm/budget.h"
 #include "shm/layout.h"
 
 static uint64_t
@@ -80,13 +81,31 @@ slot_unused(struct table *t)
 	return high;
 }
 
+static const struct table *published;
+static struct budget *publisher;
+
+void
+ledger_publish(struct table *t, struct budget *b)
+{
+	published = t;
+	publisher = b;
+}
+
+struct budget *
+layout_budget(const struct table *t)
+{
+	return t == published ? publisher : NULL;
+}
+
 static void
 pool_count(struct table *t, uint32_t pool, int by)
 {
 	_Atomic uint32_t *used = &layout_pool(t, pool)->used;
+	uint32_t n = atomic_load_explicit(used, memory_order_relaxed) + (uint32_t)by;
 
-	atomic_store_explicit(used, atomic_load_explicit(used, memory_order_relaxed) + (uint32_t)by,
-	    memory_order_relaxed);
+	atomic_store_explicit(used, n, memory_order_relaxed);
+	if (layout_budget(t) != NULL)
+		budget_used(layout_budget(t), pool, n);
 	layout_group_count(t, pool, by);
 }
 

@@ -128,6 +128,11 @@ enum ledger_result ledger_client_enter(struct table *, struct table_self, enum l
     const char *name, uint32_t limit, uint32_t *group);
 void ledger_client_leave(struct table *, struct table_self, uint32_t group);
 
+/* From now on every count of a pool's slots in this table is told there too (budget.h). Before the
+ * first fork. */
+struct budget;
+void ledger_publish(struct table *, struct budget *);
+
 /* Counters of the table itself, for statistics. */
 struct ledger_health {
 	uint64_t repairs; /* EOWNERDEAD seen and repaired */

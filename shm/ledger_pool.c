@@ -16,6 +16,7 @@
 #include <bsd/string.h>
 
 #include "conf/log.h"
+#include "shm/budget.h"
 #include "shm/layout.h"
 #include "shm/stats.h"
 
@@ -155,6 +156,8 @@ pool_name(struct table *t, struct stats *stats, uint32_t p, const struct layout_
 		atomic_store_explicit(layout_attach(t, p, w), 0, memory_order_relaxed);
 	if (stats != NULL)
 		stats_pool_name(stats, p, names->db, names->user);
+	if (layout_budget(t) != NULL)
+		budget_name(layout_budget(t), p, names->db, names->user);
 	version_whole(&lp->names_version);
 	lp->next = *head;
 	*head = p + 1;

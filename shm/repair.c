@@ -11,6 +11,7 @@
 #include "shm/repair.h"
 
 #include "conf/log.h"
+#include "shm/budget.h"
 #include "shm/layout.h"
 
 static uint64_t
@@ -178,6 +179,8 @@ rebuild_pools(struct table *t)
 	for (i = pools_high(t); i-- > 0;) {
 		p = layout_pool(t, i);
 		atomic_store_explicit(&p->used, p->recount, memory_order_relaxed);
+		if (layout_budget(t) != NULL)
+			budget_used(layout_budget(t), i, p->recount);
 		head = &t->free_pools;
 		if (pool_in_use(t, i)) {
 			layout_get(&names, p->names, sizeof(names));

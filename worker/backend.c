@@ -33,8 +33,6 @@ static struct timer unfreed_timer;
 /* --- slots
  * ------------------------------------------------------------------------------------------ */
 
-static void free_slot(uint32_t slot);
-
 static void
 retry_unfreed(struct timer *t)
 {
@@ -45,12 +43,12 @@ retry_unfreed(struct timer *t)
 	unfreed = NULL;
 	nunfreed = 0;
 	while (n > 0)
-		free_slot(slots[--n]);
+		backend_free_slot(slots[--n]);
 	free(slots);
 }
 
-static void
-free_slot(uint32_t slot)
+void
+backend_free_slot(uint32_t slot)
 {
 	uint32_t *more;
 
@@ -154,7 +152,7 @@ backend_drop(struct backend *b, const char *why)
 	conn_close(&b->conn);
 	stats_add(&p->row->sv_closed, 1);
 	if (b->slot != TABLE_NONE)
-		free_slot(b->slot);
+		backend_free_slot(b->slot);
 	backend_free(b);
 }
 
@@ -235,7 +233,7 @@ backend_given(struct backend *b)
 void
 backend_moved(struct backend *b)
 {
-	free_slot(b->slot);
+	backend_free_slot(b->slot);
 	backend_free(b);
 }
 
@@ -613,7 +611,7 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 			close(fd);
 		if (b != NULL)
 			backend_free(b);
-		free_slot(slot);
+		backend_free_slot(slot);
 		return NULL;
 	}
 	b->facts = *lb;
@@ -635,7 +633,7 @@ backend_take(
 	b = backend_new(p, slot);
 	if (b == NULL || !facts_unpack(b, facts, len) ||
 	    conn_open(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
-		free_slot(slot);
+		backend_free_slot(slot);
 		if (b != NULL)
 			backend_free(b);
 		return NULL;

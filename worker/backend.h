@@ -28,6 +28,9 @@ void backend_stays(struct backend *, bool for_good);
 /* Its connection was handed over: forget it here. */
 void backend_given(struct backend *);
 
+/* A slot of ours is free: at once, or as soon as the ledger can be had. */
+void backend_free_slot(uint32_t slot);
+
 /* Asserts that the state may follow the present one. */
 void backend_set_state(struct backend *, enum backend_state);
 

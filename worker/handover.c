@@ -56,7 +56,7 @@ static struct lane {
 	TAILQ_HEAD(, move) moves;
 } lanes[LANES];
 
-static bool started;
+static bool started, stopped;
 static uint32_t nlanes, next_lane;
 static uint64_t last_id;
 static int64_t idle_since_us; /* no client is left since then; 0 = there are */
@@ -323,9 +323,11 @@ give(struct client *c, struct backend *b)
 bool
 handover_client(struct client *c)
 {
-	if (started && c->backend != NULL)
+	if (!started || stopped)
+		return false;
+	if (c->backend != NULL)
 		conn_trim(&c->backend->conn);
-	if (!started || !client_may_move(c) || !give(c, NULL))
+	if (!client_may_move(c) || !give(c, NULL))
 		return false;
 	client_moving(c);
 	return true;
@@ -341,20 +343,22 @@ shared(const struct pool *p)
 	return p->nbackends - kept;
 }
 
-/* Clients that stay need one. */
+/* Clients that stay need one, but not if nobody there has any. */
 static bool
 surplus(const struct pool *p)
 {
-	return shared(p) > 1 || stats_get(&p->row->cl_idle) + stats_get(&p->row->cl_active) +
-					stats_get(&p->row->cl_waiting) + p->nlogins ==
-				    0;
+	return shared(p) > 1 || wk->draining || pool_wanted_elsewhere(p) ||
+	       stats_get(&p->row->cl_idle) + stats_get(&p->row->cl_active) +
+		       stats_get(&p->row->cl_waiting) + p->nlogins ==
+		   0;
 }
 
 bool
 handover_backend(struct backend *b)
 {
-	if (!started || b->state != BACKEND_ACTIVE || !surplus(b->pool) || b->conn.in != NULL ||
-	    b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup || !give(NULL, b))
+	if (!started || stopped || b->state != BACKEND_ACTIVE || !surplus(b->pool) ||
+	    b->conn.in != NULL || b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup ||
+	    !give(NULL, b))
 		return false;
 	backend_set_state(b, BACKEND_MOVING);
 	return true;
@@ -429,8 +433,14 @@ handover_busy(void)
 			return true;
 	if (idle_since_us == 0)
 		idle_since_us = loop_now();
-	return stats_get(&wk->row->backends_idle) > 0 && any_lane() &&
+	return !stopped && stats_get(&wk->row->backends_idle) > 0 && any_lane() &&
 	       loop_now() - idle_since_us < PATIENCE_US;
+}
+
+void
+handover_stop(void)
+{
+	stopped = true;
 }
 
 void

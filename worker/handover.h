@@ -9,6 +9,8 @@
 
 /* We are the elder from now on; offers can be sent by elder_send. */
 void handover_start(void);
+/* Nothing new is given: the process leaves now. */
+void handover_stop(void);
 /* A client at its border, or a clean backend that nobody here waits for: true if it is on its way.
  * It is not to be touched then: it comes back by itself if it is not taken. */
 bool handover_client(struct client *);

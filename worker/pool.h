@@ -9,6 +9,7 @@
  *   pool_limit.c  limits shared with other pools, the least size, the reserve
  *   pool_share.c  handing backends to other workers and taking them
  *   pool_place.c  the same for backends with TLS, which cannot be handed over
+ *   pool_generation.c  limits that hold over an upgrade's generations together
  */
 #ifndef WORKER_POOL_H
 #define WORKER_POOL_H
@@ -149,6 +150,19 @@ void pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len);
 bool pool_owes_worker(const struct pool *, int64_t mine, uint32_t spare);
 /* Closes a clean backend, since others have waited longer for its place. */
 void pool_yield(struct backend *);
+
+/* --- pool_generation.c --- */
+
+/* ledger_room and ledger_reserve, with what other generations have. */
+enum ledger_result pool_room(const struct pool *, const struct ledger_limits *);
+enum ledger_result pool_reserve(struct pool *, const struct ledger_limits *, uint32_t *slot);
+/* Backends of the pool in all generations. */
+uint32_t pool_used_all(const struct pool *);
+/* Another generation's clients have no backend at all because of those that we have. */
+bool pool_wanted_elsewhere(const struct pool *);
+/* Another generation has come, or may have. */
+void pool_generation_watch(void);
+
 /* --- pool_limit.c --- */
 
 /* What may be reserved now: with the reserve, if somebody has waited long enough. */

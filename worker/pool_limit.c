@@ -298,8 +298,7 @@ bool
 pool_below_min(const struct pool *p)
 {
 	return p->min_size > 0 && !p->hold && p->nclients > 0 && !wk->draining && !wk->retired &&
-	       wk->self.worker < wk->boot->nworkers &&
-	       ledger_pool_used(wk->table, p->index) < p->min_size;
+	       wk->self.worker < wk->boot->nworkers && pool_used_all(p) < p->min_size;
 }
 
 bool

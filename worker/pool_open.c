@@ -85,7 +85,7 @@ static void tell_waiters(struct pool *);
 static enum ledger_result
 open_one(struct pool *p, const struct ledger_limits *limits)
 {
-	enum ledger_result r = ledger_room(wk->table, p->index, limits);
+	enum ledger_result r = pool_room(p, limits);
 	uint32_t slot;
 
 	if (r == LEDGER_OK)
@@ -93,7 +93,7 @@ open_one(struct pool *p, const struct ledger_limits *limits)
 	if (r == LEDGER_OK && pool_owes_worker(p, (int64_t)stats_get(&p->row->oldest_wait_us), 1))
 		r = LEDGER_POOL_FULL; /* the last place is not for us */
 	if (r == LEDGER_OK)
-		r = ledger_reserve(wk->table, wk->self, p->index, limits, &slot);
+		r = pool_reserve(p, limits, &slot);
 	if (r != LEDGER_OK)
 		return r;
 	p->fed_us = loop_now();

@@ -36,7 +36,7 @@ pool_owes_worker(const struct pool *p, int64_t mine, uint32_t spare)
 	if (p->conf->tls == NULL || !waits_elsewhere(p, (mine == 0 ? loop_now() : mine) - PLACE_US))
 		return false;
 	return ledger_pool_used(wk->table, p->index) + spare >= limits.pool ||
-	       ledger_room(wk->table, p->index, &limits) != LEDGER_OK;
+	       pool_room(p, &limits) != LEDGER_OK;
 }
 
 void

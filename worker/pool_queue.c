@@ -382,7 +382,8 @@ pool_release(struct backend *b)
 	uint32_t w;
 
 	if (wk->draining && head == NULL) {
-		backend_close(b, "worker is leaving");
+		if (!handover_backend(b))
+			backend_close(b, "worker is leaving");
 		return;
 	}
 	if (deadline_expired(b)) {
@@ -419,6 +420,10 @@ pool_release(struct backend *b)
 	}
 	if (handover_backend(b))
 		return;
+	if (!wk->retired && pool_wanted_elsewhere(p)) {
+		pool_yield(b);
+		return;
+	}
 	pool_put_idle(p, b);
 	/* Pairs with the fence in pool_ask: either we see a wait elsewhere, or it sees our idle
 	 * backend. If neither thinks it worth moving yet, the timer of the queue looks again. */

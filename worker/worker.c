@@ -111,7 +111,7 @@ worker_check_done(void)
 {
 	if ((!wk->draining && !wk->retired) || client_count() > 0)
 		return;
-	if (!wk->draining && handover_busy())
+	if (handover_busy())
 		return;
 	wk->draining = true;
 	if (!timer_armed(&end_timer)) {
@@ -137,6 +137,7 @@ retire(bool hand_over)
 	stats_set(&wk->row->state, STATS_DRAINING);
 	accept_stop();
 	worker_title();
+	pool_generation_watch();
 	if (hand_over)
 		handover_start();
 	worker_check_done();
@@ -179,6 +180,7 @@ control_message(const struct ctlmsg *m, int fd)
 			drain((int64_t)m->arg64);
 		break;
 	case CTL_STOP:
+		handover_stop();
 		drain(loop_now());
 		break;
 	case CTL_REOPEN:
@@ -320,8 +322,10 @@ worker_main(const struct worker_boot *boot)
 	} else if (boot->accepts) {
 		accept_start();
 	}
-	if (!boot->steward)
+	if (!boot->steward) {
 		adopt_start();
+		pool_generation_watch();
+	}
 	stats_set(&me.row->state, STATS_SERVING);
 	beat(&beat_timer);
 	say_ready();

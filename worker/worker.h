@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "shm/hosts.h"
 #include "shm/admin.h"
+#include "shm/budget.h"
 #include "shm/failures.h"
 #include "shm/secrets.h"
 #include "shm/stats.h"
@@ -35,6 +36,7 @@ struct worker_boot {
 	struct hosts *hosts;	   /* what is known of the servers */
 	struct secrets *lookups;   /* what auth_query has found, the same; of LOOKUP_BYTES */
 	struct failures *failures; /* failed logins by address, the same */
+	struct budget *budget;	   /* what other generations have */
 	struct table_self self;	   /* index and incarnation; the steward's index is nworkers */
 	uint32_t nworkers;	   /* without the steward; table_shape()->workers = nworkers + 1 */
 	bool steward;

@@ -114,7 +114,7 @@ for ((i = 1; i <= UPGRADES; i++)); do
 	until_true 60 pid_gone "$old" 100 || not_ok "the generation before leaves"
 	[ "$i" != 1 ] || FDS=$(fds) RSS=$(rss_kb)
 done
-[ -z "${BUDGET:-}" ] || is 'never more backends than pool_size' "$POOL" "$over"
+is 'never more backends than pool_size' "$POOL" "$over"
 check "the three loads live after $UPGRADES upgrades" kill -0 "${BENCHES[@]}"
 is '... without an error' '' "$(grep -hiE 'error|fatal|abort' "$WORK_DIR"/bench.* | sort | uniq -c | head -5)"
 crowd idle "query select 1 / (current_setting('application_name') = 'idle:i')::int"
@@ -126,7 +126,7 @@ is 'TLS: sent away between transactions at the worst' '' \
 	"$(grep -v 'administrator command\|^NOTICE\|^DETAIL:  pool\|^$\|^This probably\|^[[:space:]]\|SSL connection has been closed\|closed the connection unexpectedly' "$WORK_DIR/tls.err" | sort | uniq -c | head -5)"
 is '... with no transaction lost' "$TLS_OK" "$(admin_count tls_done)"
 pids >"$WORK_DIR/pids.1"
-[ -z "${BUDGET:-}" ] || is 'the backends are those of the beginning' '' "$(diff "$WORK_DIR/pids.0" "$WORK_DIR/pids.1" | grep -c '^[<>]' | sed 's/^0$//')"
+is 'the backends are those of the beginning' '' "$(diff "$WORK_DIR/pids.0" "$WORK_DIR/pids.1" | grep -c '^[<>]' | sed 's/^0$//')"
 kill -TERM "${BENCHES[@]}"
 wait "${BENCHES[@]}" 2>/dev/null
 flat() { [ "$(fds)" -le $((FDS + 4)) ]; }
