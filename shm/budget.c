@@ -358,8 +358,7 @@ add_file(const struct file *f, const char *db, const char *user, struct budget_s
 }
 
 void
-budget_others(
-    const struct budget *b, const char *db, const char *user, struct budget_sum *sum)
+budget_others(const struct budget *b, const char *db, const char *user, struct budget_sum *sum)
 {
 	uint32_t i;
 
