@@ -163,8 +163,10 @@ freed_is_wiped(void **state)
 	strongbox_wipe_freed(false);
 	for (i = 0; i < 7; i++) {
 		gone = blocks[i];
-		for (size_t at = 32; at < sizes[i]; at++) /* malloc's own links are before */
-			if (gone[at] == 'x')
+		/* malloc's own links are before, and in what it has cut off since; a byte of a
+		 * pointer may well be an x. */
+		for (size_t at = 32; at + 1 < sizes[i]; at++)
+			if (gone[at] == 'x' && gone[at + 1] == 'x')
 				fail_msg("%zu of %zu bytes: not wiped", at, sizes[i]);
 		free(after[i]);
 	}
