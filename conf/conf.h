@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "conf/kinds.h"
 #include "conf/log.h"
 
 /* Longest database and user names, with the final NUL. PostgreSQL's own limit is 63 bytes. */
@@ -93,7 +94,7 @@ struct conf {
 	struct hba *hba;	   /* auth_hba_file, or NULL */
 	struct external *external; /* options of auth_type pam or ldap, or NULL */
 	struct ident *ident;	   /* auth_ident_file, or NULL */
-	bool verifiers;		   /* a SCRAM verifier stands somewhere */
+	struct kinds kinds;	   /* of the stored secrets */
 #define OPT_INT(name, def, min, max, help)     int name;
 #define OPT_BOOL(name, def, help)	       bool name;
 #define OPT_TIME(name, def, min, max, help)    int64_t name##_us;

@@ -198,10 +198,11 @@ load_secrets(struct load *l)
 		c->userlist = userlist_load(c->auth_file, l->files, l->err);
 		l->errors += c->userlist == NULL;
 	}
-	c->verifiers = c->userlist != NULL && userlist_has_verifiers(c->userlist);
+	if (c->userlist != NULL)
+		userlist_kinds(c->userlist, &c->kinds);
 	for (i = 0; i < c->nusers; i++)
-		c->verifiers |= c->users[i].password != NULL &&
-				strncmp(c->users[i].password, "SCRAM-SHA-256$", 14) == 0;
+		if (c->users[i].password != NULL)
+			kinds_add(&c->kinds, c->users[i].password);
 }
 
 static bool

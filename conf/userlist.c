@@ -27,7 +27,6 @@ struct userlist {
 	size_t n, room;
 	uint32_t *index; /* by hash: number of the user + 1, 0 = nobody */
 	size_t slots;	 /* a power of two, more than n */
-	bool verifiers;
 };
 
 /* --- look-up ---------------------------------------------------------------------------------- */
@@ -67,10 +66,13 @@ userlist_count(const struct userlist *l)
 	return l->n;
 }
 
-bool
-userlist_has_verifiers(const struct userlist *l)
+void
+userlist_kinds(const struct userlist *l, struct kinds *k)
 {
-	return l->verifiers;
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		kinds_add(k, l->users[i].secret);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -85,8 +87,6 @@ add(struct userlist *l, const char *name, const char *secret)
 		*at = (uint32_t)++l->n;
 	}
 	l->users[*at - 1].secret = secret;
-	if (strncmp(secret, "SCRAM-SHA-256$", 14) == 0)
-		l->verifiers = true;
 }
 
 static char *

@@ -9,7 +9,8 @@
 #ifndef CONF_USERLIST_H
 #define CONF_USERLIST_H
 
-#include <stdbool.h>
+#include "conf/kinds.h"
+
 #include <stddef.h>
 #include <stdio.h>
 
@@ -25,7 +26,7 @@ void userlist_free(struct userlist *);
 /* The secret of a user, NULL = there is no such user. Owned by the list. */
 const char *userlist_secret(const struct userlist *, const char *user);
 size_t userlist_count(const struct userlist *);
-/* Is there a SCRAM verifier in it? */
-bool userlist_has_verifiers(const struct userlist *);
+/* Adds the secrets' kinds. */
+void userlist_kinds(const struct userlist *, struct kinds *);
 
 #endif

@@ -3,9 +3,10 @@
  *
  * One small machine per client, in the strongbox for the time of the login: the step says what is
  * waited for. Names that do not exist, and those without a fitting secret, go through the same
- * exchange and are refused at its end with the same words; the log has the true reason. Nothing
- * here blocks: PBKDF2 and the account database are asked beside the loop. The time limit is the
- * client's own, client_login_timeout, over all steps.
+ * exchange and are refused at its end with the same words, no sooner than a password can be checked
+ * that nobody has derived keys from yet; the log has the true reason. Nothing here blocks: PBKDF2
+ * and the account database are asked beside the loop. The time limit is the client's own,
+ * client_login_timeout, over all steps.
  */
 #include "worker/client_auth_impl.h"
 
@@ -29,13 +30,14 @@ static const unsigned int edges[] = {
     [STEP_START] = TO(LOOKUP) | TO(PEER) | TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
     [STEP_LOOKUP] = TO(PASSWORD) | TO(MD5) | TO(SASL_FIRST) | TO(DONE),
     [STEP_PEER] = TO(DONE),
-    [STEP_PASSWORD] = TO(EXTERNAL) | TO(CHECK) | TO(DONE),
+    [STEP_PASSWORD] = TO(EXTERNAL) | TO(CHECK) | TO(LATE) | TO(DONE),
     [STEP_EXTERNAL] = TO(DONE),
-    [STEP_CHECK] = TO(DONE),
-    [STEP_MD5] = TO(DONE),
-    [STEP_SASL_FIRST] = TO(KEYS) | TO(SASL_FINAL) | TO(DONE),
-    [STEP_KEYS] = TO(SASL_FINAL) | TO(DONE),
-    [STEP_SASL_FINAL] = TO(DONE),
+    [STEP_CHECK] = TO(LATE) | TO(DONE),
+    [STEP_MD5] = TO(LATE) | TO(DONE),
+    [STEP_SASL_FIRST] = TO(SASL_FINAL) | TO(LATE) | TO(DONE),
+    [STEP_SASL_FINAL] = TO(KEYS) | TO(LATE) | TO(DONE),
+    [STEP_KEYS] = TO(LATE) | TO(DONE),
+    [STEP_LATE] = TO(DONE),
     [STEP_DONE] = 0,
 };
 
@@ -59,6 +61,7 @@ client_auth_fini(struct client *c)
 	external_cancel(&a->external);
 	external_free(&a->options);
 	keys_cancel(&a->keys);
+	timer_stop(&a->timer);
 	peer_cancel(&a->peer);
 	strongbox_put(a->secret);
 	strongbox_put(a->password);
@@ -115,8 +118,8 @@ auth_refuse_failed(
 	    why);
 }
 
-void
-auth_refuse(struct client_auth *a, const char *sqlstate, const char *message, const char *why)
+static void
+count_failure(const struct client_auth *a)
 {
 	const struct client *c = a->client;
 	uint32_t limit = (uint32_t)wk->conf->auth_failure_limit;
@@ -124,19 +127,52 @@ auth_refuse(struct client_auth *a, const char *sqlstate, const char *message, co
 	stats_add(&wk->row->auth_failures, 1);
 	if (limit > 0 && c->port != 0)
 		failures_add(wk->boot->failures, c->addr.s6_addr, loop_now(), limit);
+}
+
+void
+auth_refuse(struct client_auth *a, const char *sqlstate, const char *message, const char *why)
+{
+	count_failure(a);
 	auth_refuse_failed(a, sqlstate, message, why);
 }
 
-/* One text for everything that is wrong with name and password; `why` is for the log. */
-void
-auth_refuse_password(struct client_auth *a, const char *why)
+/* One text for everything that is wrong with name and password. */
+static void
+tell_failure(struct client_auth *a)
 {
 	char text[128];
 
 	snprintf(text, sizeof(text), "password authentication failed for user \"%s\"", a->user);
+	auth_refuse_failed(a, "28P01", text, a->failure);
+}
+
+static void
+late(struct timer *t)
+{
+	struct client_auth *a = LOOP_CONTAINER(t, struct client_auth, timer);
+
+	loop_again(&a->client->conn.src);
+	tell_failure(a);
+}
+
+void
+auth_refuse_password(struct client_auth *a, const char *why)
+{
+	uint32_t iterations = a->scram.verifier.iterations != 0
+				  ? a->scram.verifier.iterations
+				  : (uint32_t)wk->conf->scram_iterations;
+	int64_t at = a->proof_us + keys_patience_us(iterations);
+
+	count_failure(a);
 	if (a->looked_up)
 		lookup_doubt(&a->source, a->user);
-	auth_refuse(a, "28P01", text, a->doomed != NULL ? a->doomed : why);
+	a->failure = a->doomed != NULL ? a->doomed : why;
+	if (at <= loop_now()) {
+		tell_failure(a);
+		return;
+	}
+	auth_set_step(a, STEP_LATE);
+	timer_set(&a->timer, at, late);
 }
 
 void
@@ -173,12 +209,25 @@ auth_ask_code(
 
 /* --- the beginning ---------------------------------------------------------------------------- */
 
+/* What a client must know of a plain password's verifier, before that is derived. */
+static void
+salt_of_password(struct client_auth *a)
+{
+	struct scram_verifier *v = &a->scram.verifier;
+
+	v->iterations = (uint32_t)wk->conf->scram_iterations;
+	v->salt_len = SCRAM_OWN_SALT;
+	if (scram_own_salt(secrets_instance(wk->boot->secrets), a->user, v->salt) == -1)
+		fatalx("OpenSSL cannot compute SHA-256");
+}
+
 /* Is there a secret that this method can use? If not, `doomed` says why, and a mock verifier stands
  * in, where a real one would be expected. */
 static void
 prepare_secret(struct client_auth *a)
 {
 	bool scram = a->method == AUTH_SCRAM || a->method == AUTH_SCRAM_PLUS;
+	uint64_t seed;
 
 	if (!a->known)
 		a->doomed = "no such user";
@@ -191,14 +240,19 @@ prepare_secret(struct client_auth *a)
 	if (a->doomed == NULL) {
 		if (a->kind == SCRAM_SECRET_VERIFIER)
 			(void)scram_verifier_parse(a->secret, &a->scram.verifier);
+		else if (scram)
+			salt_of_password(a);
 		return;
 	}
-	if (!scram && !wk->conf->verifiers)
+	if (!scram && wk->conf->kinds.n == 0)
 		return;
 	a->kind = SCRAM_SECRET_VERIFIER;
-	if (scram_verifier_mock(secrets_instance(wk->boot->secrets), a->user,
-		(uint32_t)wk->conf->scram_iterations, &a->scram.verifier) == -1)
+	if (scram_verifier_mock(
+		secrets_instance(wk->boot->secrets), a->user, 0, &a->scram.verifier) == -1)
 		fatalx("OpenSSL cannot compute SHA-256");
+	memcpy(&seed, a->scram.verifier.stored_key, sizeof(seed));
+	a->scram.verifier.iterations =
+	    kinds_iterations(&wk->conf->kinds, (uint32_t)wk->conf->scram_iterations, seed);
 }
 
 static void
@@ -442,6 +496,8 @@ auth_message(struct client_auth *a, const uint8_t *body, size_t len)
 	const char *text;
 
 	wire_read(&in, body, len);
+	if (a->step != STEP_SASL_FINAL)
+		a->proof_us = loop_now();
 	if (a->step == STEP_SASL_FIRST) {
 		auth_got_sasl_first(a, &in);
 		return;
@@ -513,6 +569,8 @@ client_auth_event(struct client *c)
 		return;
 	if (conn_unsent(&c->conn) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
 		client_close(c, strerror(errno));
+	else if (c->state == CLIENT_AUTH && c->conn.hup && c->auth->step == STEP_LATE)
+		tell_failure(c->auth); /* the log must have it */
 	else if (c->state == CLIENT_AUTH && c->conn.hup && !expects_message(c->auth))
 		client_close(c, "closed during login");
 }

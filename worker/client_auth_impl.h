@@ -28,8 +28,9 @@ enum auth_step {
 	STEP_CHECK,	 /* its keys are being derived */
 	STEP_MD5,	 /* asked for an MD5 answer */
 	STEP_SASL_FIRST, /* offered SCRAM */
-	STEP_KEYS,	 /* the verifier is being derived; the client waits for server-first */
-	STEP_SASL_FINAL, /* server-first is sent */
+	STEP_SASL_FINAL, /* server-first is sent; a verifier may be being derived */
+	STEP_KEYS,	 /* ... still, and the client has sent its proof */
+	STEP_LATE,	 /* it failed, and is told so when it could not have failed sooner */
 	STEP_DONE	 /* let in or refused */
 };
 
@@ -56,8 +57,11 @@ struct client_auth {
 	struct scram_channel channel;
 	uint8_t binding[TLS_BINDING_MAX]; /* the channel's data */
 	struct scram_server scram;
-	char first[SCRAM_MESSAGE_MAX]; /* STEP_KEYS: client-first */
-	size_t first_len;
+	char final[SCRAM_MESSAGE_MAX]; /* STEP_KEYS: client-final */
+	size_t final_len;
+	int64_t proof_us;    /* since when what it says can be judged */
+	struct timer timer;  /* STEP_LATE */
+	const char *failure; /* STEP_LATE: the true reason */
 };
 
 /* --- client_auth.c --- */

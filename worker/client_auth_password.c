@@ -84,7 +84,7 @@ ask_external(struct client_auth *a)
 		auth_refuse(a, "28000", "the password is too long", "longer than any");
 }
 
-/* A mock costs as much as most users do: PBKDF2 if there are verifiers, else a comparison. */
+/* A mock is met like those who exist: PBKDF2 if there are verifiers, else a comparison. */
 void
 auth_got_password(struct client_auth *a, const char *password)
 {

@@ -68,49 +68,50 @@ sasl_answer(struct client_auth *a, enum auth_step step, uint32_t code, const cha
 	conn_put(&a->client->conn, msg, w.len);
 }
 
-/* The verifier is known: the first answer. */
+/* The first answer. Who has a plain password gets it as soon as all others: what it takes is known
+ * before its keys are. */
 static void
-sasl_first(struct client_auth *a)
+sasl_first(struct client_auth *a, const char *first, size_t len)
 {
 	char out[SCRAM_MESSAGE_MAX];
 	const char *why;
 
-	if (scram_server_first(&a->scram, &a->channel, NULL, a->first, a->first_len, out,
-		sizeof(out), &why) != SCRAM_OK)
+	if (scram_server_first(&a->scram, &a->channel, NULL, first, len, out, sizeof(out), &why) !=
+	    SCRAM_OK)
 		auth_refuse_protocol(a, why);
 	else
 		sasl_answer(a, STEP_SASL_FINAL, WIRE_AUTH_SASL_CONTINUE, out);
 }
+
+static void sasl_final(struct client_auth *);
 
 static void
 verifier_derived(struct keys_wait *w, const struct scram_keys *keys)
 {
 	struct client_auth *a = LOOP_CONTAINER(w, struct client_auth, keys);
 
-	if (a->step == STEP_KEYS) /* nobody else will send what comes now */
-		loop_again(&a->client->conn.src);
 	if (keys == NULL || scram_verifier_of(keys, &a->scram.verifier) == -1)
-		auth_refuse_password(a, "OpenSSL could not derive the verifier");
-	else
-		sasl_first(a);
+		a->doomed = "OpenSSL could not derive the verifier";
+	if (a->step != STEP_KEYS)
+		return;
+	loop_again(&a->client->conn.src); /* nobody else will send what comes now */
+	sasl_final(a);
 }
 
-/* A password in plain text: its verifier is derived once for all workers. */
+/* A password in plain text: its verifier is derived once for all workers, while the client derives
+ * its own. */
 static void
 verifier_of_password(struct client_auth *a)
 {
 	struct scram_keys keys = {
-	    .iterations = (uint32_t)wk->conf->scram_iterations, .salt_len = SCRAM_OWN_SALT};
+	    .iterations = a->scram.verifier.iterations, .salt_len = a->scram.verifier.salt_len};
 
-	if (scram_own_salt(secrets_instance(wk->boot->secrets), a->user, keys.salt) == -1) {
-		auth_refuse_password(a, "OpenSSL could not make a salt");
-	} else if (keys_known(a->user, a->secret, &keys)) {
+	memcpy(keys.salt, a->scram.verifier.salt, sizeof(keys.salt));
+	if (keys_known(a->user, a->secret, &keys))
 		verifier_derived(&a->keys, &keys);
-		explicit_bzero(&keys, sizeof(keys));
-	} else {
-		auth_set_step(a, STEP_KEYS);
+	else
 		keys_derive(&a->keys, a->user, a->secret, &keys, true, verifier_derived);
-	}
+	explicit_bzero(&keys, sizeof(keys));
 }
 
 void
@@ -130,16 +131,15 @@ auth_got_sasl_first(struct client_auth *a, struct wire_in *in)
 		refuse_unbound(a, "scram-sha-256-plus, and the client has chosen SCRAM-SHA-256");
 		return;
 	}
-	if (first == NULL || len == 0 || len > sizeof(a->first) || in->left != 0) {
+	if (first == NULL || len == 0 || in->left != 0) {
 		auth_refuse_protocol(a, "malformed SASL message");
 		return;
 	}
-	memcpy(a->first, first, len);
-	a->first_len = len;
-	if (a->doomed == NULL && a->kind == SCRAM_SECRET_PLAIN)
-		verifier_of_password(a);
-	else
-		sasl_first(a);
+	sasl_first(a, (const char *)first, len);
+	if (a->step != STEP_SASL_FINAL || a->doomed != NULL || a->kind != SCRAM_SECRET_PLAIN)
+		return;
+	(void)conn_send(&a->client->conn, NULL, NULL); /* if it is broken, the next event says so */
+	verifier_of_password(a);
 }
 
 static void
@@ -155,14 +155,14 @@ keep_proved(struct client_auth *a)
 	explicit_bzero(&keys, sizeof(keys));
 }
 
-void
-auth_got_sasl_final(struct client_auth *a, struct wire_in *in)
+static void
+sasl_final(struct client_auth *a)
 {
 	char out[SCRAM_MESSAGE_MAX];
 	const char *why;
 
 	switch (scram_server_final(
-	    &a->scram, &a->channel, (const char *)in->p, in->left, out, sizeof(out), &why)) {
+	    &a->scram, &a->channel, a->final, a->final_len, out, sizeof(out), &why)) {
 	case SCRAM_MALFORMED:
 		auth_refuse_protocol(a, why);
 		return;
@@ -180,4 +180,19 @@ auth_got_sasl_final(struct client_auth *a, struct wire_in *in)
 		keep_proved(a);
 	sasl_answer(a, STEP_DONE, WIRE_AUTH_SASL_FINAL, out);
 	auth_let_in(a);
+}
+
+void
+auth_got_sasl_final(struct client_auth *a, struct wire_in *in)
+{
+	if (in->left > sizeof(a->final)) {
+		auth_refuse_protocol(a, "malformed SCRAM message: too long");
+		return;
+	}
+	memcpy(a->final, in->p, in->left);
+	a->final_len = in->left;
+	if (a->keys.task != NULL)
+		auth_set_step(a, STEP_KEYS);
+	else
+		sasl_final(a);
 }

@@ -16,6 +16,8 @@
 
 _Static_assert(SECRETS_VALUE == 2 * SCRAM_KEY, "client key and server key");
 
+#define PATIENCE_US 5000
+
 struct keys_task {
 	struct job job;
 	TAILQ_HEAD(, keys_wait) waits;
@@ -23,6 +25,7 @@ struct keys_task {
 	bool store;
 	char *password;
 	struct scram_keys keys; /* salt and iterations, then all */
+	int64_t since_us;
 	int rc;
 	LIST_ENTRY(keys_task) all;
 };
@@ -115,6 +118,24 @@ task_work(struct job *j)
 	explicit_bzero(&keys, sizeof(keys));
 }
 
+/* What a thousand iterations take from asking to answer, queue and all: a sliding mean, at first a
+ * guess. */
+static double us_per_thousand = 500;
+
+static void
+note_time(const struct keys_task *t)
+{
+	double us = (double)(loop_now() - t->since_us) * 1000 / t->keys.iterations;
+
+	us_per_thousand += (us - us_per_thousand) / 16;
+}
+
+int64_t
+keys_patience_us(uint32_t iterations)
+{
+	return PATIENCE_US + (int64_t)(3 * us_per_thousand * iterations / 1000);
+}
+
 static void
 task_done(struct job *j)
 {
@@ -122,6 +143,7 @@ task_done(struct job *j)
 	struct keys_wait *w;
 
 	LIST_REMOVE(t, all);
+	note_time(t);
 	if (t->rc == 0 && t->store)
 		save(t->id, &t->keys);
 	while ((w = TAILQ_FIRST(&t->waits)) != NULL) {
@@ -145,6 +167,7 @@ task_new(
 	memcpy(t->id, id, SECRETS_ID);
 	t->store = store;
 	t->keys = *salt;
+	t->since_us = loop_now();
 	LIST_INSERT_HEAD(&tasks, t, all);
 	offload(&t->job);
 	return t;

@@ -30,6 +30,9 @@ bool keys_known(const char *user, const char *password, struct scram_keys *keys)
 void keys_derive(struct keys_wait *, const char *user, const char *password,
     const struct scram_keys *salt, bool store,
     void (*fn)(struct keys_wait *, const struct scram_keys *));
+/* A derivation is done after so long, nearly always: what answers are put off to, so that they do
+ * not tell whether there was one. */
+int64_t keys_patience_us(uint32_t iterations);
 /* fn will not be called. */
 void keys_cancel(struct keys_wait *);
 

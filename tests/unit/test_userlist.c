@@ -44,14 +44,42 @@ users(void **state)
 	assert_string_equal(userlist_secret(l, "empty"), "");
 	assert_null(userlist_secret(l, "c"));
 	assert_null(userlist_secret(l, ""));
-	assert_false(userlist_has_verifiers(l));
-	userlist_free(l);
-	l = parse("\"v\" \"SCRAM-SHA-256$4096:x\"\n");
-	assert_true(userlist_has_verifiers(l));
 	userlist_free(l);
 	l = parse("");
 	assert_non_null(l);
 	assert_null(userlist_secret(l, "a"));
+	userlist_free(l);
+}
+
+/* A mock has the iterations of those who exist, each as often. */
+static void
+mock_iterations(void **state)
+{
+	struct userlist *l =
+	    parse("\"v\" \"SCRAM-SHA-256$4096:x\"\n\"w\" \"SCRAM-SHA-256$10000:x\"\n"
+		  "\"x\" \"SCRAM-SHA-256$4096:x\"\n\"p\" \"plain\"\n\"e\" \"\"\n");
+	struct kinds k = {.n = 0};
+	int seen[3] = {0};
+
+	(void)state;
+	assert_int_equal(kinds_iterations(&k, 77, 12345), 77);
+	userlist_kinds(l, &k);
+	assert_int_equal(k.n, 2);
+	assert_int_equal(k.plain, 1);
+	for (uint64_t seed = 0; seed < 400; seed++) {
+		uint32_t n = kinds_iterations(&k, 77, seed);
+		assert_true(n == 4096 || n == 10000 || n == 77);
+		seen[n == 4096 ? 0 : n == 10000 ? 1 : 2]++;
+	}
+	assert_int_equal(seen[0], 200);
+	assert_int_equal(seen[1], 100);
+	assert_int_equal(seen[2], 100);
+	for (int i = 1; i < 100; i++) {
+		char text[32];
+		snprintf(text, sizeof(text), "SCRAM-SHA-256$%d:x", i);
+		kinds_add(&k, text);
+	}
+	assert_int_equal(k.n, KINDS_MAX);
 	userlist_free(l);
 }
 
@@ -111,6 +139,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(users),
+	    cmocka_unit_test(mock_iterations),
 	    cmocka_unit_test(wrong_lines),
 	    cmocka_unit_test(ten_thousand),
 	};
