@@ -143,6 +143,57 @@ for i in 1 2 3; do
 done
 pooler_stop 'slow: ends well'
 
+# Clients that break the protocol, and secrets that fit nothing: each refusal's SQLSTATE and true reason.
+# raw_refused NAME USER STATE REASON PACKET...: packets after the startup packet, each without its length: a type and
+# a body, as printf's escapes.
+raw_refused() {
+	local name=$1 user=$2 state=$3 reason=$4 fd body
+	shift 4
+	body="user\\0$user\\0database\\0app\\0\\0"
+	exec {fd}<>"/dev/tcp/127.0.0.1/$PORT" || return
+	# shellcheck disable=SC2059
+	{
+		printf "$(u32 $((8 + 5 + ${#user} + 1 + 9 + 3 + 2)))$(u32 196608)$body" >&"$fd"
+		for body in "$@"; do
+			head -c 1 <&"$fd" >"$WORK_DIR/asked" # it has been asked
+			printf "${body:0:1}$(u32 $((4 + $(printf "${body:1}" | wc -c))))${body:1}" >&"$fd"
+		done
+	}
+	is "$method: $name: $state" "C$state" "$(timeout 20 cat <&"$fd" | tr '\0' '\n' | grep -aE '^C[0-9A-Z]{5}$')"
+	check "$method: ... the log says why" log_has "app/$user@.*\($state\): $reason"
+	exec {fd}>&-
+}
+FIRST='SCRAM-SHA-256\0\0\0\0\x10n,,n=,r=abcdefgh'
+for method in password scram-sha-256 trust; do
+	: >"$WORK_DIR/pgdrove.log"
+	auth_conf "$method"
+	pooler_start
+	case $method in
+	password)
+		raw_refused 'not a password' s_plain 08P01 'expected a password response' 'Qselect 1\0'
+		raw_refused 'no end' s_plain 08P01 'malformed password packet' 'ppw'
+		raw_refused 'an empty one' s_plain 28P01 'empty password' 'p\0'
+		raw_refused 'an empty one is stored' empty 28P01 'no password is known for this user' 'px\0'
+		;;
+	trust)
+		raw_refused 'an unknown user' stranger 28000 'it stands neither in users nor in auth_file'
+		;;
+	*)
+		raw_refused 'another mechanism' s_fast 08P01 'the client selected an invalid SASL mechanism' 'pGSSAPI\0\0\0\0\0'
+		raw_refused 'PLUS, which was not offered' s_fast 08P01 'the client selected an invalid' "pSCRAM-SHA-256-PLUS\\0${FIRST#*0}"
+		raw_refused 'no client-first' s_fast 08P01 'malformed SASL message' 'pSCRAM-SHA-256\0\xff\xff\xff\xff'
+		raw_refused 'a broken client-first' s_fast 08P01 'malformed SCRAM message' 'pSCRAM-SHA-256\0\0\0\0\x01x'
+		raw_refused 'no binding here' s_fast 08P01 'the client binds a channel' \
+			'pSCRAM-SHA-256\0\0\0\0\x25p=tls-server-end-point,,n=,r=abcdefgh'
+		raw_refused 'another nonce' s_fast 08P01 'invalid SCRAM nonce' "p$FIRST" 'pc=biws,r=abcdefgh,p=AAAA'
+		raw_refused 'a long client-final' s_fast 08P01 'malformed SCRAM message: too long' "p$FIRST" "p$(printf 'x%.0s' {1..1100})"
+		raw_refused 'an empty one is stored' empty 08P01 'invalid SCRAM nonce' "p$FIRST" 'pc=biws,r=abcdefgh,p=AAAA'
+		stays_out empty x 'no password is known for this user'
+		;;
+	esac
+	pooler_stop "$method: ends well"
+done
+
 # peer: the account's name. reject: nobody.
 account=$(id -un)
 auth_conf peer "users = ( { name = \"$account\"; password = \"$PG_PASSWORD\"; } );"
@@ -157,6 +208,7 @@ pooler_stop 'peer: ends well'
 auth_conf reject
 pooler_start
 has 'reject' 'login rejected' "$(login s_plain 'pw s')"
+check '... the log says so' log_has '\(28000\): auth_type reject'
 pooler_stop 'reject: ends well'
 
 # hba: the first rule that fits; peer with a map; a wrong line refuses the file.

@@ -66,6 +66,7 @@ is 'cert: by the whole name' dn "$(login dn anna)"
 export PGPASSWORD='pw s'
 is 'clientcert=verify-full and the password' strict "$(login strict strict)"
 has 'clientcert=verify-full: another name' 'certificate authentication failed for user "strict"' "$(login strict anna)"
+check '... the log says what was wanted' log_has '\(28000\): line 4 of auth_hba_file wants verify-full, and the certificate is for anna'
 has 'clientcert=verify-full: none' 'connection requires a valid client certificate' "$(login strict -)"
 PGPASSWORD=x
 has '... and a wrong password' 'password authentication failed' "$(login strict strict)"
