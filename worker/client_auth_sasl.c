@@ -69,18 +69,20 @@ sasl_answer(struct client_auth *a, enum auth_step step, uint32_t code, const cha
 }
 
 /* The first answer. Who has a plain password gets it as soon as all others: what it takes is known
- * before its keys are. */
-static void
+ * before its keys are. False: it was refused, and `a` is no more. */
+static bool
 sasl_first(struct client_auth *a, const char *first, size_t len)
 {
 	char out[SCRAM_MESSAGE_MAX];
 	const char *why;
 
 	if (scram_server_first(&a->scram, &a->channel, NULL, first, len, out, sizeof(out), &why) !=
-	    SCRAM_OK)
+	    SCRAM_OK) {
 		auth_refuse_protocol(a, why);
-	else
-		sasl_answer(a, STEP_SASL_FINAL, WIRE_AUTH_SASL_CONTINUE, out);
+		return false;
+	}
+	sasl_answer(a, STEP_SASL_FINAL, WIRE_AUTH_SASL_CONTINUE, out);
+	return true;
 }
 
 static void sasl_final(struct client_auth *);
@@ -135,8 +137,8 @@ auth_got_sasl_first(struct client_auth *a, struct wire_in *in)
 		auth_refuse_protocol(a, "malformed SASL message");
 		return;
 	}
-	sasl_first(a, (const char *)first, len);
-	if (a->step != STEP_SASL_FINAL || a->doomed != NULL || a->kind != SCRAM_SECRET_PLAIN)
+	if (!sasl_first(a, (const char *)first, len) || a->doomed != NULL ||
+	    a->kind != SCRAM_SECRET_PLAIN)
 		return;
 	(void)conn_send(&a->client->conn, NULL, NULL); /* if it is broken, the next event says so */
 	verifier_of_password(a);
