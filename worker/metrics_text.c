@@ -19,7 +19,14 @@
 #include "worker/metrics.h"
 #include "worker/state.h"
 
-#define CLASS_PREFIX "errors_"
+/* Fields of one metric with a label: errors_08 is pgdrove_pool_errors_total{class="08"}. */
+static const struct {
+	const char *prefix, *label, *help;
+} families[] = {
+    {"errors_", "class", "Errors told to clients, by class of SQLSTATE"},
+    {"pins_", "reason", "Times a client was bound to its backend, by reason"},
+};
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
 
 struct labels {
 	uint32_t pool;
@@ -177,10 +184,16 @@ put_workers(FILE *out)
 	}
 }
 
-static bool
-is_class(const struct stats_field *f)
+/* The family that a field of a pool belongs to, or FAMILIES. */
+static size_t
+family_of(const struct stats_field *f)
 {
-	return strncmp(f->name, CLASS_PREFIX, strlen(CLASS_PREFIX)) == 0;
+	size_t k = 0;
+
+	while (
+	    k < FAMILIES && strncmp(f->name, families[k].prefix, strlen(families[k].prefix)) != 0)
+		k++;
+	return k;
 }
 
 static void
@@ -190,7 +203,7 @@ put_pools(FILE *out)
 	size_t i, p;
 
 	for (i = 0; i < stats_npool_fields; i++) {
-		if (is_class(&stats_pool_fields[i]))
+		if (family_of(&stats_pool_fields[i]) != FAMILIES)
 			continue;
 		put_head(out, "pool", &stats_pool_fields[i], name, sizeof(name));
 		for (p = 0; p < npools; p++) {
@@ -200,20 +213,20 @@ put_pools(FILE *out)
 	}
 }
 
-/* One metric, its label the class. */
 static void
-put_errors(FILE *out)
+put_family(FILE *out, size_t k)
 {
-	static const char name[] = "pgdrove_pool_errors_total";
+	const size_t n = strlen(families[k].prefix);
+	char name[64];
 	size_t i, p;
 
-	fprintf(out, "# HELP %s Errors told to clients, by class of SQLSTATE\n# TYPE %s counter\n",
-	    name, name);
+	snprintf(name, sizeof(name), "pgdrove_pool_%stotal", families[k].prefix);
+	fprintf(out, "# HELP %s %s\n# TYPE %s counter\n", name, families[k].help, name);
 	for (i = 0; i < stats_npool_fields; i++) {
 		const struct stats_field *f = &stats_pool_fields[i];
-		for (p = 0; is_class(f) && p < npools; p++)
-			fprintf(out, "%s{%s,class=\"%s\"} %" PRIu64 "\n", name, pools[p].text,
-			    f->name + strlen(CLASS_PREFIX), pool_value(pools[p].pool, i));
+		for (p = 0; family_of(f) == k && p < npools; p++)
+			fprintf(out, "%s{%s,%s=\"%s\"} %" PRIu64 "\n", name, pools[p].text,
+			    families[k].label, f->name + n, pool_value(pools[p].pool, i));
 	}
 }
 
@@ -290,6 +303,7 @@ metrics_text(size_t *len)
 {
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
+	size_t k;
 
 	if (out == NULL)
 		return NULL;
@@ -297,7 +311,8 @@ metrics_text(size_t *len)
 	put_instance(out);
 	put_workers(out);
 	put_pools(out);
-	put_errors(out);
+	for (k = 0; k < FAMILIES; k++)
+		put_family(out, k);
 	put_histograms(out);
 	pools_drop();
 	if (fclose(out) == 0)

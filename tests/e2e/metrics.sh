@@ -40,9 +40,18 @@ is '... queries too' "$(get query_count)" "$(metric "pgdrove_pool_query_count_to
 is '... errors by class: 22' 1 "$(metric "pgdrove_pool_errors_total{$P,class=\"22\"}")"
 is '... 42' 1 "$(metric "pgdrove_pool_errors_total{$P,class=\"42\"}")"
 is '... 40' 0 "$(metric "pgdrove_pool_errors_total{$P,class=\"40\"}")"
+sql app 'create temp table t ()' >/dev/null
+within 'pins by reason' 20 metric_is "pgdrove_pool_pins_total{$P,reason=\"temp\"}" 1
+is '... another' 0 "$(metric "pgdrove_pool_pins_total{$P,reason=\"listen\"}")"
+for name in sv_given sv_received; do
+	check "hand-overs: $name" [ -n "$(metric "pgdrove_pool_${name}_total{$P}")" ]
+done
+for name in restarts ledger_repairs ledger_stalls; do
+	is "$name" 0 "$(metric "pgdrove_worker_${name}_total{worker=\"0\"}")"
+done
 for name in query xact wait; do
-	is "histogram of $name: all of them" 402 "$(metric "pgdrove_pool_${name}_duration_seconds_count{$P}")"
-	is '... in the last bucket' 402 "$(metric "pgdrove_pool_${name}_duration_seconds_bucket{$P,le=\"+Inf\"}")"
+	is "histogram of $name: all of them" 403 "$(metric "pgdrove_pool_${name}_duration_seconds_count{$P}")"
+	is '... in the last bucket' 403 "$(metric "pgdrove_pool_${name}_duration_seconds_bucket{$P,le=\"+Inf\"}")"
 done
 is 'histogram of logins' "$(get logins)" "$(metric "pgdrove_pool_login_duration_seconds_count{$P}")"
 is 'histogram of connects' "$(get sv_opened)" "$(metric "pgdrove_pool_connect_duration_seconds_count{$P}")"
