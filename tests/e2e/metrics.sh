@@ -40,7 +40,8 @@ is '... queries too' "$(get query_count)" "$(metric "pgdrove_pool_query_count_to
 is '... errors by class: 22' 1 "$(metric "pgdrove_pool_errors_total{$P,class=\"22\"}")"
 is '... 42' 1 "$(metric "pgdrove_pool_errors_total{$P,class=\"42\"}")"
 is '... 40' 0 "$(metric "pgdrove_pool_errors_total{$P,class=\"40\"}")"
-sql app 'create temp table t ()' >/dev/null
+# The second query waits until it is known what the first one left.
+"$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'create temp table t ()' -c 'select 1' >"$WORK_DIR/pin.out" 2>&1
 within 'pins by reason' 20 metric_is "pgdrove_pool_pins_total{$P,reason=\"temp\"}" 1
 is '... another' 0 "$(metric "pgdrove_pool_pins_total{$P,reason=\"listen\"}")"
 for name in sv_given sv_received; do
@@ -50,8 +51,8 @@ for name in restarts ledger_repairs ledger_stalls; do
 	is "$name" 0 "$(metric "pgdrove_worker_${name}_total{worker=\"0\"}")"
 done
 for name in query xact wait; do
-	is "histogram of $name: all of them" 403 "$(metric "pgdrove_pool_${name}_duration_seconds_count{$P}")"
-	is '... in the last bucket' 403 "$(metric "pgdrove_pool_${name}_duration_seconds_bucket{$P,le=\"+Inf\"}")"
+	is "histogram of $name: all of them" 404 "$(metric "pgdrove_pool_${name}_duration_seconds_count{$P}")"
+	is '... in the last bucket' 404 "$(metric "pgdrove_pool_${name}_duration_seconds_bucket{$P,le=\"+Inf\"}")"
 done
 is 'histogram of logins' "$(get logins)" "$(metric "pgdrove_pool_login_duration_seconds_count{$P}")"
 is 'histogram of connects' "$(get sv_opened)" "$(metric "pgdrove_pool_connect_duration_seconds_count{$P}")"
