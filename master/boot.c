@@ -66,19 +66,6 @@ next_name(char **path)
 	*path = next;
 }
 
-int
-boot_publish(struct master *m)
-{
-	char *path = conf_stats_path(m->conf->run_dir), *next = conf_stats_path(m->conf->run_dir);
-	int rc;
-
-	next_name(&next);
-	rc = rename(next, path);
-	free(path);
-	free(next);
-	return rc;
-}
-
 static int
 make_stats(struct master *m, struct why *why)
 {

@@ -7,8 +7,6 @@
 
 /* Opens all in the one order that works. 0, or -1 with the reason; then boot_end() cleans up. */
 int boot_begin(struct master *, struct why *);
-/* A generation that replaces another: its statistics under their name. 0, or -1 with errno. */
-int boot_publish(struct master *);
 /* Gives everything back, above all what outlives a process: socket files and the pid file. */
 void boot_end(struct master *);
 

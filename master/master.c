@@ -208,15 +208,13 @@ show_status(struct master *m)
 	notify_status(&m->notify, text);
 }
 
-/* What the master before us still had: its place in the statistics, the socket files, and from here
- * on the connections. */
+/* What the master before us still had: its place in the statistics (the steward takes it), the
+ * socket files, and from here on the connections. */
 static void
 take_over(struct master *m)
 {
 	if (!inherit_any())
 		return;
-	if (boot_publish(m) == -1)
-		log_warn("statistics segment");
 	listen_own(&m->listeners);
 	m->kit.accepts = true;
 	control_broadcast(m, CTL_SERVE, 0, 0);

@@ -29,7 +29,6 @@
 #include "master/signals.h"
 
 #define CHECK_US 30000000
-#define START_US 60000000 /* the new one gives itself 30 s */
 
 static char **args; /* a copy: setproctitle writes over the original */
 static char binary[PATH_MAX];
@@ -195,7 +194,7 @@ start_new(struct master *m)
 	}
 	log_info("upgrade: the new master starts, pid %d", (int)u->pid);
 	u->state = UPGRADE_STARTING;
-	u->deadline_us = m->now_us + START_US;
+	u->deadline_us = m->now_us + m->conf->upgrade_start_timeout_us;
 }
 
 void

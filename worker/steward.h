@@ -6,4 +6,9 @@ void steward_start(void);
 /* A worker died. */
 void steward_death(void);
 
+/* steward_carry.c: the counters of the generation before us go on in our segment; that one takes
+ * its place for everybody to read, since the master says that we serve. */
+void steward_carry_start(void);
+void steward_publish(void);
+
 #endif

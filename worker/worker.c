@@ -166,7 +166,9 @@ control_message(const struct ctlmsg *m, int fd)
 {
 	switch ((enum ctlmsg_type)m->type) {
 	case CTL_SERVE:
-		if (!wk->boot->steward && !wk->draining)
+		if (wk->boot->steward)
+			steward_publish();
+		else if (!wk->draining)
 			accept_start();
 		break;
 	case CTL_DRAIN:
@@ -318,6 +320,7 @@ worker_main(const struct worker_boot *boot)
 	inbox_open();
 	if (boot->steward) {
 		steward_start();
+		steward_carry_start();
 		metrics_start();
 	} else if (boot->accepts) {
 		accept_start();

@@ -36,6 +36,10 @@ pooler_start
 
 master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 not_master() { [ -n "$(master)" ] && [ "$(master)" != "$1" ] && get_is master_pid "$(master)" && get_is state ready; }
+served_by_another() {
+	counters
+	not_master "$1"
+}
 pids() { admin_sql "select pid from pg_stat_activity where datname = 'app' and client_addr is not null order by 1" app; }
 # The processes of the present generation.
 generation() { master && pid_children "$(master)"; }
@@ -95,16 +99,25 @@ pids >"$WORK_DIR/pids.0"
 
 # --- upgrades ------------------------------------------------------------------------------------------
 
-over=0 notified=5
+# Counters go on: what is read is never less than before.
+XACTS=0 LOGINS=0 BACK=
+counters() {
+	local x l
+	x=$(get xact_count) l=$(get logins)
+	[ "${x:-0}" -ge "$XACTS" ] && [ "${l:-0}" -ge "$LOGINS" ] || BACK="$BACK $XACTS>$x $LOGINS>$l"
+	XACTS=$x LOGINS=$l
+}
+over=0
 for ((i = 1; i <= UPGRADES; i++)); do
 	old=$(master)
 	kill -USR2 "$old"
 	start=$(now_ms)
-	until_true 60 not_master "$old" || not_ok "upgrade $i" "$(tail -n 3 "$WORK_DIR/pgdrove.log")"
+	until_true 60 served_by_another "$old" || not_ok "upgrade $i" "$(tail -n 3 "$WORK_DIR/pgdrove.log")"
 	end=$(($(now_ms) + PAUSE * 1000))
 	while [ "$(now_ms)" -lt "$end" ]; do
 		n=$(backends)
 		[ "$n" -le "$over" ] || over=$n
+		counters
 	done
 	is "upgrade $i: those who listen are there" '5 0' "$(crowd listen look; echo "$A $B")"
 	admin_sql 'notify news' app
@@ -114,6 +127,8 @@ for ((i = 1; i <= UPGRADES; i++)); do
 	until_true 60 pid_gone "$old" 100 || not_ok "the generation before leaves"
 	[ "$i" != 1 ] || FDS=$(fds) RSS=$(rss_kb)
 done
+is 'no counter has ever stepped back' '' "$BACK"
+check '... and they count' [ "$XACTS" -gt 100 ]
 is 'never more backends than pool_size' "$POOL" "$over"
 check "the three loads live after $UPGRADES upgrades" kill -0 "${BENCHES[@]}"
 is '... without an error' '' "$(grep -hiE 'error|fatal|abort' "$WORK_DIR"/bench.* | sort | uniq -c | head -5)"
