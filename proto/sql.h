@@ -172,6 +172,11 @@ void sql_feed(struct sql_scan *, const void *text, size_t len);
 /* It is complete. The facts stay until the next sql_begin. */
 const struct sql_facts *sql_end(struct sql_scan *);
 
+/* True if it is one statement that surely gives no facts, however the text is to be read (see
+ * SQL_BACKSLASH): most texts of most clients, told at a fraction of the scanner's cost. False says
+ * nothing. */
+bool sql_is_plain(const void *text, size_t len);
+
 /* NULL if it has none. */
 const char *sql_name(const struct sql_facts *, const struct sql_fact *);
 const char *sql_value(const struct sql_facts *, const struct sql_fact *);

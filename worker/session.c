@@ -310,6 +310,10 @@ session_text(struct client *c, uint8_t type, const uint8_t *body, size_t avail, 
 	struct session_part *s = &c->session;
 	struct sql_scan *scan = scanner();
 
+	if (type == 'Q' && avail == len && len > 0 && sql_is_plain(body, len - 1)) {
+		s->texts++;
+		return;
+	}
 	s->skip_name = type == 'P';
 	if (avail < len) { /* its rest comes later, and others' texts in between */
 		scan = s->scan = malloc(sizeof(*scan));

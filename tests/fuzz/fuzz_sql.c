@@ -1,7 +1,8 @@
 /*
  * fuzz_sql: any bytes as SQL, whole and in pieces, in each mode.
  *
- * Traps when the pieces give something else than the whole, or a fact points outside of its text.
+ * Traps when the pieces give something else than the whole, a fact points outside of its text, or a
+ * text said to be plain has facts.
  */
 #include "proto/sql.h"
 
@@ -70,6 +71,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sql_begin(&whole, mode);
 	sql_feed(&whole, data, size);
 	check(sql_end(&whole), size);
+	if (sql_is_plain(data, size))
+		HOLDS(whole.facts.n == 0 && whole.facts.nstatements == 1 &&
+		      (whole.facts.flags & (SQL_F_LOST | SQL_F_SESSION)) == 0);
 	sql_begin(&cut, mode);
 	for (at = 0; at < size; at += step)
 		sql_feed(&cut, data + at, size - at < step ? size - at : step);

@@ -451,6 +451,28 @@ long_things(void **state)
 	free(text);
 }
 
+/* Plain texts need no scanner; whatever may do something to the session is not plain. */
+static void
+plain(void **state)
+{
+	static const char *const yes[] = {"SELECT abalance FROM pgbench_accounts WHERE aid = 42;",
+	    "select 1 + 2 ; \n", "update t set a = 1, b=a%3 where points < 5", "DELETE from t",
+	    "select print, int4, page from t\n"};
+	static const char *const no[] = {"", "select", "selects ", "select 1; set a = 1",
+	    "select a into temp t from b", "select a INTO\nt2 from b",
+	    "update pg_settings set x = y", "UPDATE PG_Settings set x=y", "select f(1)",
+	    "select 'a'", "select \"a\"", "select 1 -- x", "select 1 /* x", "select $1",
+	    "select $$a$$", "set a = 1", "insert into t values (1)", "select a\xC3\xA9",
+	    "select 1;;", "select *,into t from b", "select 1into t"};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		assert_true(sql_is_plain(yes[i], strlen(yes[i])));
+	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		assert_false(sql_is_plain(no[i], strlen(no[i])));
+}
+
 int
 main(void)
 {
@@ -463,6 +485,7 @@ main(void)
 	    cmocka_unit_test(modes),
 	    cmocka_unit_test(places),
 	    cmocka_unit_test(long_things),
+	    cmocka_unit_test(plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
