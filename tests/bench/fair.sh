@@ -14,7 +14,15 @@
 #     pools of their own; less than pgbouncer's with 64 clients and more.
 
 FAIR_CLIENTS=${FAIR_CLIENTS:-64 200 1000}
-FAIR_POOLERS=${FAIR_POOLERS:-pgbouncer:1 proxy:4 pgdrove:1 pgdrove:2 pgdrove:4}
+FAIR_POOLERS=${FAIR_POOLERS:-direct:1 pgbouncer:1 proxy:4 pgdrove:1 pgdrove:2 pgdrove:4}
+
+# direct: as many clients as the pool has backends, straight at PostgreSQL. How even its own answers are:
+# no pooler can know that a transaction will take longer than its neighbours.
+direct_start() {
+	PORT=$PG_PORT
+	sleep 3600 &
+	PID=$!
+}
 
 # fair_log N: "p50 p99 least most" of pgbench's logs: us, us, transactions of the poorest and richest client.
 # The last second is left out: clients end there one after the other.
@@ -43,20 +51,21 @@ fair_watch() {
 
 # fair_measure VARIANT CLIENTS: "us_per_txn tps p50 p99 ratio least most backends"
 fair_measure() {
-	local name=${1%:*} before ticks watcher
+	local name=${1%:*} before ticks watcher n=$2
 	WORKERS=${1#*:}
+	[ "$name" != direct ] || n=$POOL
 	pooler_start "$name"
-	pgbench_run -c "$2" -j 2 -T 1
+	pgbench_run -c "$n" -j 2 -T 1
 	touch "$WORK_DIR/watch"
 	fair_watch &
 	watcher=$!
 	before=$(cpu_ticks)
-	pgbench_run -c "$2" -j 2 -T "$DURATION" -l --log-prefix="$WORK_DIR/txn"
+	pgbench_run -c "$n" -j 2 -T "$DURATION" -l --log-prefix="$WORK_DIR/txn"
 	ticks=$(($(cpu_ticks) - before))
 	rm -f "$WORK_DIR/watch"
 	wait "$watcher"
 	pooler_stop
-	echo "$(fair_log "$2") $ticks $(getconf CLK_TCK) $(pgbench_said transactions) $(pgbench_said tps)" \
+	echo "$(fair_log "$n") $ticks $(getconf CLK_TCK) $(pgbench_said transactions) $(pgbench_said tps)" \
 		"$(cat "$WORK_DIR/most")" |
 		awk '{ print $5 / $6 * 1e6 / $7, $8, $1, $2, $2 / $1, $3, $4, $9 }' >>"$WORK_DIR/$1.$2"
 }
