@@ -13,8 +13,11 @@ pooler_conf <<-CONF
 	workers = 2;
 	worker_timeout = "1h";
 	pool_mode = "transaction";
+	log_file = "$WORK_DIR/log/pgdrove.log";
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 CONF
+mkdir "$WORK_DIR/log"
+[ -z "$SERVICE_USER" ] || chown "$SERVICE_USER:$(id -g "$SERVICE_USER")" "$WORK_DIR/log"
 
 # told COMMAND...: its output into SAID, its status into RC.
 told() {
@@ -56,6 +59,44 @@ plugin nonsense
 is 'an unknown name: unknown' 3 "$RC"
 plugin -w x sv_idle
 is 'a wrong threshold: unknown' 3 "$RC"
+
+# The live view on a terminal: three screens, then q.
+cat >"$WORK_DIR/live.py" <<-'PY'
+	import os, pty, select, sys, time
+	pid, fd = pty.fork()
+	if pid == 0:
+	    os.execv("scripts/pgdrove-top", ["pgdrove-top", "-n", "0.2", "--run-dir", sys.argv[1]])
+	said, end, asked = b"", time.time() + 60, False
+	while time.time() < end:
+	    if not select.select([fd], [], [], 0.2)[0]:
+	        continue
+	    try:
+	        part = os.read(fd, 65536)
+	    except OSError:
+	        break
+	    said += part
+	    if not asked and said.count(b"\033[H\033[2J") >= 3:
+	        os.write(fd, b"q\n")
+	        asked = True
+	    if not part:
+	        break
+	print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.split(b"\033[H\033[2J")[-1].decode())
+PY
+live=$(TERM=xterm python3 "$WORK_DIR/live.py" "$WORK_DIR/run" 2>&1)
+is 'top on a terminal: q ends it, its status is the health' 0 "${live%% *}"
+has '... it has shown the pool' 'app/postgres' "$live"
+
+# Our logrotate file, with paths and accounts of this test, run by logrotate itself.
+who="$(id -un "${SERVICE_USER:-$(id -u)}") $(id -gn "${SERVICE_USER:-$(id -u)}")"
+sed -e "s|/var/log/pgdrove|$WORK_DIR/log|; s|/run/pgdrove|$WORK_DIR/run|; s|su pgdrove pgdrove|su $who|" \
+	-e "s|0640 pgdrove pgdrove|0640 $who|" scripts/pgdrove.logrotate >"$WORK_DIR/rotate.conf"
+chmod 644 "$WORK_DIR/rotate.conf"
+/usr/sbin/logrotate -f -s "$WORK_DIR/rotate.state" "$WORK_DIR/rotate.conf" >"$WORK_DIR/rotate.out" 2>&1
+is 'logrotate rotates' 0 $?
+check '... the old lines are kept' grep -q 'ready: 2 workers' "$WORK_DIR/log/pgdrove.log.1"
+
+new_lines() { sql nowhere 'select 1' >"$WORK_DIR/out"; grep -q '3D000' "$WORK_DIR/log/pgdrove.log"; }
+within '... new lines go to the new file' 20 new_lines
 
 w0=$(get worker.0.pid) w1=$(get worker.1.pid)
 kill -STOP "$w0"
