@@ -21,6 +21,7 @@
 #define SCRAPERS    16
 #define DEADLINE_US 10000000
 #define RETRY_US    1000000
+#define TEXT_US	    200000  /* what is asked for again so soon is not made anew */
 #define FRESH_US    5000000 /* a heartbeat of the master's; it beats every second */
 
 struct scraper {
@@ -109,6 +110,27 @@ somebody_serves(void)
 	return false;
 }
 
+/* A copy of the metrics, of now or nearly; NULL: no memory. */
+static char *
+metrics_copy(size_t *len)
+{
+	static char *text;
+	static size_t size;
+	static int64_t made_us;
+	char *copy;
+
+	if (text == NULL || loop_now() - made_us >= TEXT_US) {
+		free(text);
+		text = metrics_text(&size);
+		made_us = loop_now();
+	}
+	copy = text == NULL ? NULL : malloc(size + 1);
+	if (copy != NULL)
+		memcpy(copy, text, size);
+	*len = size;
+	return copy;
+}
+
 static void
 answer_path(struct scraper *s, const char *path, bool head_only)
 {
@@ -116,7 +138,7 @@ answer_path(struct scraper *s, const char *path, bool head_only)
 	size_t len;
 
 	if (strcmp(path, "/metrics") == 0) {
-		text = metrics_text(&len);
+		text = metrics_copy(&len);
 		if (text == NULL)
 			answer_text(s, "503 Service Unavailable", "no memory\n", head_only);
 		else
