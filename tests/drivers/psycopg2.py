@@ -1,9 +1,19 @@
-# psycopg2: parameters are put in by the client; COPY, server cursors, large objects.
+# psycopg2: parameters are put in by the client; SQL PREPARE, COPY, server cursors, large objects, session state.
 import sys
 sys.path.pop(0)  # or this file would be the module
-import io, os, psycopg2
-db = psycopg2.connect("")
-cur = db.cursor()
+import io, os, psycopg2, select
+from psycopg2.extras import Json
+
+db, other = psycopg2.connect(""), psycopg2.connect("")
+other.autocommit = True
+cur, aside = db.cursor(), other.cursor()
+
+
+def one(cursor, sql, values=None):
+    cursor.execute(sql, values)
+    return cursor.fetchone()
+
+
 for i in range(20):
     cur.execute("insert into items values (%s, %s)", (i, None if i % 3 == 0 else "name %d" % i))
 db.commit()
@@ -11,25 +21,39 @@ cur.execute("insert into items values (100, 'gone')")
 db.rollback()
 for sql in ("select 1/0", "select 1", "insert into items values (1, 'twice')"):
     try:
-        cur.execute(sql)
-        print(cur.fetchall())
+        print(one(cur, sql))
     except psycopg2.Error as e:
         print(e.pgcode, e.pgerror)
 db.rollback()
-cur.execute("select null::int, true, 1.5::numeric, date '2020-01-01', array[1,2], %s, '{\"a\":1}'::jsonb",
-            (psycopg2.Binary(b"\0\xff"),))
-row = cur.fetchone()
+cur.execute("prepare get (int) as select name from items where id = $1")
+db.commit()
+for i in range(20):
+    print(one(cur, "execute get (%s)", (i,)), one(aside, "select %s", (i,)))
+    db.commit()
+cur.execute("deallocate get")
+row = one(cur, "select null::int, true, 1.5::numeric, date '2020-01-01', array[1,2], %s, %s::jsonb, %s",
+          (psycopg2.Binary(b"\0\xff"), Json({"a": 1}), None))
 print([bytes(v) if isinstance(v, memoryview) else v for v in row])
 cur.copy_from(io.StringIO("".join("%d\tcopied\n" % i for i in range(1000, 6000))), "items")
 out = io.StringIO()
 cur.copy_expert("copy (select * from items order by id) to stdout", out)
 print(len(out.getvalue()), out.getvalue()[:80])
 db.commit()
+try:
+    cur.copy_from(io.StringIO("1\ttwice\n"), "items")
+except psycopg2.Error as e:
+    print(e.pgcode)
+db.rollback()
 named = db.cursor("walk")
 named.itersize = 100
 named.execute("select id from items order by id")
 print(sum(r[0] for r in named))
 db.commit()
+held = db.cursor("held", withhold=True)
+held.execute("select id from items order by id")
+db.commit()
+print(held.fetchmany(3))
+held.close()
 lo = db.lobject(0, "wb")
 lo.write(b"x" * 100000)
 lo.seek(0)
@@ -40,8 +64,27 @@ db.commit()
 print(len(db.lobject(oid, "rb").read()))
 db.lobject(oid).unlink()
 db.commit()
+cur.execute("set search_path = pg_catalog")
+db.commit()
+print(one(aside, "show search_path"), one(cur, "show search_path"))
+cur.execute("reset search_path")
+cur.execute("create temp table mine (a int)")
+db.commit()
+print(one(cur, "insert into mine values (5) returning a"))
+cur.execute("drop table mine")
+cur.execute("select pg_advisory_lock(77)")
+db.commit()
+print(one(aside, "select pg_try_advisory_lock(77)"), one(cur, "select pg_advisory_unlock(77)"))
+cur.execute("listen news")
+db.commit()
+aside.execute("notify news, 'now'")
+while not db.notifies:
+    select.select([db], [], [])
+    db.poll()
+print(db.notifies[0].channel, db.notifies[0].payload)
+cur.execute("unlisten news")
+db.commit()
 size = int(os.environ["DRIVERS_MB"]) << 20
-cur.execute("select length(%s), repeat('y', %s)", ("z" * size, size))
-row = cur.fetchone()
+row = one(cur, "select length(%s), repeat('y', %s)", ("z" * size, size))
 print(row[0], len(row[1]))
 db.rollback()
