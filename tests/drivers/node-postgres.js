@@ -1,5 +1,9 @@
-// node-postgres: named statements, unnamed ones, transactions, types, LISTEN, temp tables, locks; two connections.
+// node-postgres: named statements, unnamed ones, transactions, types, COPY, cursors, session state; two connections.
 const { Client } = require("pg");
+const Cursor = require("pg-cursor");
+const copy = require("pg-copy-streams");
+const { Readable } = require("stream");
+const { pipeline } = require("stream/promises");
 const fail = (e) => console.log(e.code, e.message);
 
 async function refused(db, sql) {
@@ -8,6 +12,40 @@ async function refused(db, sql) {
 	await db.query(sql).catch(fail);
 	await db.query("select 1").catch(fail);
 	await db.query("rollback");
+}
+
+// The driver has no large objects of its own: PostgreSQL's functions.
+async function large(db) {
+	await db.query("begin");
+	const oid = (await db.query("select lo_from_bytea(0, $1) as oid", [Buffer.alloc(100000)])).rows[0].oid;
+	const fd = (await db.query("select lo_open($1, 262144) as fd", [oid])).rows[0].fd;
+	for (let i = 0; i < 2; i++) console.log((await db.query("select loread($1, 60000) as b", [fd])).rows[0].b.length);
+	console.log((await db.query("select lo_unlink($1)", [oid])).rows);
+	await db.query("commit");
+}
+
+async function copies(db) {
+	const rows = (from) => Readable.from(Array.from({ length: 5000 }, (_, i) => `${i + from}\tcopied\n`));
+	const into = () => db.query(copy.from("copy items from stdin"));
+	await pipeline(rows(1000), into());
+	await pipeline(rows(1), into()).catch(fail);
+	let bytes = 0;
+	for await (const chunk of db.query(copy.to("copy (select * from items order by id) to stdout"))) bytes += chunk.length;
+	console.log(bytes);
+}
+
+async function cursors(db) {
+	let sum = 0, rows;
+	await db.query("begin");
+	const walk = db.query(new Cursor("select id from items order by id"));
+	while ((rows = await walk.read(100)).length) for (const r of rows) sum += r.id;
+	await walk.close();
+	await db.query("commit");
+	const part = db.query(new Cursor("select id from items where id > $1 order by id", [10]));
+	console.log(sum, await part.read(3), await part.close());
+	const bad = db.query(new Cursor("select 1 / (150 - i) from generate_series(1, 200) i"));
+	console.log((await bad.read(100)).length);
+	await bad.read(100).catch(fail);
 }
 
 async function main() {
@@ -45,6 +83,9 @@ async function main() {
 	const n = await told;
 	console.log(n.channel, n.payload);
 	await db.query("unlisten news");
+	await large(db);
+	await copies(db);
+	await cursors(db);
 	await db.query("begin");
 	await db.query("declare walk cursor for select id from items order by id");
 	console.log((await db.query("fetch 3 from walk")).rows, (await db.query("fetch all from walk")).rowCount);

@@ -1,4 +1,5 @@
-// TypeORM over node-postgres: its schema building, repositories, query builder, transactions, savepoints.
+// TypeORM over node-postgres: its schema building, repositories, query builder, transactions, savepoints, streams, types,
+// session state. COPY and LISTEN are not the ORM's: node-postgres.js.
 require("reflect-metadata");
 const { DataSource, EntitySchema } = require("typeorm");
 
@@ -13,9 +14,39 @@ const Note = new EntitySchema({
 	relations: { item: { type: "many-to-one", target: "Item" } },
 });
 
+const Kind = new EntitySchema({
+	name: "Kind", tableName: "kinds",
+	columns: { id: { type: "int", primary: true }, amount: { type: "numeric", nullable: true }, day: { type: "date", nullable: true },
+		data: { type: "bytea", nullable: true }, list: { type: "int", array: true, nullable: true } },
+});
+
+async function session(db) {
+	const one = db.createQueryRunner(), two = db.createQueryRunner();
+	const told = new Promise((done) => one.connect().then((client) => client.once("notification", done)));
+	await one.query("set search_path = pg_catalog");
+	console.log(await two.query("show search_path"), await one.query("show search_path"));
+	await one.query("reset search_path");
+	await one.query("create temp table mine (a int)");
+	await two.query("select 1");
+	console.log(await one.query("insert into mine values ($1) returning a", [5]));
+	await one.query("drop table mine");
+	await one.query("select pg_advisory_lock(77)");
+	console.log(await two.query("select pg_try_advisory_lock(77)"), await one.query("select pg_advisory_unlock(77)"));
+	await one.query("listen news");
+	await two.query("notify news, 'now'");
+	console.log((await told).payload);
+	await one.query("unlisten news");
+	await one.startTransaction();
+	const [{ oid }] = await one.query("select lo_from_bytea(0, $1) as oid", [Buffer.alloc(100000)]);
+	console.log(await one.query("select length(lo_get($1)), lo_unlink($1)", [oid]));
+	await one.commitTransaction();
+	await one.release();
+	await two.release();
+}
+
 async function main() {
 	const db = new DataSource({ type: "postgres", host: process.env.PGHOST, port: +process.env.PGPORT,
-		username: process.env.PGUSER, database: process.env.PGDATABASE, entities: [Item, Note], synchronize: true });
+		username: process.env.PGUSER, database: process.env.PGDATABASE, entities: [Item, Note, Kind], synchronize: true });
 	await db.initialize();
 	const items = db.getRepository("Item"), notes = db.getRepository("Note");
 	await items.save(Array.from({ length: 100 }, (_, i) => ({ id: i, name: i % 3 ? "name " + i : null })));
@@ -34,6 +65,17 @@ async function main() {
 	console.log((await notes.find({ relations: ["item"], order: { id: "ASC" } })).map((n) => [n.text, n.tags, n.item]));
 	console.log(await items.createQueryBuilder("i").where("i.id between :a and :b", { a: 5, b: 8 }).orderBy("i.id").getMany());
 	console.log(await items.count());
+	let sum = 0;
+	await items.insert(Array.from({ length: 3000 }, (_, i) => ({ id: 1000 + i })));
+	for await (const row of await items.createQueryBuilder("i").orderBy("i.id").stream()) sum += row.i_id;
+	console.log(sum);
+	const kinds = db.getRepository("Kind");
+	await kinds.save([{ id: 1, amount: "1.5", day: "2020-01-01", data: Buffer.from([0, 255]), list: [1, 2] }, { id: 2 }]);
+	console.log(await kinds.find({ order: { id: "ASC" } }));
+	await session(db);
+	const size = parseInt(process.env.DRIVERS_MB) * 1048576;
+	const [r] = await db.query("select length($1) as a, repeat('y', $2) as b", ["z".repeat(size), size]);
+	console.log(r.a, r.b.length);
 	await db.query("drop table notes");
 	await db.destroy();
 }
