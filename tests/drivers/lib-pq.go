@@ -1,12 +1,11 @@
-// lib/pq under database/sql: unnamed and named statements, transactions, COPY, LISTEN.
+// lib/pq under database/sql: unnamed and named statements, transactions, COPY, LISTEN. It has neither pipelines nor
+// large objects nor cursors of its own: those are SQL.
 package main
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,13 +13,6 @@ import (
 )
 
 var ctx = context.Background()
-
-func must(err error) {
-	if err != nil {
-		fmt.Println("failed:", err)
-		os.Exit(1)
-	}
-}
 
 func state(err error) string {
 	if e, ok := err.(*pq.Error); ok {
@@ -56,6 +48,73 @@ func copyIn(db *sql.DB) {
 	must(tx.Commit())
 }
 
+func copyTwice(db *sql.DB) {
+	tx, err := db.Begin()
+	must(err)
+	st, err := tx.Prepare(pq.CopyIn("items", "id", "name"))
+	must(err)
+	_, err = st.Exec(1, "twice")
+	must(err)
+	_, err = st.Exec()
+	fmt.Println(state(err))
+	must(tx.Rollback())
+}
+
+func oneOf(db *sql.DB) one {
+	return func(text string) (value string) {
+		if err := db.QueryRow(text).Scan(&value); err != sql.ErrNoRows {
+			must(err)
+		}
+		return value
+	}
+}
+
+func large(db *sql.DB) {
+	tx, err := db.Begin()
+	must(err)
+	var oid, fd, n int
+	must(tx.QueryRow("select lo_from_bytea(0, $1)", make([]byte, 100000)).Scan(&oid))
+	must(tx.QueryRow("select lo_open($1, 262144)", oid).Scan(&fd))
+	for i := 0; i < 2; i++ {
+		must(tx.QueryRow("select length(loread($1, 60000))", fd).Scan(&n))
+		fmt.Println(n)
+	}
+	must(tx.QueryRow("select lo_unlink($1)", oid).Scan(&n))
+	must(tx.Commit())
+}
+
+func cursor(db *sql.DB) {
+	tx, err := db.Begin()
+	must(err)
+	_, err = tx.Exec("declare walk cursor for select id from items order by id")
+	must(err)
+	sum, rows := 0, 1
+	for rows > 0 {
+		some, err := tx.Query("fetch 500 from walk")
+		must(err)
+		for rows = 0; some.Next(); rows++ {
+			var id int
+			must(some.Scan(&id))
+			sum += id
+		}
+		must(some.Err())
+	}
+	fmt.Println(sum)
+	must(tx.Commit())
+}
+
+func types(db *sql.DB) {
+	var null sql.NullInt32
+	var t bool
+	var n, j string
+	var day time.Time
+	var list []int32
+	var b []byte
+	must(db.QueryRow(`select null::int, true, 1.5::numeric, date '2020-01-01', array[1,2], $1::bytea, '{"a":1}'::jsonb`,
+		[]byte{0, 255}).Scan(&null, &t, &n, &day, pq.Array(&list), &b, &j))
+	fmt.Println(null, t, n, day, list, b, j)
+}
+
 func listen(db *sql.DB) {
 	l := pq.NewListener("", time.Second, time.Minute, nil)
 	must(l.Listen("news"))
@@ -84,16 +143,24 @@ func main() {
 		must(get.QueryRow(i).Scan(&id, &name))
 		fmt.Println(id, name)
 	}
-	for _, text := range []string{"select 1/0", "selec", "insert into items values (1, 'twice')"} {
+	for _, text := range badStatements {
 		refused(db, text)
 	}
 	copyIn(db)
+	copyTwice(db)
+	large(db)
+	cursor(db)
+	types(db)
 	var a, b int
 	must(db.QueryRow("select count(*), sum(id) from items").Scan(&a, &b))
 	fmt.Println(a, b)
+	other, err := sql.Open("postgres", "")
+	must(err)
+	other.SetMaxOpenConns(1)
+	sessionState(oneOf(db), oneOf(other))
+	must(other.Close())
 	listen(db)
-	mb, _ := strconv.Atoi(os.Getenv("DRIVERS_MB"))
-	size := mb << 20
+	size := bigSize()
 	var length int
 	var back string
 	must(db.QueryRow("select length($1), repeat('y', $2)", strings.Repeat("z", size), size).Scan(&length, &back))

@@ -5,22 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgconn"
 	"github.com/jackc/pgx/v4"
 )
 
 var ctx = context.Background()
-
-func must(err error) {
-	if err != nil {
-		fmt.Println("failed:", err)
-		os.Exit(1)
-	}
-}
 
 func state(err error) string {
 	var e *pgconn.PgError
@@ -73,27 +65,65 @@ func large(db *pgx.Conn) {
 	must(err)
 	n, err := lo.Write(make([]byte, 100000))
 	fmt.Println(n, err)
+	at, err := lo.Seek(50000, 0)
+	fmt.Println(at, err)
+	n, err = lo.Read(make([]byte, 60000))
+	fmt.Println(n, err)
 	must(los.Unlink(ctx, oid))
 	must(tx.Commit(ctx))
 }
 
-func session(db, other *pgx.Conn) {
-	var a, b string
-	_, err := db.Exec(ctx, "set search_path = pg_catalog")
+func oneOf(db *pgx.Conn) one {
+	return func(sql string) (text string) {
+		if err := db.QueryRow(ctx, sql).Scan(&text); err != pgx.ErrNoRows {
+			must(err)
+		}
+		return text
+	}
+}
+
+// The driver has no cursors of its own: SQL.
+func cursor(db *pgx.Conn) {
+	tx, err := db.Begin(ctx)
 	must(err)
-	must(other.QueryRow(ctx, "show search_path").Scan(&b))
-	must(db.QueryRow(ctx, "show search_path").Scan(&a))
-	fmt.Println(a, b)
-	_, err = db.Exec(ctx, "reset search_path; create temp table mine (a int); listen news")
+	_, err = tx.Exec(ctx, "declare walk cursor for select id from items order by id")
+	must(err)
+	sum, rows := 0, 1
+	for rows > 0 {
+		some, err := tx.Query(ctx, "fetch 500 from walk")
+		must(err)
+		for rows = 0; some.Next(); rows++ {
+			var id int
+			must(some.Scan(&id))
+			sum += id
+		}
+		must(some.Err())
+	}
+	fmt.Println(sum)
+	must(tx.Commit(ctx))
+}
+
+func types(db *pgx.Conn) {
+	var null *int
+	var t bool
+	var n, j string
+	var day time.Time
+	var list []int32
+	var b []byte
+	must(db.QueryRow(ctx, `select null::int, true, 1.5::numeric::text, date '2020-01-01', array[1,2], $1::bytea,
+		'{"a":1}'::jsonb::text`, []byte{0, 255}).Scan(&null, &t, &n, &day, &list, &b, &j))
+	fmt.Println(null, t, n, day, list, b, j)
+}
+
+func listen(db, other *pgx.Conn) {
+	_, err := db.Exec(ctx, "listen news")
 	must(err)
 	_, err = other.Exec(ctx, "notify news, 'now'")
 	must(err)
 	n, err := db.WaitForNotification(ctx)
 	must(err)
 	fmt.Println(n.Channel, n.Payload)
-	tag, err := db.Exec(ctx, "insert into mine values ($1)", 5)
-	fmt.Println(tag, err)
-	_, err = db.Exec(ctx, "drop table mine; unlisten news")
+	_, err = db.Exec(ctx, "unlisten news")
 	must(err)
 }
 
@@ -115,7 +145,7 @@ func main() {
 		must(other.QueryRow(ctx, "select $1::int * 2", i).Scan(&n))
 		fmt.Println(id, name != nil, n)
 	}
-	for _, sql := range []string{"select 1/0", "selec", "insert into items values (1, 'twice')"} {
+	for _, sql := range badStatements {
 		refused(db, sql)
 	}
 	batch(db)
@@ -128,9 +158,11 @@ func main() {
 	_, err = db.CopyFrom(ctx, pgx.Identifier{"items"}, []string{"id", "name"}, pgx.CopyFromRows(rows))
 	fmt.Println(state(err))
 	large(db)
-	session(db, other)
-	mb, _ := strconv.Atoi(os.Getenv("DRIVERS_MB"))
-	size := mb << 20
+	cursor(db)
+	types(db)
+	sessionState(oneOf(db), oneOf(other))
+	listen(db, other)
+	size := bigSize()
 	var length int
 	var back string
 	must(db.QueryRow(ctx, "select length($1), repeat('y', $2)", strings.Repeat("z", size), size).Scan(&length, &back))

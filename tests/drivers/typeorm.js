@@ -1,5 +1,5 @@
-// TypeORM over node-postgres: its schema building, repositories, query builder, transactions, savepoints, streams, types,
-// session state. COPY and LISTEN are not the ORM's: node-postgres.js.
+// TypeORM over node-postgres: its schema building, repositories, query builder, transactions, savepoints, streams,
+// types, session state. COPY and LISTEN are not the ORM's: node-postgres.js.
 require("reflect-metadata");
 const { DataSource, EntitySchema } = require("typeorm");
 
