@@ -1,4 +1,5 @@
-/* libpq: prepared statements, pipelines with errors, single rows, COPY, large objects by function call, LISTEN. */
+/* libpq: prepared statements, pipelines with errors, single rows, COPY, large objects by function
+ * call, LISTEN. */
 #include <libpq-fe.h>
 #include <libpq/libpq-fs.h>
 #include <poll.h>
@@ -6,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static PGconn *conn_open(void)
+static PGconn *
+conn_open(void)
 {
 	PGconn *db = PQconnectdb("");
 
@@ -18,29 +20,35 @@ static PGconn *conn_open(void)
 }
 
 /* Prints and frees it. */
-static void show(PGresult *res)
+static void
+show(PGresult *res)
 {
 	printf("%s %s", PQresStatus(PQresultStatus(res)), PQcmdStatus(res));
 	if (PQresultErrorField(res, PG_DIAG_SQLSTATE))
-		printf(" %s %s", PQresultErrorField(res, PG_DIAG_SQLSTATE), PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
+		printf(" %s %s", PQresultErrorField(res, PG_DIAG_SQLSTATE),
+		    PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
 	for (int row = 0; row < PQntuples(res) && row < 40; row++)
 		for (int col = 0; col < PQnfields(res); col++)
-			printf("%s%s", col ? "|" : "\n  ", PQgetisnull(res, row, col) ? "null" : PQgetvalue(res, row, col));
+			printf("%s%s", col ? "|" : "\n  ",
+			    PQgetisnull(res, row, col) ? "null" : PQgetvalue(res, row, col));
 	printf("\n");
 	PQclear(res);
 }
 
-static void run(PGconn *db, const char *sql)
+static void
+run(PGconn *db, const char *sql)
 {
 	show(PQexec(db, sql));
 }
 
-static void run_one(PGconn *db, const char *name, const char *a, const char *b)
+static void
+run_one(PGconn *db, const char *name, const char *a, const char *b)
 {
 	show(PQexecPrepared(db, name, b ? 2 : 1, (const char *[]){a, b}, NULL, NULL, 0));
 }
 
-static void prepared(PGconn *db, PGconn *other)
+static void
+prepared(PGconn *db, PGconn *other)
 {
 	char id[12];
 
@@ -60,9 +68,11 @@ static void prepared(PGconn *db, PGconn *other)
 	run_one(other, "get", "1", NULL);
 }
 
-static void failures(PGconn *db)
+static void
+failures(PGconn *db)
 {
-	const char *const bad[] = {"select 1/0", "selec", "insert into items values (1, 'twice')", NULL};
+	const char *const bad[] = {
+	    "select 1/0", "selec", "insert into items values (1, 'twice')", NULL};
 
 	for (const char *const *sql = bad; *sql; sql++) {
 		run(db, "begin");
@@ -76,14 +86,16 @@ static void failures(PGconn *db)
 	run(db, "rollback to s; insert into items values (5001, 'kept'); commit");
 }
 
-static void pipeline_send(PGconn *db, const char *sql, const char *value)
+static void
+pipeline_send(PGconn *db, const char *sql, const char *value)
 {
 	if (!PQsendQueryParams(db, sql, value != NULL, NULL, &value, NULL, NULL, 0))
 		printf("failed: %s\n", PQerrorMessage(db));
 }
 
 /* The results up to as many Syncs. */
-static void pipeline_read(PGconn *db, int syncs)
+static void
+pipeline_read(PGconn *db, int syncs)
 {
 	while (syncs > 0) {
 		PGresult *res = PQgetResult(db);
@@ -95,7 +107,8 @@ static void pipeline_read(PGconn *db, int syncs)
 	}
 }
 
-static void pipeline(PGconn *db)
+static void
+pipeline(PGconn *db)
 {
 	PQenterPipelineMode(db);
 	for (int i = 0; i < 10; i++)
@@ -119,7 +132,8 @@ static void pipeline(PGconn *db)
 	PQexitPipelineMode(db);
 }
 
-static void single_rows(PGconn *db)
+static void
+single_rows(PGconn *db)
 {
 	PGresult *res;
 	int rows = 0;
@@ -136,7 +150,8 @@ static void single_rows(PGconn *db)
 	printf("%s\n", rows > 0 ? "single rows came" : "none came");
 }
 
-static void copy(PGconn *db)
+static void
+copy(PGconn *db)
 {
 	char line[32], *out;
 	long bytes = 0;
@@ -162,7 +177,8 @@ static void copy(PGconn *db)
 		;
 }
 
-static void large(PGconn *db)
+static void
+large(PGconn *db)
 {
 	char block[8192] = "large";
 	Oid oid;
@@ -187,7 +203,8 @@ static void large(PGconn *db)
 	printf("%d\n", lo_unlink(db, oid));
 }
 
-static void session(PGconn *db, PGconn *other)
+static void
+session(PGconn *db, PGconn *other)
 {
 	PGnotify *heard;
 
@@ -210,7 +227,8 @@ static void session(PGconn *db, PGconn *other)
 	printf("%s %s\n", heard->relname, heard->extra);
 	PQfreemem(heard);
 	run(db, "unlisten news");
-	run(db, "begin; declare walk cursor for select id from items order by id; fetch 3 from walk");
+	run(db,
+	    "begin; declare walk cursor for select id from items order by id; fetch 3 from walk");
 	run(db, "move all from walk");
 	run(db, "commit");
 	run(db, "declare held cursor with hold for select id from items order by id");
@@ -218,7 +236,8 @@ static void session(PGconn *db, PGconn *other)
 	run(db, "close held");
 }
 
-static void big(PGconn *db)
+static void
+big(PGconn *db)
 {
 	size_t size = (size_t)atoi(getenv("DRIVERS_MB")) << 20;
 	char *value = malloc(size + 1), text[16];
@@ -227,13 +246,15 @@ static void big(PGconn *db)
 	memset(value, 'z', size);
 	value[size] = 0;
 	snprintf(text, sizeof(text), "%zu", size);
-	res = PQexecParams(db, "select length($1), repeat('y', $2)", 2, NULL, (const char *[]){value, text}, NULL, NULL, 0);
+	res = PQexecParams(db, "select length($1), repeat('y', $2)", 2, NULL,
+	    (const char *[]){value, text}, NULL, NULL, 0);
 	printf("%s %d\n", PQgetvalue(res, 0, 0), PQgetlength(res, 0, 1));
 	PQclear(res);
 	free(value);
 }
 
-int main(void)
+int
+main(void)
 {
 	PGconn *db = conn_open(), *other = conn_open();
 
@@ -244,7 +265,8 @@ int main(void)
 	copy(db);
 	large(db);
 	session(db, other);
-	run(db, "select null::int, true, 1.5::numeric, date '2020-01-01', array[1, 2], '\\x00ff'::bytea, '{\"a\": 1}'::jsonb");
+	run(db, "select null::int, true, 1.5::numeric, date '2020-01-01', array[1, 2], "
+		"'\\x00ff'::bytea, '{\"a\": 1}'::jsonb");
 	big(db);
 	PQfinish(db);
 	PQfinish(other);
