@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 #
-# bulk: what is larger than any buffer: COPY in and out, one huge value, a reader that stops reading.
+# bulk: what is larger than any buffer: COPY in and out, one huge value, statements of 50 MB (simple, unnamed and named
+# ones), a reader that stops reading.
 # The workers' memory must stay small all the while, and other clients must be served.
 #
 # BULK_MB: size of the COPY (1024 in a release build, less under a sanitizer, which is slow).
@@ -47,6 +48,16 @@ is "one value of $VALUE_MB MB" $((VALUE_MB * 1024 * 1024 + 1)) \
 	"$(psql_app -c "select repeat('y', $VALUE_MB * 1024 * 1024)" | wc -c)"
 check "... and the workers stay below $bound MB ($(peak_mb))" [ "$(peak_mb)" -lt "$bound" ]
 
+# A statement that is large itself.
+STATEMENT_MB=50
+{
+	printf "select length('"
+	head -c $((STATEMENT_MB * 1024 * 1024)) /dev/zero | tr '\0' z
+	echo "');"
+} >"$WORK_DIR/large.sql"
+is "a simple query of $STATEMENT_MB MB" $((STATEMENT_MB * 1024 * 1024)) "$(psql_app -f "$WORK_DIR/large.sql")"
+check "... and the workers stay below $bound MB ($(peak_mb))" [ "$(peak_mb)" -lt "$bound" ]
+
 # A reader that stops: raw protocol, nothing is read.
 raw_open app
 raw_query "select repeat('z', $VALUE_MB * 1024 * 1024)"
@@ -58,4 +69,11 @@ raw_close
 idle_only() { backends_are 0 "state <> 'idle'"; }
 within 'it leaves: the backend is free again' 8 idle_only
 is 'and serves' 1 "$(sql app 'select 1')"
+
+# With Parse the text is kept, for backends that have not seen it: a few times its size.
+for mode in extended prepared; do
+	has "$mode: a statement of $STATEMENT_MB MB, three times" 'actually processed: 3/3' "$("$PG_BIN/pgbench" -n -M $mode \
+		-t 3 -f "$WORK_DIR/large.sql" -h 127.0.0.1 -p "$PORT" -U postgres app 2>&1)"
+	check "... costs less than four times its size ($(peak_mb) MB)" [ "$(peak_mb)" -lt $((bound + 4 * STATEMENT_MB)) ]
+done
 pooler_stop 'ends well'
