@@ -124,7 +124,10 @@ pooler_conf <<-CONF
 	  { name = "self"; host = "localhost"; dbname = "disable"; port = @PORT@; server_tls_sslmode = "verify-full";
 	    server_tls_negotiation = "direct"; server_tls_ca_file = "$C/ca.crt"; } );
 CONF
+SNI_PORT=$(port_free)
 sed -i "s|^listen = .*|listen = ( { host = \"127.0.0.1\"; port = $PORT; }$LISTEN );|
+	s|^databases = (|& { name = \"sni\"; host = \"localhost\"; port = $SNI_PORT; server_tls_sslmode = \"require\";\
+	  server_tls_negotiation = \"direct\"; },|
 	s|@PORT@|$PORT|" "$WORK_DIR/pgdrove.conf"
 pg_hba host
 pooler_start
@@ -265,6 +268,18 @@ within 'a query runs' 10 sleeps
 kill -INT "$BESIDE"
 pid_gone "$BESIDE" 10000
 has 'psql cancels it' 'canceling statement due to user request' "$(cat "$WORK_DIR/sleep.out")"
+
+# The server is told by which name we know it.
+mkfifo "$WORK_DIR/sni.in" # at the end of its input s_server ends
+exec {sni}<>"$WORK_DIR/sni.in"
+openssl s_server -accept "$SNI_PORT" -cert "$C/good.crt" -key "$C/good.key" -alpn postgresql -servername localhost \
+	-cert2 "$C/good.crt" -key2 "$C/good.key" <&"$sni" >"$WORK_DIR/sni.out" 2>&1 &
+CHILDREN+=($!)
+told_sni() {
+	PGCONNECT_TIMEOUT=2 sql sni 'select 1' >/dev/null
+	grep -q 'Hostname in TLS extension: "localhost"' "$WORK_DIR/sni.out"
+}
+within 'SNI names the server' 30 told_sni
 
 # A worker dies with a query on the second host: the steward finds it by that host's name, not by the first's.
 beside "$PG_BIN/psql" -X "host=127.0.0.1 port=$PORT user=postgres dbname=second" -c 'select pg_sleep(66)' >/dev/null 2>&1
