@@ -383,24 +383,25 @@ parse_unnamed(struct view *v)
 	return pass_with(v, &e);
 }
 
-/* A Parse whose name the client has already: the server is asked for the same, so that a syntax
- * error comes first, as it does there. */
+/*
+ * A Parse whose name the client has already: it is sent under a name that the server has too, so
+ * that a syntax error and an aborted block come first, as they do there. A Parse of ROLLBACK never
+ * fails, which makes sure of the name.
+ */
 static enum gate
 parse_duplicate(struct view *v, struct stmt_name *n)
 {
-	struct statement *s = n->stmt;
-	struct expect_entry e = {.type = 'P', .op = GATE_DUPLICATE, .name = n};
-	enum gate g = ensure(v, s, 0);
+	static const uint8_t rollback[] = "ROLLBACK\0\0"; /* and no types */
+	const struct expect_entry e = {.type = 'P', .op = GATE_USE, .name = n};
 	size_t len;
 	const uint8_t *body = parse_body(v, &len);
 
-	if (g != GATE_TAKEN)
-		return g;
-	e.stmt = statement_get(&v->c->params, body, len);
-	e.prep = prep_find(&v->b->prepared, s->digest);
-	prep_touch(v, e.prep);
-	name_touch(v, n);
-	put_parse(v, s->name, body, len);
+	put_named(v, 'C', STATEMENT_TWICE);
+	relay_sent(v->b, &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS});
+	put_parse(v, STATEMENT_TWICE, rollback, sizeof(rollback));
+	relay_sent(v->b, &(struct expect_entry){.type = 'P', .flags = EXPECT_OURS});
+	n->refs++;
+	put_parse(v, STATEMENT_TWICE, body, len);
 	relay_sent(v->b, &e);
 	consume(v);
 	return GATE_TAKEN;
@@ -571,6 +572,8 @@ close_statement(struct view *v)
 	struct stmt_name *n = unnamed ? v->names->unnamed : name_of(v);
 	struct expect_entry e = {.type = 'C'};
 
+	if (n != NULL && name_undecided(v, n))
+		return stall(v);
 	if (unnamed)
 		prepared_unnamed(&v->b->prepared, NULL);
 	if (n != NULL && n->stmt != NULL)

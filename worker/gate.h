@@ -62,14 +62,12 @@ void gate_left(struct client *);
 /* What the ends of requests decide. */
 enum gate_op {
 	GATE_NOTHING,
-	GATE_USE,	/* name: whose name errors tell */
-	GATE_PARSE,	/* the client's Parse: name, prev, prep */
-	GATE_DUPLICATE, /* Parse of a name it has: name, stmt (the new one), prep (of the old one)
-			 */
-	GATE_CLOSE,	/* name has no statement any more: prev */
-	GATE_PREPARE,	/* our Parse: prep */
-	GATE_UNPREPARE, /* our Close: prep */
-	GATE_UNNAMED,	/* the client's unnamed Parse: name, prev */
+	GATE_USE,	   /* name: whose name errors tell */
+	GATE_PARSE,	   /* the client's Parse: name, prev, prep */
+	GATE_CLOSE,	   /* name has no statement any more: prev */
+	GATE_PREPARE,	   /* our Parse: prep */
+	GATE_UNPREPARE,	   /* our Close: prep */
+	GATE_UNNAMED,	   /* the client's unnamed Parse: name, prev */
 	GATE_UNNAMED_OURS, /* ours */
 	GATE_DEALLOCATE,   /* a Query that is DEALLOCATE of a name: name */
 	GATE_REFUSE	   /* an error of ours takes the place of the server's */

@@ -19,8 +19,6 @@ name_becomes(struct expect *x, const struct expect_entry *e, struct statement *s
 	struct expect_entry *later = e->name->pending > 0 ? expect_after(x, e, e->name) : NULL;
 	struct statement **at = later == NULL ? &e->name->stmt : &later->prev;
 
-	if (later != NULL && later->op == GATE_DUPLICATE)
-		at = &e->name->stmt;
 	statement_drop(*at);
 	*at = s;
 }
@@ -53,21 +51,6 @@ settle_parse(struct backend *b, const struct expect_entry *e, enum expect_end en
 		name_becomes(&b->expect, e, e->prev);
 	if (e->prep != NULL)
 		settle_prep(b, e->prep, end == EXPECT_DONE && e->prep->there, false);
-	name_done(b, e->name);
-}
-
-/* If it was no duplicate after all, the server has the new text under the old one's name. */
-static void
-settle_duplicate(struct backend *b, const struct expect_entry *e, enum expect_end end)
-{
-	e->name->pending--;
-	if (end == EXPECT_DONE) {
-		e->name->since = ddl_generation();
-		name_becomes(&b->expect, e, e->stmt);
-	} else {
-		statement_drop(e->stmt);
-	}
-	settle_prep(b, e->prep, e->prep->there || end == EXPECT_DONE, end == EXPECT_DONE);
 	name_done(b, e->name);
 }
 
@@ -134,9 +117,6 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 		return;
 	case GATE_PARSE:
 		settle_parse(b, e, end);
-		break;
-	case GATE_DUPLICATE:
-		settle_duplicate(b, e, end);
 		break;
 	case GATE_CLOSE:
 		settle_close(b, e, end);

@@ -33,6 +33,8 @@ struct wire_out;
 #define STATEMENT_NONE STATEMENT_PREFIX "none"
 /* One that is made to be deallocated at once. */
 #define STATEMENT_GONE STATEMENT_PREFIX "gone"
+/* One that is there already when a client's Parse must meet one. */
+#define STATEMENT_TWICE STATEMENT_PREFIX "twice"
 
 struct statement {
 	struct statement *next; /* of its bucket */

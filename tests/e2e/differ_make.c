@@ -567,7 +567,9 @@ say_parse(struct maker *m, const char *lead, unsigned stmt)
 	do
 		i = (int)roll(m, (unsigned)NTEXTS);
 	while ((texts[i].kind != 0 && !may(m, texts[i].kind)) ||
-	       (texts[i].kind == KIND_TX && may(m, KIND_PORTAL)));
+	       (texts[i].kind == KIND_TX && may(m, KIND_PORTAL)) ||
+	       /* PostgreSQL 15 crashes if an empty one is executed in an aborted block. */
+	       (texts[i].sql[0] == '\0' && (stmt > 0 || m->tx || may(m, KIND_ACROSS))));
 	say(m, "%sP %s %s %s", lead, stmt_name(stmt), texts[i].oids, texts[i].sql);
 	m->stmt[stmt] = i;
 }
@@ -600,7 +602,8 @@ say_statement(struct maker *m, const char *lead)
 	static const int limits[] = {0, 0, 0, 1, 2, 100};
 	unsigned stmt = any_stmt(m);
 	const char *portal = any_portal(m);
-	/* PostgreSQL 15 crashes if a portal that ended its transaction is executed once more. */
+	/* PostgreSQL 15 crashes if a portal that ended its transaction, or one of before an error,
+	 * is executed once more. */
 	bool *spent = &m->spent[portal[0] == '-' ? 0 : portal[1] - '0'];
 	bool known = m->stmt[stmt] != -1 && (stmt > 0 || may(m, KIND_ACROSS));
 
@@ -610,9 +613,10 @@ say_statement(struct maker *m, const char *lead)
 		say_parse(m, stmt > 0 && known ? " " : lead, stmt);
 		lead = " ";
 	}
-	if (percent(m, 25))
+	/* A server that must parse it again for that cannot in an aborted block. */
+	if (percent(m, 25) && (!m->tx || lead[0] == ' '))
 		say(m, "%sD S %s", lead, stmt_name(stmt)), lead = " ";
-	if (*spent || percent(m, 92)) {
+	if (*spent || m->tx || percent(m, 92)) {
 		say_bind(m, lead, stmt, portal);
 		lead = " ";
 		*spent = false;
@@ -670,7 +674,11 @@ op_reuse(struct maker *m)
 		say_parse(m, "", stmt);
 		break;
 	case 1:
-		say(m, "D S %s", stmt_name(stmt));
+		if (!m->tx) { /* see say_statement */
+			say(m, "D S %s", stmt_name(stmt));
+			break;
+		}
+		say_bind(m, "", stmt, "-");
 		break;
 	case 2:
 		say(m, "C S %s", stmt_name(stmt));
