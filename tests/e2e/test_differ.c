@@ -32,7 +32,7 @@
 #define SHRINK_MS    30000
 #define CASES	     "tests/e2e/differ"
 /* The others are not free of differences yet. */
-#define DEFAULT_KINDS "all,-named,-start,-seq"
+#define DEFAULT_KINDS "plain,tx,ext,portal,copy,big,call,report,cursor,across"
 
 static struct pooler pooler;
 static struct target direct, pooled, super;
