@@ -112,6 +112,13 @@ make_budget(struct master *m, struct why *why)
 	return 0;
 }
 
+static void
+say_again(const char *db, unsigned int flags, void *admin)
+{
+	if (admin_change(admin, db, flags, 0) == -1)
+		log_warnx("no room to keep what was said of database %s", db);
+}
+
 /* Keys are small; a pool needs one or two, a user of SCRAM one. What auth_query found is of use for
  * seconds only. */
 static int
@@ -122,8 +129,10 @@ make_secrets(struct master *m, struct why *why)
 	m->kit.admin = admin_create();
 	m->kit.failures = failures_create();
 	if (m->kit.secrets != NULL && m->kit.lookups != NULL && m->kit.admin != NULL &&
-	    m->kit.failures != NULL)
+	    m->kit.failures != NULL) {
+		inherit_admin(say_again, m->kit.admin);
 		return 0;
+	}
 	return why_set(why, "shared keys: %s", strerror(errno));
 }
 

@@ -2,8 +2,8 @@
  * inherit: see inherit.h. Called by main.c (read), pidfile.c and listen.c (take).
  *
  * Lines, fields separated by tabs: "ready FD", "dir FD", "elder FD", "generation N", "listen FD KEY
- * NAME PATH". The text is what our own user has started us with; numbers that are no open
- * descriptors are left out.
+ * NAME PATH", "admin FLAGS DATABASE". The text is what our own user has started us with; numbers
+ * that are no open descriptors are left out.
  */
 #include "master/inherit.h"
 
@@ -13,12 +13,18 @@
 #include <unistd.h>
 
 #define LISTENERS 512
+#define ADMINS	  512
 
 static int ready_fd = -1, dir_fd = -1, elder_fd = -1;
 static uint32_t generation;
 static bool any;
 static struct inherited listeners[LISTENERS];
 static size_t nlisteners;
+static struct {
+	unsigned int flags;
+	const char *db;
+} admins[ADMINS];
+static size_t nadmins;
 
 static int
 take_fd(const char *text)
@@ -44,7 +50,10 @@ take_line(char *line)
 		elder_fd = take_fd(number);
 	else if (strcmp(what, "generation") == 0)
 		generation = (uint32_t)atoi(number);
-	else if (strcmp(what, "listen") == 0 && nlisteners < LISTENERS) {
+	else if (strcmp(what, "admin") == 0 && line != NULL && nadmins < ADMINS) {
+		admins[nadmins].flags = (unsigned int)atoi(number);
+		admins[nadmins++].db = line;
+	} else if (strcmp(what, "listen") == 0 && nlisteners < LISTENERS) {
 		x.fd = take_fd(number);
 		x.key = strsep(&line, "\t");
 		x.name = strsep(&line, "\t");
@@ -103,6 +112,15 @@ uint32_t
 inherit_generation(void)
 {
 	return generation;
+}
+
+void
+inherit_admin(void (*fn)(const char *db, unsigned int flags, void *arg), void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < nadmins; i++)
+		fn(admins[i].db, admins[i].flags, arg);
 }
 
 struct inherited *

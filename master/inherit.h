@@ -28,6 +28,8 @@ int inherit_dir_fd(void);
 int inherit_elder_fd(void);
 /* 0: nobody is replaced. */
 uint32_t inherit_generation(void);
+/* Calls fn for each database ("" = all) of which operators have said something. */
+void inherit_admin(void (*fn)(const char *db, unsigned int flags, void *arg), void *arg);
 /* The next socket of that key, not taken yet; NULL = there is none (any more). */
 struct inherited *inherit_listener(const char *key);
 /* Closes what nobody has taken. */

@@ -131,6 +131,14 @@ upgrade_start(struct master *m)
 /* --- start --------------------------------------------------------------------------------------
  */
 
+/* PAUSE, DISABLE, SUSPEND: so that the new master says the same of its databases. */
+static void
+put_admin(const char *db, unsigned int flags, void *out)
+{
+	if (strpbrk(db, "\t\n") == NULL)
+		(void)fprintf(out, "admin\t%u\t%s\n", flags, db);
+}
+
 /* The text for the new master; the descriptors survive its exec. */
 static char *
 make_env(const struct master *m, int ready_fd, int elder_fd)
@@ -146,6 +154,7 @@ make_env(const struct master *m, int ready_fd, int elder_fd)
 	(void)fprintf(out, "elder\t%d\n", elder_fd);
 	(void)fcntl(elder_fd, F_SETFD, 0);
 	(void)fprintf(out, "generation\t%u\n", m->kit.generation + 1);
+	admin_each(m->kit.admin, put_admin, out);
 	(void)fprintf(out, "dir\t%d\n", m->pidfile.dir_fd);
 	(void)fcntl(m->pidfile.dir_fd, F_SETFD, 0);
 	for (i = 0; i < m->listeners.n; i++) {

@@ -77,3 +77,19 @@ admin_flags(const struct admin *a, const char *db)
 	return atomic_load_explicit(&a->all, memory_order_relaxed) |
 	       (own == NULL ? 0 : atomic_load_explicit(own, memory_order_relaxed));
 }
+
+void
+admin_each(
+    const struct admin *a, void (*fn)(const char *db, unsigned int flags, void *arg), void *arg)
+{
+	unsigned int i, n = atomic_load_explicit(&a->count, memory_order_acquire), flags;
+
+	flags = atomic_load_explicit(&a->all, memory_order_relaxed);
+	if (flags != 0)
+		fn("", flags, arg);
+	for (i = 0; i < n; i++) {
+		flags = atomic_load_explicit(&a->dbs[i].flags, memory_order_relaxed);
+		if (flags != 0)
+			fn(a->dbs[i].name, flags, arg);
+	}
+}

@@ -17,6 +17,9 @@ struct admin;
 struct admin *admin_create(void);
 /* Master only: of a database, "" = of all. 0, or -1: no room for another name. */
 int admin_change(struct admin *, const char *db, unsigned int set, unsigned int clear);
+/* Calls fn for all ("") and each database of which something is said. */
+void admin_each(
+    const struct admin *, void (*fn)(const char *db, unsigned int flags, void *arg), void *arg);
 /* What is said of this database, and of all. */
 unsigned int admin_flags(const struct admin *, const char *db);
 

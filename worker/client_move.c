@@ -36,9 +36,9 @@ quiet(const struct client *c)
 	const struct conn *conn = &c->conn;
 
 	return !c->refused && !c->internal && c->row != TABLE_NONE && c->pool != NULL &&
-	       !c->pool->hold && c->dismissed == NULL && c->reject == NULL && c->refusal == NULL &&
-	       c->big == NULL && c->session.scan == NULL && conn->tls == NULL && conn->left == 0 &&
-	       !conn->discard && !conn->hup && !conn_unsent(conn) &&
+	       c->dismissed == NULL && c->reject == NULL && c->refusal == NULL && c->big == NULL &&
+	       c->session.scan == NULL && conn->tls == NULL && conn->left == 0 && !conn->discard &&
+	       !conn->hup && !conn_unsent(conn) &&
 	       (conn->in == NULL || conn->in->head == conn->in->fwd);
 }
 
@@ -58,7 +58,8 @@ client_may_move(const struct client *c)
 	if (!quiet(c))
 		return false;
 	if (c->backend == NULL)
-		return c->state == CLIENT_IDLE && c->session.pins == 0;
+		return (c->state == CLIENT_IDLE || c->state == CLIENT_WAITING) &&
+		       c->session.pins == 0;
 	return c->state == CLIENT_ACTIVE && !c->session.probing && backend_quiet(c->backend) &&
 	       (c->session.pins != 0 || c->pool->mode == POOL_SESSION);
 }

@@ -366,11 +366,26 @@ handover_backend(struct backend *b)
 
 /* --- looking for what can go ------------------------------------------------------------------ */
 
+/* In the queue, though nobody here is going to serve it: the pool is on hold, or has no backend. It
+ * waits there instead. */
+static void
+look_at_waiter(struct client *c)
+{
+	if (!client_may_move(c) || lane_free() == NULL || (!c->pool->hold && shared(c->pool) > 0))
+		return;
+	pool_unqueue(c->pool, c);
+	if (!handover_client(c))
+		loop_again(&c->conn.src);
+}
+
 static void
 look_at_client(struct client *c, void *arg)
 {
 	(void)arg;
-	(void)handover_client(c);
+	if (c->state == CLIENT_WAITING)
+		look_at_waiter(c);
+	else
+		(void)handover_client(c);
 }
 
 static void

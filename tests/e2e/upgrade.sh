@@ -16,12 +16,23 @@ own_file "$WORK_DIR/pgdrove"
 chmod 755 "$WORK_DIR" "$WORK_DIR/pgdrove"
 BIN=$WORK_DIR/pgdrove
 pooler_conf <<-CONF
-	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+		{ name = "held"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+		{ name = "shut"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
+	admin_users = "postgres";
 	pool_mode = "transaction";
 	workers = 2;
 	pool_size = 4;
 	upgrade_timeout = "6s";
+	upgrade_start_timeout = "60s";
 CONF
+# What a service manager hears, a line each.
+beside perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die $!;
+	chmod 0777, $ARGV[0]; $| = 1;
+	while (defined recv(S, my $m, 4096, 0)) { $m =~ tr/\n/ /; print "$m\n" }' "$WORK_DIR/notify" >"$WORK_DIR/notified"
+until_true 10 [ -S "$WORK_DIR/notify" ]
+export NOTIFY_SOCKET=$WORK_DIR/notify
+told() { grep -qE "$1" "$WORK_DIR/notified"; }
 sed -i "s|listen = (|listen = ( { path = \"$WORK_DIR/run\"; port = $PORT; }, |" "$WORK_DIR/pgdrove.conf"
 pooler_start
 
@@ -67,13 +78,26 @@ install_binary '#!/bin/sh
 exec sleep 600
 '
 hangs() { pgrep -P "$old" -x sleep >/dev/null; }
+# hup SED: the configuration changed so, and in force.
+hup() {
+	local n
+	n=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
+	sed -i "$1" "$WORK_DIR/pgdrove.conf"
+	kill -HUP "$(master)"
+	in_force() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$n" ]; }
+	until_true 30 in_force || not_ok 'a reload'
+}
+hup 's/upgrade_start_timeout = .*/upgrade_start_timeout = "5s";/'
+within 'the service manager is told of a reload' 10 told '^RELOADING=1 MONOTONIC_USEC='
 kill -USR2 "$old"
 within 'one that hangs' 20 hangs
 kill -USR2 "$old" # a pending one would take it in, were it sent before
 within '... a second request is refused meanwhile' 20 log_has 'refused: another one is under way'
 hung=$(pgrep -P "$old" -x sleep)
-kill "$hung"
-within '... is given up when it ends' 20 undone_are 3
+within '... is given up by the clock' 30 undone_are 3
+check '... for that reason' log_has 'upgrade: not done.*does not serve in time'
+check '... and killed' pid_gone "$hung" 20000
+hup 's/upgrade_start_timeout = .*/upgrade_start_timeout = "60s";/'
 within '... and the pid file is there' 20 master_is "$old"
 check '... the socket file too' [ -S "$WORK_DIR/run/.s.PGSQL.$PORT" ]
 check 'those who log in all the time have not noticed' kill -0 "$LOGINS"
@@ -82,6 +106,12 @@ is '... nor had an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out" "$WO
 # --- the real thing ------------------------------------------------------------------------------------
 
 install_real
+mkfifo "$WORK_DIR/old.in"
+exec {OLD_IN}<>"$WORK_DIR/old.in"
+beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -f "$WORK_DIR/old.in" >"$WORK_DIR/old.out" 2>&1
+OLD_CLIENT=$BESIDE
+echo "select 'here';" >&"$OLD_IN"
+within 'a client of the first generation' 10 grep -q here "$WORK_DIR/old.out"
 asleep() { backends_are "$1" "query like '%sleep%' and state = 'active'"; }
 psql_beside app 'select pg_sleep(50)' "$WORK_DIR/sleep.out"
 SLEEPER=$BESIDE
@@ -94,6 +124,8 @@ within 'a new master serves' 30 log_has 'upgrade: pid [0-9]+ serves'
 within '... its pid is in the pid file' 10 not_master "$old"
 new=$(master)
 within '... and in the statistics' 10 get_is master_pid "$new"
+within '... the service manager follows' 10 told "^MAINPID=$new"
+within '... and is told that it is ready' 10 told "^READY=1 MAINPID=$new "
 is '... it serves' 1 "$(sql app 'select 1')"
 is '... by the Unix socket too' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
 check 'logins went on' kill -0 "$LOGINS"
@@ -107,6 +139,11 @@ check '... while those between transactions went over' kill -0 "$STAYERS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
 is '... and the new one serves on' 1 "$(sql app 'select 1')"
 is '... the socket file is there' 1 "$("$PG_BIN/psql" -X -q -A -t -h "$WORK_DIR/run" -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)"
+is 'a database is disabled' '' "$(sql pgbouncer 'disable shut')"
+sql held 'select 1' >/dev/null
+is '... another one paused' '' "$(sql pgbouncer 'pause held')"
+psql_beside held 'select 4711' "$WORK_DIR/paused.out"
+PAUSED=$BESIDE
 chmod 755 "$WORK_DIR/pgdrove"
 told=$(PGDROVE="$REAL" scripts/pgdrove-upgrade -w "$WORK_DIR/run" 2>&1)
 is 'pgdrove-upgrade: exit code' 0 $?
@@ -118,9 +155,37 @@ check 'who came with the first generation is served by the third' kill -0 "$STAY
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
 kill -TERM "$STAYERS"
 wait "$STAYERS" 2>/dev/null
+has 'the next generation knows what is disabled' disabled "$(sql shut 'select 1')"
+is '... and what is paused: its client waits still' '' "$(cat "$WORK_DIR/paused.out")"
+sql pgbouncer 'resume held' >/dev/null
+wait "$PAUSED"
+is '... and is served when it is resumed' 4711 "$(cat "$WORK_DIR/paused.out")"
+echo 'select pg_sleep(60);' >&"$OLD_IN"
+within 'who came with the first runs something' 10 asleep 1
+kill -INT "$OLD_CLIENT"
+within '... and its key cancels it, two generations on' 20 grep -q 'canceling statement' "$WORK_DIR/old.out"
+kill "$OLD_CLIENT"
+
+# --- a receiver that dies ------------------------------------------------------------------------------
+
+crowd_start many app
+crowd many 'open 60'
+kill -USR2 "$newest"
+within 'an upgrade, and a new worker is killed' 30 not_master "$newest"
+kill -KILL "$(get worker.1.pid)"
+crowd many 'query select 1'
+is '... nobody gets an error, and no client is in two places' '60 0' "$((A + C)) $B"
+check '... those who had not moved live' [ "$A" -gt 0 ]
+within '... the old one leaves' 30 pid_gone "$newest" 100
+newest=$(master)
+crowd many 'query select 1'
+LIVE=$A
+is '... and all are served' '0 0' "$B $C"
 is '... it serves' 1 "$(sql app 'select 1')"
 kill -TERM "$LOGINS"
 wait "$LOGINS" 2>/dev/null
+within 'and the counts are right' 20 get_is clients "$LIVE"
+crowd many close
 kill -TERM "$newest"
 check 'it stops' pid_gone "$newest" 30000
 wait "$POOLER" 2>/dev/null
