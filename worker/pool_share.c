@@ -240,6 +240,8 @@ pool_woken(uint32_t index)
 
 	if (p != NULL && p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
+	else if (p != NULL)
+		pool_fill(p);
 }
 
 void
