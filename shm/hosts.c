@@ -21,7 +21,9 @@ struct entry {
 	_Atomic uint64_t failures;	    /* in a row */
 	_Atomic int32_t reason;
 	_Atomic uint32_t turn;
-	_Atomic uint32_t connecting[WORKERS]; /* each written by its worker only */
+	_Atomic uint64_t started;			   /* connections, ever */
+	_Atomic uint32_t width;				   /* 0 = no limit */
+	_Alignas(64) _Atomic uint32_t connecting[WORKERS]; /* each written by its worker only */
 };
 
 struct hosts {
@@ -164,8 +166,19 @@ hosts_failed(struct hosts *h, uint32_t host, int64_t now_us, int64_t limit_us, i
 	SET(e->probe_us, 0);
 }
 
+static void
+widen(struct entry *e)
+{
+	uint32_t width = GET(e->width);
+
+	/* One that is refused meanwhile must not be lost: it makes the exchange fail. */
+	if (width > 0)
+		(void)atomic_compare_exchange_strong(
+		    &e->width, &width, width * 2 >= HOSTS_WIDE ? 0 : width * 2);
+}
+
 void
-hosts_worked(struct hosts *h, uint32_t host)
+hosts_answered(struct hosts *h, uint32_t host)
 {
 	struct entry *e = &h->entries[host];
 
@@ -174,6 +187,22 @@ hosts_worked(struct hosts *h, uint32_t host)
 	SET(e->failures, 0);
 	SET(e->probe_us, 0);
 	SET(e->retry_us, 0);
+}
+
+void
+hosts_worked(struct hosts *h, uint32_t host)
+{
+	hosts_answered(h, host);
+	if (host != HOSTS_NONE)
+		widen(&h->entries[host]);
+}
+
+void
+hosts_full(struct hosts *h, uint32_t host)
+{
+	hosts_answered(h, host);
+	if (host != HOSTS_NONE)
+		SET(h->entries[host].width, 1);
 }
 
 bool
@@ -189,16 +218,48 @@ hosts_down(const struct hosts *h, uint32_t host, struct hosts_pause *pause)
 
 /* --- connections on their way ----------------------------------------------------------------- */
 
+static void
+connecting_add(struct entry *e, uint32_t worker, uint32_t by)
+{
+	SET(e->connecting[worker], GET(e->connecting[worker]) + by);
+}
+
+/* The count comes before the number, and the caller looks at the others' counts after both: of two
+ * that begin together, at least one sees the other in its count, and the one that does not sees it
+ * in the number later on. Hence no weaker order than the add's own. */
+uint64_t
+hosts_start(struct hosts *h, uint32_t host, uint32_t worker)
+{
+	if (host == HOSTS_NONE)
+		return 0;
+	connecting_add(&h->entries[host], worker, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	return atomic_fetch_add(&h->entries[host].started, 1) + 1;
+}
+
 void
-hosts_connecting(struct hosts *h, uint32_t host, uint32_t worker, int by)
+hosts_end(struct hosts *h, uint32_t host, uint32_t worker)
 {
 	if (host != HOSTS_NONE)
-		SET(h->entries[host].connecting[worker],
-		    GET(h->entries[host].connecting[worker]) + (uint32_t)by);
+		connecting_add(&h->entries[host], worker, UINT32_MAX);
+}
+
+bool
+hosts_latest(const struct hosts *h, uint32_t host, uint64_t number)
+{
+	return host == HOSTS_NONE || atomic_load(&h->entries[host].started) == number;
 }
 
 uint32_t
 hosts_connecting_of(const struct hosts *h, uint32_t host, uint32_t worker)
 {
 	return host == HOSTS_NONE ? 0 : GET(h->entries[host].connecting[worker]);
+}
+
+uint32_t
+hosts_width(const struct hosts *h, uint32_t host)
+{
+	uint32_t width = host == HOSTS_NONE ? 0 : GET(h->entries[host].width);
+
+	return width == 0 ? UINT32_MAX : width;
 }

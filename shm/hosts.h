@@ -1,6 +1,6 @@
 /*
  * hosts: what all workers know of the servers they connect to: which one fails, when it may be
- * tried again and by whom, and how many connections are being made to it.
+ * tried again and by whom, how many connections are being made to it, and how many may be.
  *
  * Anonymous memory, made before the first fork; no mutex: every word is an atomic of its own, and
  * one that is out of date costs one attempt too many or too few. An entry stays for the life of the
@@ -38,7 +38,11 @@ bool hosts_try(struct hosts *, uint32_t host, int64_t now_us, int64_t probe_us);
  * HOSTS_PAUSE_US up to `limit_us`, less up to a quarter at random. Attempts that were under way
  * together count once. */
 void hosts_failed(struct hosts *, uint32_t host, int64_t now_us, int64_t limit_us, int32_t reason);
+/* It has answered, if only to refuse: its failures are over. */
+void hosts_answered(struct hosts *, uint32_t host);
+/* ... and has taken a connection; or had no place for one. See hosts_width. */
 void hosts_worked(struct hosts *, uint32_t host);
+void hosts_full(struct hosts *, uint32_t host);
 
 struct hosts_pause {
 	int64_t until_us, down_us; /* the end; the first failure in a row */
@@ -51,8 +55,17 @@ bool hosts_down(const struct hosts *, uint32_t host, struct hosts_pause *);
 /* The n-th pause (1, 2, ...) as hosts_failed makes it; for other pauses of this kind too. */
 int64_t hosts_pause_us(uint64_t n, int64_t limit_us);
 
-/* This worker has one connection more (1) or less (-1) on its way to it. */
-void hosts_connecting(struct hosts *, uint32_t host, uint32_t worker, int by);
+/* This worker begins one connection more to it, until it says that it has ended. Returns its
+ * number, by which hosts_latest tells whether anybody has begun another one since. */
+uint64_t hosts_start(struct hosts *, uint32_t host, uint32_t worker);
+void hosts_end(struct hosts *, uint32_t host, uint32_t worker);
+bool hosts_latest(const struct hosts *, uint32_t host, uint64_t number);
 uint32_t hosts_connecting_of(const struct hosts *, uint32_t host, uint32_t worker);
+
+/* So many connections may be on their way to it at once, UINT32_MAX = any number. It is one after
+ * hosts_full, so that those who try do not take each other's places; each that works doubles it;
+ * from HOSTS_WIDE on there is no limit. */
+#define HOSTS_WIDE 16
+uint32_t hosts_width(const struct hosts *, uint32_t host);
 
 #endif

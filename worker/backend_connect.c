@@ -7,6 +7,10 @@
  * cannot be reached. Once a server has answered, its word about the login is final; that it starts,
  * stops or has no place is a reason to ask the next host. When none is left, the reasons of all of
  * them are the pool's.
+ *
+ * Who is refused for want of a place (53300) may have been refused in favour of another of our own
+ * attempts. So attempts are made one at a time from then on (target.c), and one that was not alone
+ * has learnt nothing: it is made again.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -23,6 +27,8 @@
 #include "worker/backend.h"
 #include "worker/backend_login.h"
 #include "worker/pool.h"
+
+#define REFUSED_WAIT_US 1000000 /* for the server's end after its refusal */
 
 static void next_host(struct backend *);
 static bool try_other_way(struct backend *);
@@ -71,6 +77,7 @@ connect_fini(struct backend *b)
 	resolve_cancel(&b->login->resolve);
 	host_done(b->login, target_left);
 	targets_drop(b->login->targets);
+	free(b->login->refusal);
 }
 
 /* Several hosts, and none of them will have us. */
@@ -98,8 +105,23 @@ connect_failed(
 	next_host(b);
 }
 
-void
-connect_refused(struct backend *b, const uint8_t *error, size_t len)
+/* What the host's answer says of the host. */
+static void
+host_refused(struct login *l, bool not_now, bool full)
+{
+	if (!l->counted)
+		return;
+	l->counted = false;
+	if (not_now)
+		target_failed(l->target, TARGET_REFUSED);
+	else if (!full)
+		target_answered(l->target);
+	else if (!target_full(l->target, &l->turn))
+		l->undecided = true;
+}
+
+static void
+refused(struct backend *b, const uint8_t *error, size_t len)
 {
 	struct login *l = b->login;
 	const char *state = wire_error_field(error, len, 'C'),
@@ -110,17 +132,49 @@ connect_refused(struct backend *b, const uint8_t *error, size_t len)
 	/* no line of pg_hba.conf fits: one with, or without, TLS may */
 	if (state != NULL && strcmp(state, "28000") == 0 && try_other_way(b))
 		return;
-	if (l->counted && not_now)
-		target_failed(l->target, TARGET_REFUSED);
-	else
-		connect_worked(b);
-	l->counted = false;
+	host_refused(l, not_now, full);
 	if (l->nhosts <= 1 || (!not_now && !full)) {
 		login_failed_body(b, error, len);
 		return;
 	}
 	note_reason(l, text == NULL ? "refused" : text);
 	next_host(b);
+}
+
+bool
+connect_refused_end(struct backend *b)
+{
+	struct login *l = b->login;
+	uint8_t *error = l->refusal;
+
+	if (error == NULL)
+		return false;
+	l->refusal = NULL;
+	refused(b, error, l->refusal_len);
+	free(error);
+	return true;
+}
+
+static void
+refused_timeout(struct timer *t)
+{
+	(void)connect_refused_end(LOOP_CONTAINER(t, struct backend, timer));
+}
+
+void
+connect_refused(struct backend *b, const uint8_t *error, size_t len)
+{
+	struct login *l = b->login;
+
+	if (l->refusal != NULL)
+		return;
+	l->refusal = malloc(len + 1);
+	if (l->refusal == NULL)
+		fatal("refusal");
+	memcpy(l->refusal, error, len);
+	l->refusal_len = len;
+	keys_cancel(&l->keys);
+	timer_set(&b->timer, loop_now() + REFUSED_WAIT_US, refused_timeout);
 }
 
 /* --- addresses -------------------------------------------------------------------------------- */
@@ -299,7 +353,7 @@ next_host(struct backend *b)
 	while (l->next_host < l->nhosts) {
 		l->target = l->order[l->next_host++];
 		b->facts.host = l->target->host;
-		if (target_try(l->target)) {
+		if (target_try(l->target, &l->turn)) {
 			start_host(b);
 			return;
 		}

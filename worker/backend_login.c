@@ -63,7 +63,8 @@ login_reset(struct backend *b)
 	conn_close(&b->conn);
 	keys_cancel(&l->keys);
 	free(l->welcome);
-	l->welcome = NULL;
+	free(l->refusal);
+	l->welcome = l->refusal = NULL;
 	l->welcome_len = l->server_first_len = 0;
 	explicit_bzero(&l->scram, sizeof(l->scram));
 	l->scram_begun = false;
@@ -94,7 +95,9 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 
 	log_warnx("pool %s/%s: login at the server failed: %s (%s)", p->db, p->user,
 	    text == NULL ? "?" : text, state == NULL ? "?" : state);
-	if (b->slot != TABLE_NONE && !pool_stale(b))
+	if (b->slot != TABLE_NONE && !pool_stale(b) && b->login->undecided)
+		pool_open_undecided(p);
+	else if (b->slot != TABLE_NONE && !pool_stale(b))
 		pool_open_failed(p, error, len, may_pass(state));
 	backend_drop(b, "login failed");
 }
@@ -422,6 +425,8 @@ login_message(struct backend *b, uint8_t type, const uint8_t *msg, size_t len)
 	const uint8_t *body = msg + WIRE_HEADER;
 	size_t n = len - WIRE_HEADER;
 
+	if (b->login->refusal != NULL)
+		return true;
 	switch (type) {
 	case 'R':
 		auth_request(b, body, n);
@@ -435,7 +440,7 @@ login_message(struct backend *b, uint8_t type, const uint8_t *msg, size_t len)
 		return true;
 	case 'E':
 		connect_refused(b, body, n);
-		return false;
+		return true;
 	case 'Z':
 		login_ready(b);
 		return false;
@@ -489,12 +494,16 @@ backend_login_event(struct backend *b, uint32_t events)
 		return;
 	}
 	if (conn_unsent(&b->conn) && conn_send(&b->conn, NULL, NULL) == CONN_BROKEN) {
+		if (connect_refused_end(b))
+			return;
 		connect_failed(b, "08006", "lost the server at", TARGET_CLOSED, strerror(errno));
 		return;
 	}
 	while (b->state == BACKEND_LOGIN && b->conn.readable && b->conn.src.fd != -1) {
 		int n = conn_recv(&b->conn);
 		if (n == -1) {
+			if (connect_refused_end(b))
+				return;
 			connect_failed(b, "08006", "lost the server at", TARGET_CLOSED,
 			    errno == 0 ? "connection closed during login" : conn_why(&b->conn));
 			return;

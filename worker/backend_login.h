@@ -20,6 +20,10 @@ struct login {
 	size_t nhosts, next_host;
 	const struct target *target; /* the present one: its name is what a certificate must say */
 	bool counted;		     /* by target_try */
+	struct target_turn turn;
+	bool undecided;	  /* a host had no place, but others were trying for one as well */
+	uint8_t *refusal; /* the server's ErrorResponse; its end is waited for */
+	size_t refusal_len;
 	struct resolve *resolve;
 	struct address addrs[RESOLVE_MAX];
 	size_t naddrs, next;
@@ -60,8 +64,11 @@ void connect_event(struct backend *, uint32_t events);
 /* This host's fault: the next host, or the end. `reason` is a target's (worker/target.h). */
 void connect_failed(
     struct backend *, const char *sqlstate, const char *what, int reason, const char *why);
-/* The server's ErrorResponse: a fault of this host, of the login, or one that may pass. */
+/* The server's ErrorResponse: a fault of this host, of the login, or one that may pass. It counts
+ * when the server has closed its side, since its process has given its place back by then. */
 void connect_refused(struct backend *, const uint8_t *error, size_t len);
+/* The connection is at its end. False: it was not for a refusal. */
+bool connect_refused_end(struct backend *);
 void connect_worked(struct backend *);
 void connect_fini(struct backend *);
 

@@ -185,6 +185,7 @@ struct pool {
 	int64_t down_us, failed_us, retry_us;
 	bool may_pass; /* the last failure is of a kind that passes by itself */
 	bool by_host;  /* ... and no host was left to try */
+	bool full;     /* the server has no place for us */
 	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we
 	 * were last given one */
 	enum ledger_result denied;

@@ -122,6 +122,8 @@ void pool_fill(struct pool *);
 /* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep
  * them waiting. */
 void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retry);
+/* The server had no place for us, but others of ours were trying too: to be tried again. */
+void pool_open_undecided(struct pool *);
 
 /* --- pool_share.c --- */
 

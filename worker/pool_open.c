@@ -5,11 +5,13 @@
  * Who waits is told the real cause as soon as waiting has no prospect: at once if it is one that
  * does not pass by itself (a wrong password); else after server_login_retry, or at once if the
  * failure has lasted for so long already. Nobody is told as long as other backends of the pool
- * work.
+ * work. That the server has no place must have been seen twice, server_login_retry apart: places
+ * come and go.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bsd/stdlib.h>
 
 #include "conf/log.h"
 #include "proto/wire.h"
@@ -22,6 +24,7 @@
 #define OPEN_ALL      8	    /* per pool, over all workers */
 #define FILL_US	      50000 /* look again while the pool is below its least size */
 #define LEAST_US      1000  /* pause after a failure even if server_login_retry is 0 */
+#define AGAIN_US      10000 /* at most, after an attempt that others were in the way of */
 
 /* --- hosts ------------------------------------------------------------------------------------ */
 
@@ -212,6 +215,8 @@ tell_waiters(struct pool *p)
 	forget_failures(p);
 	if (p->failures == 0 || pool_works(p))
 		return;
+	if (p->full && p->failed_us - p->down_us < wk->conf->server_login_retry_us)
+		return;
 	since = hopeless(p);
 	p->nclients++;
 	fail_waiters(p, &p->logins, since);
@@ -230,12 +235,14 @@ pool_open_worked(struct pool *p)
 void
 pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 {
+	const char *state = wire_error_field(error, len, 'C');
 	int64_t pause;
 
 	if (p->failures++ == 0)
 		p->down_us = loop_now();
 	p->failed_us = loop_now();
 	p->may_pass = retry;
+	p->full = state != NULL && strcmp(state, "53300") == 0;
 	p->by_host = targets_ready_at(pool_targets(p), &p->down_us) != 0;
 	pause = hosts_pause_us(p->failures, wk->conf->server_login_retry_us);
 	p->retry_us = loop_now() + (pause < LEAST_US ? LEAST_US : pause);
@@ -247,4 +254,14 @@ pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 	if (p->error != NULL)
 		memcpy(p->error, error, len);
 	tell_waiters(p);
+}
+
+/* It answers, at least: what it failed with before is over. */
+void
+pool_open_undecided(struct pool *p)
+{
+	stats_add(&p->row->sv_failed, 1);
+	if (!p->full)
+		p->failures = 0;
+	pool_look_again(p, loop_now() + LEAST_US + arc4random_uniform(AGAIN_US));
 }

@@ -11,8 +11,8 @@
 #include "worker/pool.h"
 #include "worker/state.h"
 
-#define PROBE_US 2000000 /* an attempt after a pause keeps others from trying for so long */
-#define PARALLEL 16	 /* connections on their way to one host, from all workers and pools */
+#define PROBE_US 2000000    /* an attempt after a pause keeps others from trying for so long */
+#define PARALLEL HOSTS_WIDE /* connections on their way to one host, from all workers and pools */
 
 struct targets {
 	unsigned int refs;
@@ -90,17 +90,27 @@ connecting(const struct target *x)
 	return n;
 }
 
+static bool
+crowded(const struct target *x)
+{
+	uint32_t width = hosts_width(wk->boot->hosts, x->host);
+
+	return connecting(x) >= (width < PARALLEL ? width : PARALLEL);
+}
+
 size_t
 targets_order(const struct targets *t, const struct target *order[CONF_HOSTS])
 {
-	size_t i, first = 0;
+	size_t i, first = 0, n = 0, last = t->n;
 
 	if (t->balance == BALANCE_ROUND_ROBIN)
 		first = hosts_turn(wk->boot->hosts, t->list) % t->n;
 	else if (t->balance == BALANCE_RANDOM)
 		first = arc4random_uniform((uint32_t)t->n);
-	for (i = 0; i < t->n; i++)
-		order[i] = &t->list_of[(first + i) % t->n];
+	for (i = 0; i < t->n; i++) {
+		const struct target *x = &t->list_of[(first + i) % t->n];
+		order[t->n > 1 && crowded(x) ? --last : n++] = x;
+	}
 	return t->n;
 }
 
@@ -118,12 +128,16 @@ targets_ready(const struct targets *t)
 bool
 targets_crowded(const struct targets *t)
 {
+	bool some = false, full;
 	size_t i;
 
-	for (i = 0; i < t->n; i++)
-		if (connecting(&t->list_of[i]) < PARALLEL)
+	for (i = 0; i < t->n; i++) {
+		full = crowded(&t->list_of[i]);
+		if (!full && hosts_ready(wk->boot->hosts, t->list_of[i].host, loop_now()))
 			return false;
-	return true;
+		some |= full;
+	}
+	return some;
 }
 
 int64_t
@@ -149,18 +163,19 @@ targets_ready_at(const struct targets *t, int64_t *down_us)
 /* --- what becomes of it ----------------------------------------------------------------------- */
 
 bool
-target_try(const struct target *x)
+target_try(const struct target *x, struct target_turn *turn)
 {
 	if (!hosts_try(wk->boot->hosts, x->host, loop_now(), PROBE_US))
 		return false;
-	hosts_connecting(wk->boot->hosts, x->host, wk->self.worker, 1);
+	turn->number = hosts_start(wk->boot->hosts, x->host, wk->self.worker);
+	turn->alone = connecting(x) <= 1;
 	return true;
 }
 
 void
 target_left(const struct target *x)
 {
-	hosts_connecting(wk->boot->hosts, x->host, wk->self.worker, -1);
+	hosts_end(wk->boot->hosts, x->host, wk->self.worker);
 }
 
 void
@@ -175,6 +190,21 @@ target_worked(const struct target *x)
 {
 	target_left(x);
 	hosts_worked(wk->boot->hosts, x->host);
+}
+
+void
+target_answered(const struct target *x)
+{
+	target_left(x);
+	hosts_answered(wk->boot->hosts, x->host);
+}
+
+bool
+target_full(const struct target *x, const struct target_turn *turn)
+{
+	hosts_full(wk->boot->hosts, x->host);
+	target_left(x);
+	return turn->alone && hosts_latest(wk->boot->hosts, x->host, turn->number);
 }
 
 static const char *

@@ -21,11 +21,12 @@ struct targets *targets_new(const struct conf_database *);
 struct targets *targets_keep(struct targets *);
 void targets_drop(struct targets *);
 
-/* The order for the next connection: pointers into `t`, as many as it returns. */
+/* The order for the next connection: pointers into `t`, as many as it returns. Those to which too
+ * many are on their way already come last. */
 size_t targets_order(const struct targets *t, const struct target *order[CONF_HOSTS]);
 /* Is any worth a try now? */
 bool targets_ready(const struct targets *);
-/* Too many connections are on their way to each of them. */
+/* Too many connections are on their way to each of them that is worth a try: wait. */
 bool targets_crowded(const struct targets *);
 /* When the first pause of theirs ends, if all are in one, even if it is over; since when none works
  * (may be NULL). 0 = some work. */
@@ -36,11 +37,20 @@ int64_t targets_ready_at(const struct targets *, int64_t *down_us);
 void target_name(
     const struct conf_database *, uint32_t host, char name[CONF_HOST_SIZE], uint16_t *port);
 
-/* May this connection try it? If so, it is counted until one of the next three. */
-bool target_try(const struct target *);
+/* May this connection try it? If so, it is counted until one of the calls below. `turn` is for
+ * target_full, which no other connection may have got in the way of. */
+struct target_turn {
+	bool alone;
+	uint64_t number;
+};
+bool target_try(const struct target *, struct target_turn *turn);
 void target_failed(const struct target *, int reason);
 void target_worked(const struct target *);
-void target_left(const struct target *); /* nothing was learnt about it */
+void target_answered(const struct target *); /* it refuses the login, so it works */
+void target_left(const struct target *);     /* nothing was learnt about it */
+/* It has no place: from now on one connection at a time, until some work. True: this one had no
+ * other beside it, so there is none indeed. */
+bool target_full(const struct target *, const struct target_turn *turn);
 
 /* Reasons are an errno or one of these. */
 enum { TARGET_TIMEOUT = -1, TARGET_LOOKUP = -2, TARGET_REFUSED = -3, TARGET_CLOSED = -4 };

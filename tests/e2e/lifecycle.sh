@@ -9,12 +9,12 @@ cd "$(dirname "$0")/../.." || exit 2
 
 e2e_begin lifecycle
 
-# begin DATABASE OPTION...: a pooler with two workers; DATABASE is what the entry `app` has.
+# begin DATABASE OPTION...: a pooler with two workers, or WORKERS; DATABASE is what the entry `app` has.
 begin() {
 	local database=$1
 	shift
 	pooler_conf < <(
-		echo 'workers = 2; pool_mode = "transaction";' "$@"
+		echo "workers = ${WORKERS:-2}; pool_mode = \"transaction\";" "$@"
 		echo "databases = ( { name = \"app\"; $database } );"
 	)
 	pooler_start
@@ -163,4 +163,86 @@ begin "host = \"127.0.0.2\"; port = $(cat "$WORK_DIR/mute");" 'server_connect_ti
 out=$(said 'select 1')
 has '... the only one: SQLSTATE and text' 'cannot connect to server at 127.0.0.2' "$out"
 has '... the reason' 'no answer within server_connect_timeout' "$out"
+pooler_stop 'ends well'
+
+# --- how many at once, and a server without a place -----------------------------------------------------------
+
+# server COMMAND: to tool_server; `look` has its answer in MOST, OPENED and REFUSED.
+mkfifo "$WORK_DIR/server.in" "$WORK_DIR/server.out"
+"$TOOLS/tool_server" <"$WORK_DIR/server.in" >"$WORK_DIR/server.out" &
+CHILDREN+=($!)
+exec {SERVER_IN}>"$WORK_DIR/server.in" {SERVER_OUT}<"$WORK_DIR/server.out"
+read -r -t 20 -u "$SERVER_OUT" _ server_port
+server() {
+	echo "$1" >&"$SERVER_IN"
+	[ "$1" != look ] || read -r -t 20 -u "$SERVER_OUT" _ MOST OPENED REFUSED
+}
+slow="host = \"127.0.0.1\"; port = $server_port;"
+admin_sql 'create role alice login'
+MORE_USERS=', { name = "alice"; }, { name = "bob"; }'
+
+# A pool may make eight at a time, all pools together sixteen.
+server 'delay 200'
+begin "$slow pool_size = 40;"
+CROWD_USER=bob crowd_start one app
+crowd one 'open 30'
+crowd one 'query x'
+is 'connects in parallel: everybody is served' '30 0 0' "$A $B $C"
+server look
+check "... more than one at a time, and no more than eight for a pool ($MOST)" [ "$MOST" -gt 1 ]
+check '... no storm' [ "$MOST" -le 8 ]
+crowd one close
+pooler_stop 'ends well'
+begin "$slow pool_size = 40;"
+server look
+for user in alice bob postgres; do
+	CROWD_USER=$user crowd_start "many.$user" app
+	crowd_tell "many.$user" 'open 30'
+done
+wrong=0
+for user in alice bob postgres; do crowd_hear "many.$user" && wrong=$((wrong + B)); done
+for user in alice bob postgres; do crowd_tell "many.$user" 'query x'; done
+for user in alice bob postgres; do crowd_hear "many.$user" && wrong=$((wrong + 30 - A)); done
+is '... three pools: everybody is served' 0 "$wrong"
+server look
+# Two workers may count at the same moment.
+check "... no more than sixteen for a host ($MOST)" [ "$MOST" -le 17 ]
+for user in alice bob postgres; do crowd "many.$user" close; done
+pooler_stop 'ends well'
+
+# Two places, and who logs in beside too many others is refused with them: one at a time then.
+WORKERS=4 begin "$slow pool_size = 8;" 'server_login_retry = "200ms";'
+CROWD_USER=bob crowd_start few app
+crowd few 'open 12'
+server 'places 2'
+server drop
+within 'a server with two places: it ended all backends' 20 get_is backends 0
+crowd few 'query x'
+is '... attempts do not keep each other out, and everybody is served' '12 0 0' "$A $B $C"
+is '... by two' 2 $(($(get sv_idle) + $(get sv_active)))
+crowd few close
+pooler_stop 'ends well'
+
+server 'places 0'
+begin "$slow pool_size = 8;" 'server_login_retry = "500ms";'
+out=$(said 'select 1')
+has 'a server without a place: its own words' 'FATAL:  no place at this server' "$out"
+has "... and the pool's state" 'DETAIL:  pool app/postgres: pool_size 8, ' "$out"
+server look
+crowd_start none app
+start=$(now_ms)
+crowd none 'open 12'
+is '... nobody gets in' '0 12' "$A $B"
+check "... which they are told in time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -lt 20000 ]
+is '... with SQLSTATE' 53300 "$(raw_open app && timeout 20 cat <&"$RAW" | tr '\0' '\n' | sed -n 's/^C//p')"
+server look
+is '... tried by one at a time' 1 "$MOST"
+server 'places 40'
+within '... and when it has places again, it serves' 20 sql_is '' app x
+crowd none 'refill'
+crowd none 'query x'
+is '... everybody' '12 0 0' "$A $B $C"
+server look
+check "... and several connect at a time again ($MOST)" [ "$MOST" -gt 1 ]
+crowd none close
 pooler_stop 'ends well'
