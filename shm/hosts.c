@@ -139,7 +139,7 @@ hosts_try(struct hosts *h, uint32_t host, int64_t now_us, int64_t probe_us)
 int64_t
 hosts_pause_us(uint64_t n, int64_t limit_us)
 {
-	int64_t pause = HOSTS_PAUSE_US << (n > 16 ? 16 : n == 0 ? 0 : n - 1);
+	int64_t pause = (int64_t)HOSTS_PAUSE_US << (n > 16 ? 16 : n == 0 ? 0 : n - 1);
 
 	if (pause > limit_us)
 		pause = limit_us;
