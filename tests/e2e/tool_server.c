@@ -248,7 +248,8 @@ turn(void)
 	int wait = due(), i;
 
 	for (i = 0; i < PEERS_MAX; i++)
-		fds[i] = (struct pollfd){.fd = peers[i].fd == 0 ? -1 : peers[i].fd, .events = POLLIN};
+		fds[i] =
+		    (struct pollfd){.fd = peers[i].fd == 0 ? -1 : peers[i].fd, .events = POLLIN};
 	fds[i] = (struct pollfd){.fd = listener, .events = POLLIN};
 	fds[i + 1] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
 	if (poll(fds, PEERS_MAX + 2, wait) == -1)
