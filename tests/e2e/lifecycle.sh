@@ -236,13 +236,13 @@ is '... nobody gets in' '0 12' "$A $B"
 check "... which they are told in time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -lt 20000 ]
 is '... with SQLSTATE' 53300 "$(raw_open app && timeout 20 cat <&"$RAW" | tr '\0' '\n' | sed -n 's/^C//p')"
 server look
-is '... tried by one at a time' 1 "$MOST"
+is "... tried by one at a time ($REFUSED refused)" 1 "$MOST"
 server 'places 40'
 within '... and when it has places again, it serves' 20 sql_is '' app x
 crowd none 'refill'
 crowd none 'query x'
 is '... everybody' '12 0 0' "$A $B $C"
 server look
-check "... and several connect at a time again ($MOST)" [ "$MOST" -gt 1 ]
+check "... and several connect at a time again ($MOST at once, $OPENED in all)" [ "$MOST" -gt 1 ]
 crowd none close
 pooler_stop 'ends well'
