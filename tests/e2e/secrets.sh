@@ -134,8 +134,13 @@ until_true 20 log_has 'configuration 2 is in force'
 logins
 dumps 'after a reload'
 # What is left out does hold them: the search has teeth.
-for pid in $POOLER $(pid_children "$POOLER"); do
-	check 'the vault holds what is hidden' grep -q 'password:inline-plain-7105' \
-		<("$TOOLS/tool_core" -a "$pid" <"$WORK_DIR/needles")
-done
+teeth() {
+	local pid
+	[ -z "$ASAN" ] || return 0
+	for pid in $POOLER $(pid_children "$POOLER"); do
+		check 'the vault holds what is hidden' grep -q 'password:inline-plain-7105' \
+			<("$TOOLS/tool_core" -a "$pid" <"$WORK_DIR/needles")
+	done
+}
+teeth
 pooler_stop 'ends well'
