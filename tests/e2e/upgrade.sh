@@ -145,9 +145,11 @@ is '... another one paused' '' "$(sql pgbouncer 'pause held')"
 psql_beside held 'select 4711' "$WORK_DIR/paused.out"
 PAUSED=$BESIDE
 chmod 755 "$WORK_DIR/pgdrove"
+received=$(get clients_received)
 told=$(PGDROVE="$REAL" scripts/pgdrove-upgrade -w "$WORK_DIR/run" 2>&1)
 is 'pgdrove-upgrade: exit code' 0 $?
-has '... tells what moved' 'backends have moved' "$told"
+is '... tells what moved in this one' "$(($(get clients_received) - received))" \
+	"$(sed -n 's/.*has left; \([0-9]*\) clients and [0-9]* backends have moved$/\1/p' <<<"$told")"
 within 'and once more' 30 not_master "$new"
 newest=$(master)
 within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
