@@ -263,13 +263,13 @@ crowd() {
 # u32 N: four bytes, big end first, as printf's escapes.
 u32() { printf '\\x%02x\\x%02x\\x%02x\\x%02x' $(($1 >> 24 & 255)) $(($1 >> 16 & 255)) $(($1 >> 8 & 255)) $(($1 & 255)); }
 
-# raw_open DB: a connection in RAW, the startup packet sent, no answer read.
+# raw_open DB [USER]: a connection in RAW, the startup packet sent, no answer read.
 raw_open() {
-	local body
-	body="user\\0postgres\\0database\\0$1\\0\\0"
+	local body user=${2:-postgres}
+	body="user\\0$user\\0database\\0$1\\0\\0"
 	exec {RAW}<>"/dev/tcp/127.0.0.1/$PORT" || return
 	# shellcheck disable=SC2059
-	printf "$(u32 $((8 + 5 + 9 + 9 + ${#1} + 1 + 1)))$(u32 196608)$body" >&"$RAW"
+	printf "$(u32 $((8 + 5 + ${#user} + 1 + 9 + ${#1} + 1 + 1)))$(u32 196608)$body" >&"$RAW"
 }
 # raw_query SQL
 raw_query() {
@@ -278,6 +278,12 @@ raw_query() {
 	printf '%s\0' "$1" >&"$RAW"
 }
 raw_close() { exec {RAW}>&-; }
+# refusal DB [USER]: the error that a login ends with, its fields in a line: "... C53300 Mtext ...".
+refusal() {
+	raw_open "$@" || return
+	timeout 60 cat <&"$RAW" | tr '\0' ' '
+	raw_close
+}
 
 # --- the end --------------------------------------------------------------------------------------------------
 

@@ -111,6 +111,7 @@ begin "host = \"127.0.0.2, 127.0.0.3\"; ports = \"$PG_PORT, 1\"; load_balance_ho
 out=$(sql app 'select 1')
 has 'no host works: every reason' "127.0.0.2:$PG_PORT: Connection refused" "$out"
 has '... of each' '127.0.0.3:1: Connection refused' "$out"
+has '... with SQLSTATE' 'SFATAL VFATAL C08006 Mcannot connect to any server of 127.0.0.2, 127.0.0.3' "$(refusal app)"
 has '... and the state of the pool' 'DETAIL:  pool app/postgres: pool_size 20, 0 connections' "$out"
 pooler_stop 'ends well'
 

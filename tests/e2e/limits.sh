@@ -200,6 +200,7 @@ CROWD_USER=alice crowd_start crowd app
 crowd crowd 'open 14'
 is 'max_db_client_connections: exactly so many, over all workers' '10 4' "$A $B"
 has '... the rest is told' 'client connections exceeded (max_db_client_connections)' "$(cat "$WORK_DIR/crowd.err")"
+has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_db_client_connections)' "$(refusal app alice)"
 is '... other databases let them in' 1 "$(as bob other 'select 1;')"
 crowd crowd 'query select 1'
 is '... the others work' '10 0' "$A $B"
@@ -220,5 +221,6 @@ CROWD_USER=postgres crowd_start users other
 crowd users 'open 8'
 is 'max_user_client_connections: exactly so many' '6 2' "$A $B"
 has '... the rest is told' 'client connections exceeded (max_user_client_connections)' "$(cat "$WORK_DIR/users.err")"
+has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_user_client_connections)' "$(refusal other)"
 crowd users close
 pooler_stop 'ends well'

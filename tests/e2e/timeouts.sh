@@ -8,7 +8,7 @@
 #   query_wait_timeout, query_wait_notify                             here (also while logging in)
 #   client_idle_timeout, client_login_timeout, cancel_wait_timeout    here
 #   server_idle_timeout, server_lifetime, connect_query               here
-#   server_reset_query, _always, server_round_robin, tcp_keepalive    here
+#   server_reset_query, _always, server_round_robin, tcp_*            here
 #   server_fast_close                                                 here
 #   server_check_query, server_check_delay, server_connect_timeout,
 #   server_login_retry, load_balance_hosts                            lifecycle.sh
@@ -146,11 +146,12 @@ admin_sql 'create role bob login'
 MORE_USERS=', { name = "bob"; }'
 DATABASE_HAS='max_db_connections = 1;'
 with transaction 'query_wait_timeout = "1s";'
-psql_beside app 'select pg_sleep(4)' "$WORK_DIR/holder"
+psql_beside app 'select pg_sleep(8)' "$WORK_DIR/holder"
 within 'somebody has the only backend of the database' 10 backends_are 1 "state = 'active'"
 out=$("$PG_BIN/psql" -X -h 127.0.0.1 -p "$PORT" -U bob -d app -c 'select 1' 2>&1)
 has 'query_wait_timeout holds for a login' 'FATAL:  query_wait_timeout' "$out"
 has '... which is told by which limit' 'max_db_connections 1 reached' "$out"
+has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mquery_wait_timeout Dpool app/bob: ' "$(refusal app bob)"
 wait "$BESIDE"
 pooler_stop 'ends well'
 DATABASE_HAS='' MORE_USERS=''
@@ -250,3 +251,43 @@ for turns in false true; do
 	crowd "turns$turns" close
 	pooler_stop 'ends well'
 done
+
+# --- what is asked of the kernel for each TCP connection -------------------------------------------------------
+
+# Notes each TCP option that is set: the port on our side, its number, its value.
+cat >"$WORK_DIR/seen.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	int (*next)(int, int, int, const void *, socklen_t), file;
+	struct sockaddr_in a = {0};
+	socklen_t size = sizeof(a);
+
+	*(void **)&next = dlsym(RTLD_NEXT, "setsockopt");
+	if (level == IPPROTO_TCP && len == sizeof(int) && getsockname(fd, (void *)&a, &size) == 0 &&
+	    (file = open(getenv("SEEN"), O_WRONLY | O_APPEND)) != -1) {
+		dprintf(file, "%u %d %d\n", ntohs(a.sin_port), name, *(const int *)value);
+		close(file);
+	}
+	return next(fd, level, name, value, len);
+}
+C
+cc -shared -fPIC -o "$WORK_DIR/seen.so" "$WORK_DIR/seen.c" || not_ok 'a C compiler'
+export SEEN=$WORK_DIR/seen
+: >"$SEEN"
+own_file "$SEEN"
+# shellcheck disable=SC2034
+POOLER_PRELOAD=$WORK_DIR/seen.so POOLER_ASAN=verify_asan_link_order=0
+with transaction 'tcp_keepidle = "33s"; tcp_keepintvl = "7s"; tcp_keepcnt = 4; tcp_user_timeout = "9s";'
+is 'TCP options: it serves' 1 "$(sql app 'select 1')"
+for option in 'keepidle 4 33' 'keepintvl 5 7' 'keepcnt 6 4' 'user_timeout 18 9000'; do
+	check "tcp_${option%% *} towards clients" grep -qx "$PORT ${option#* }" "$SEEN"
+	check "tcp_${option%% *} towards the server" grep -qxE "[0-9]+ ${option#* }" <(grep -v "^$PORT " "$SEEN")
+done
+pooler_stop 'ends well'
