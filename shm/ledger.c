@@ -281,6 +281,19 @@ ledger_read(const struct table *t, uint32_t slot, struct ledger_backend *b)
 	return 0;
 }
 
+bool
+ledger_pool_works(const struct table *t, uint32_t pool)
+{
+	const unsigned int works = 1 << SLOT_IDLE | 1 << SLOT_BUSY | 1 << SLOT_HANDED;
+	uint32_t high = atomic_load_explicit(&t->slots_high, memory_order_acquire), i;
+
+	for (i = 0; i < high; i++)
+		if ((works >> slot_state(word_get(t, i)) & 1) != 0 &&
+		    atomic_load_explicit(&layout_slot(t, i)->pool, memory_order_relaxed) == pool)
+			return true;
+	return false;
+}
+
 /* --- orphans --- */
 
 static bool

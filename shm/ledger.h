@@ -61,6 +61,8 @@ void ledger_detach(struct table *, struct table_self, uint32_t pool);
 bool ledger_pool_name(const struct table *, uint32_t pool, char *db, char *user);
 /* Slots of the pool in any state but FREE. A relaxed read. */
 uint32_t ledger_pool_used(const struct table *, uint32_t pool);
+/* Has it a backend that is logged in, whoever has it or is sent it? Reads every slot's word. */
+bool ledger_pool_works(const struct table *, uint32_t pool);
 
 /* How many pool entries there are to look at: 0 .. n-1, some of them perhaps not in use. */
 uint32_t ledger_pools(const struct table *);

@@ -136,20 +136,6 @@ pool_fill(struct pool *p)
 
 /* --- failures --------------------------------------------------------------------------------- */
 
-/* Does any worker have a backend of this pool that works? */
-static bool
-pool_works(const struct pool *p)
-{
-	uint32_t w;
-
-	for (w = 0; w < wk->boot->nworkers; w++) {
-		struct stats_pool *row = stats_pool(wk->stats, p->index, w);
-		if (stats_get(&row->sv_active) + stats_get(&row->sv_idle) > 0)
-			return true;
-	}
-	return false;
-}
-
 /* The last error with the pool's state as its DETAIL, if it has none. Returns its length. */
 static size_t
 error_body(struct pool *p, uint8_t *body, size_t size)
@@ -213,7 +199,7 @@ tell_waiters(struct pool *p)
 	int64_t since;
 
 	forget_failures(p);
-	if (p->failures == 0 || pool_works(p))
+	if (p->failures == 0 || ledger_pool_works(wk->table, p->index))
 		return;
 	if (p->full && p->failed_us - p->down_us < wk->conf->server_login_retry_us)
 		return;

@@ -126,7 +126,7 @@ adds_up 'at the end of the refusals' 0
 # --- all of it hangs: the postmaster too ------------------------------------------------------------------
 
 pooler_stop 'ends well'
-sed -i 's/^server_login_retry.*/&\nserver_connect_timeout = "1s"; query_wait_timeout = "3s"; query_timeout = "3s";/' "$WORK_DIR/pgdrove.conf"
+sed -i 's/^server_login_retry.*/server_login_retry = "1s";\nserver_connect_timeout = "1s"; query_wait_timeout = "3s"; query_timeout = "3s";/' "$WORK_DIR/pgdrove.conf"
 pooler_start
 crowd_start busy app
 crowd busy 'open 12'

@@ -501,6 +501,29 @@ handed_and_adopted(void **state)
 	assert_false(ledger_adopt(table, self[0], SLOTS));
 }
 
+static void
+works_when_logged_in(void **state)
+{
+	enum slot_state was;
+	uint32_t from = 0, slot = reserve(0), other = attach(0, "other");
+
+	(void)state;
+	assert_false(ledger_pool_works(table, pool));
+	ledger_opened(table, self[0], slot, facts(7));
+	assert_true(ledger_pool_works(table, pool));
+	assert_false(ledger_pool_works(table, other));
+	ledger_idle(table, self[0], slot);
+	assert_true(ledger_pool_works(table, pool));
+	ledger_hand(table, self[0], slot, self[1]);
+	assert_true(ledger_pool_works(table, pool));
+	assert_true(ledger_adopt(table, self[1], slot));
+	table_worker_gone(table, 1);
+	assert_int_equal(ledger_claim_orphan(table, self[STEWARD], now_us(), &from, &was), slot);
+	assert_false(ledger_pool_works(table, pool));
+	assert_int_equal(ledger_free(table, self[STEWARD], slot), LEDGER_OK);
+	assert_false(ledger_pool_works(table, pool));
+}
+
 static uint32_t
 claim(int64_t now, enum slot_state *was)
 {
@@ -877,6 +900,7 @@ main(void)
 	    TEST(states_have_names),
 	    TEST(misuse_panics),
 	    TEST(handed_and_adopted),
+	    TEST(works_when_logged_in),
 	    TEST(orphans_of_every_state),
 	    TEST(orphans_in_flight),
 	    TEST(orphans_lost_in_flight),
