@@ -336,21 +336,6 @@ stage_read(struct stage *st, const char *text, int slot)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static void note(struct bytes *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
-note(struct bytes *out, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	put(out, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
-
 /* Short ones in full, long ones by length and hash. */
 static void
 note_bytes(struct bytes *out, const uint8_t *p, size_t len)

@@ -378,9 +378,7 @@ script_free(struct script *s)
 		bytes_free(&s->step[i].send);
 }
 
-static void note(struct bytes *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void
+void
 note(struct bytes *out, const char *fmt, ...)
 {
 	char text[640];
@@ -390,7 +388,7 @@ note(struct bytes *out, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	put(out, text, (size_t)n);
+	put(out, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
 /* Short bodies in full, long ones by their length, beginning and hash. */

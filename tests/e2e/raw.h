@@ -26,6 +26,8 @@ void put32(struct bytes *, uint32_t);
 void put_msg(struct bytes *, char type, const char *fmt, ...);
 /* The pairs are "name\0value\0...", ended by an empty name. */
 void put_startup(struct bytes *, uint32_t protocol, const char *pairs);
+/* A text, of 640 bytes at most. */
+void note(struct bytes *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void bytes_free(struct bytes *);
 
 /* --- a connection --- */

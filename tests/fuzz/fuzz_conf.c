@@ -11,14 +11,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 const char *__lsan_default_suppressions(void);
 

@@ -5,19 +5,11 @@
  * Traps when an entry is settled twice or never, the counts do not add up, or a field leaves its
  * message.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/extended.h"
 #include "worker/expect.h"
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static size_t pushed, settled;
 

@@ -7,18 +7,11 @@
  * '@' is left out, as in fuzz_hba (this machine's files).
  */
 #include "conf/ident.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The next part as text of its own, so that reading beyond its end is seen. */
 static char *

@@ -4,15 +4,9 @@
  * Traps when what is believed is not whole: names that are none, bytes outside the record.
  */
 #include "proto/move.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
 
 static volatile uint8_t sum;
 
@@ -31,8 +25,6 @@ is_name(const char *text)
 {
 	HOLDS(text[0] != '\0' && strlen(text) < MOVE_NAME_MAX);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

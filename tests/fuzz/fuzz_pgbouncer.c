@@ -12,14 +12,7 @@
 
 #include "conf/ini.h"
 #include "conf/pgbouncer.h"
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static size_t
 count_lines(const char *text, size_t len)

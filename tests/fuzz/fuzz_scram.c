@@ -6,19 +6,12 @@
  * to the unit test, else all the time would go into PBKDF2.
  */
 #include "proto/scram.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define NONCE "rOprNGfwEbeRWgbNEkqO"
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* True when the last attribute is i= with more than three characters: slow to derive. */
 static bool

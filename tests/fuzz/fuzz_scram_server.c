@@ -5,17 +5,10 @@
  * not look as RFC 5802 says, or when a proof fits that nobody could make.
  */
 #include "proto/scram_server.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The piece up to the next zero byte, copied so that a read past its end is seen. */
 static char *

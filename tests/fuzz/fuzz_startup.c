@@ -5,18 +5,11 @@
  * verdict, or when the answer to a session is not one whole message.
  */
 #include "proto/startup.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HOLDS(cond)                                                                                \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct packet {
 	const uint8_t *p;
