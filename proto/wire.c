@@ -396,6 +396,14 @@ wire_error_field(const void *body, size_t len, char field)
 }
 
 bool
+wire_error_is(const void *body, size_t len, const char *sqlstate)
+{
+	const char *state = wire_error_field(body, len, 'C');
+
+	return state != NULL && strncmp(state, sqlstate, strlen(sqlstate)) == 0;
+}
+
+bool
 wire_error_fatal(const void *body, size_t len)
 {
 	const char *severity = wire_error_field(body, len, 'V'); /* not translated, since 9.6 */

@@ -103,6 +103,9 @@ const char *wire_get_string(struct wire_in *); /* NUL-terminated inside the body
  */
 const char *wire_error_field(const void *body, size_t len, char field);
 
+/* Is its SQLSTATE this one, or of this class ("08")? */
+bool wire_error_is(const void *body, size_t len, const char *sqlstate);
+
 /* Is this ErrorResponse body's severity FATAL or PANIC, so that the server closes the connection?
  */
 bool wire_error_fatal(const void *body, size_t len);

@@ -110,11 +110,10 @@ backend_running(const struct backend *b)
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-static void
-backend_free(struct backend *b)
+/* Everything but what its pool is to make of it. */
+static struct pool *
+backend_fini(struct backend *b)
 {
-	struct pool *p = b->pool;
-
 	set_cleaning(b, false);
 	cancel_forget(b);
 	timer_stop(&b->timer);
@@ -131,7 +130,13 @@ backend_free(struct backend *b)
 	if (b->gone != NULL)
 		b->gone(b);
 	loop_free_later(b);
-	pool_backend_gone(p);
+	return b->pool;
+}
+
+static void
+backend_free(struct backend *b)
+{
+	pool_backend_gone(backend_fini(b));
 	worker_check_done();
 }
 
@@ -227,7 +232,8 @@ void
 backend_given(struct backend *b)
 {
 	close(conn_detach(&b->conn));
-	backend_free(b);
+	pool_backend_given(backend_fini(b));
+	worker_check_done();
 }
 
 void
@@ -609,9 +615,9 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 	    conn_adopt(&b->conn, fd, lb->addr.ss_family == AF_UNIX, backend_event) == -1) {
 		if (fd != -1)
 			close(fd);
+		backend_free_slot(slot);
 		if (b != NULL)
 			backend_free(b);
-		backend_free_slot(slot);
 		return NULL;
 	}
 	b->facts = *lb;

@@ -124,13 +124,12 @@ static void
 refused(struct backend *b, const uint8_t *error, size_t len)
 {
 	struct login *l = b->login;
-	const char *state = wire_error_field(error, len, 'C'),
-		   *text = wire_error_field(error, len, 'M');
-	bool not_now = state != NULL && strcmp(state, "57P03") == 0,
-	     full = state != NULL && strcmp(state, "53300") == 0;
+	const char *text = wire_error_field(error, len, 'M');
+	bool not_now = wire_error_is(error, len, "57P03"),
+	     full = wire_error_is(error, len, "53300");
 
 	/* no line of pg_hba.conf fits: one with, or without, TLS may */
-	if (state != NULL && strcmp(state, "28000") == 0 && try_other_way(b))
+	if (wire_error_is(error, len, "28000") && try_other_way(b))
 		return;
 	host_refused(l, not_now, full);
 	if (l->nhosts <= 1 || (!not_now && !full)) {

@@ -80,10 +80,10 @@ login_reset(struct backend *b)
 
 /* A fault that may pass by itself: those who wait go on waiting for a while. */
 static bool
-may_pass(const char *sqlstate)
+may_pass(const uint8_t *error, size_t len)
 {
-	return sqlstate == NULL || strncmp(sqlstate, "08", 2) == 0 ||
-	       strcmp(sqlstate, "57P03") == 0 || strcmp(sqlstate, "53300") == 0;
+	return wire_error_field(error, len, 'C') == NULL || wire_error_is(error, len, "08") ||
+	       wire_error_is(error, len, "57P03") || wire_error_is(error, len, "53300");
 }
 
 void
@@ -98,7 +98,7 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 	if (b->slot != TABLE_NONE && !pool_stale(b) && b->login->undecided)
 		pool_open_undecided(p);
 	else if (b->slot != TABLE_NONE && !pool_stale(b))
-		pool_open_failed(p, error, len, may_pass(state));
+		pool_open_failed(p, error, len, may_pass(error, len));
 	backend_drop(b, "login failed");
 }
 

@@ -174,11 +174,10 @@ put_refusal(struct backend *b)
 static void
 look_at_plan(struct backend *b, const struct expect_entry *head, const uint8_t *body, size_t len)
 {
-	const char *code = wire_error_field(body, len, 'C');
 	const char *routine = wire_error_field(body, len, 'R');
 	struct prep *p;
 
-	if (code == NULL || routine == NULL || strcmp(code, "0A000") != 0 ||
+	if (routine == NULL || !wire_error_is(body, len, "0A000") ||
 	    strcmp(routine, "RevalidateCachedQuery") != 0)
 		return;
 	ddl_happened();

@@ -177,18 +177,32 @@ pool_client_gone(struct pool *p)
 }
 
 void
-pool_backend_gone(struct pool *p)
+pool_wake_others(uint32_t index, bool waiting_only)
 {
 	uint32_t w;
 
-	p->nbackends--;
-	pool_place_free(p);
 	for (w = 0; w < wk->boot->nworkers; w++) {
 		if (w == wk->self.worker)
 			continue;
-		if (stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us) != 0)
-			inbox_send(w, CTL_WAKE, p->index, 0);
+		if (!waiting_only ||
+		    stats_get(&stats_pool(wk->stats, index, w)->oldest_wait_us) != 0)
+			(void)inbox_send(w, CTL_WAKE, index, 0);
 	}
+}
+
+void
+pool_backend_given(struct pool *p)
+{
+	p->nbackends--;
+	pool_free_if_unused(p);
+}
+
+void
+pool_backend_gone(struct pool *p)
+{
+	p->nbackends--;
+	pool_place_free(p);
+	pool_wake_others(p->index, true);
 	if (p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
 	else if (pool_below_min(p))

@@ -31,8 +31,11 @@ void pool_learn(struct pool *, const char *user, const char *secret, const char 
 struct pool *pool_by_index(uint32_t index);
 /* A client of this pool is gone. */
 void pool_client_gone(struct pool *);
-/* A backend's place is free again. */
+/* A backend is gone: its place is free again; or another worker has it with its place. */
 void pool_backend_gone(struct pool *);
+void pool_backend_given(struct pool *);
+/* Tells the pool's other workers, or only those where somebody waits, that a place is free. */
+void pool_wake_others(uint32_t index, bool waiting_only);
 
 /* A logging-in client waits for the welcome. */
 void pool_login(struct pool *, struct client *);

@@ -221,14 +221,13 @@ pool_open_worked(struct pool *p)
 void
 pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 {
-	const char *state = wire_error_field(error, len, 'C');
 	int64_t pause;
 
 	if (p->failures++ == 0)
 		p->down_us = loop_now();
 	p->failed_us = loop_now();
 	p->may_pass = retry;
-	p->full = state != NULL && strcmp(state, "53300") == 0;
+	p->full = wire_error_is(error, len, "53300");
 	p->by_host = targets_ready_at(pool_targets(p), &p->down_us) != 0;
 	pause = hosts_pause_us(p->failures, wk->conf->server_login_retry_us);
 	p->retry_us = loop_now() + (pause < LEAST_US ? LEAST_US : pause);

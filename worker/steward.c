@@ -25,7 +25,6 @@
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/cancel.h"
-#include "worker/inbox.h"
 #include "worker/pool.h"
 
 #define ROUND_US      200000
@@ -54,15 +53,12 @@ static void steward_round(struct timer *);
 static void
 orphan_free(struct orphan *o)
 {
-	uint32_t w;
-
 	if (ledger_free(wk->table, wk->self, o->slot) != LEDGER_OK)
 		return; /* the next round tries again */
 	log_info("orphaned backend pid %d is gone, its slot is free", (int)o->facts.pid);
 	stats_add(&wk->row->orphans_freed, 1);
 	stats_sub(&wk->row->orphans, 1);
-	for (w = 0; w < wk->boot->nworkers; w++)
-		(void)inbox_send(w, CTL_WAKE, o->facts.pool, 0);
+	pool_wake_others(o->facts.pool, false);
 	TAILQ_REMOVE(&orphans, o, entry);
 	free(o);
 }

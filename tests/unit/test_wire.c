@@ -460,6 +460,10 @@ error_fields(void **state)
 	assert_null(wire_error_field(body, sizeof(body), 'H'));
 	assert_null(wire_error_field(body, sizeof(body), '\0'));
 	assert_null(wire_error_field("\0Mx\0", 4, 'M'));
+	assert_true(wire_error_is(body, sizeof(body), "42P01"));
+	assert_true(wire_error_is(body, sizeof(body), "42"));
+	assert_false(wire_error_is(body, sizeof(body), "42P02"));
+	assert_false(wire_error_is("SERROR\0", 8, "42"));
 	assert_null(wire_error_field(NULL, 0, 'M'));
 	/* Cut anywhere, a field is found only when its NUL is there. */
 	for (size_t n = 0; n <= sizeof(body); n++) {
