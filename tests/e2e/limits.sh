@@ -65,7 +65,7 @@ begin "{ name = \"app\"; $at; user = \"alice\"; min_pool_size = 3; }, { name = \
 	'server_idle_timeout = "500ms"; server_login_retry = "100ms";'
 within 'min_pool_size: there without any client, where the user is known' 20 ours_are 3 "usename = 'alice'"
 is '... and only there' 3 "$(ours)"
-ended=$(admin_sql "select clock_timestamp(), count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'alice'")
+ended=$(admin_sql "select statement_timestamp(), count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'alice'")
 within '... there again after their end' 20 ours_are 3 "usename = 'alice' and backend_start > '${ended%%|*}'"
 as_beside bob other 'select pg_sleep(3)'
 within '... of a pool with a client' 20 ours_are 2 "usename = 'bob'"
