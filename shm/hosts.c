@@ -23,6 +23,7 @@ struct entry {
 	_Atomic uint32_t turn;
 	_Atomic uint64_t started;			   /* connections, ever */
 	_Atomic uint32_t width;				   /* 0 = no limit */
+	_Atomic uint64_t wanted;			   /* a bit for each worker */
 	_Alignas(64) _Atomic uint32_t connecting[WORKERS]; /* each written by its worker only */
 };
 
@@ -31,7 +32,7 @@ struct hosts {
 	struct entry entries[ENTRIES];
 };
 
-_Static_assert(sizeof(struct entry) == 384, "whole lines");
+_Static_assert(sizeof(struct entry) == 448, "whole lines");
 
 #define GET(word)	 atomic_load_explicit(&(word), memory_order_relaxed)
 #define SET(word, value) atomic_store_explicit(&(word), (value), memory_order_relaxed)
@@ -242,6 +243,26 @@ hosts_end(struct hosts *h, uint32_t host, uint32_t worker)
 {
 	if (host != HOSTS_NONE)
 		connecting_add(&h->entries[host], worker, UINT32_MAX);
+}
+
+/* Sequentially consistent, here and in hosts_end's caller: of the count that falls and the word
+ * that is said, at least one is seen by the other side. */
+void
+hosts_want(struct hosts *h, uint32_t host, uint32_t worker)
+{
+	if (host == HOSTS_NONE || worker >= 64)
+		return;
+	(void)atomic_fetch_or(&h->entries[host].wanted, 1ULL << worker);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+uint64_t
+hosts_wanted(struct hosts *h, uint32_t host)
+{
+	if (host == HOSTS_NONE)
+		return 0;
+	atomic_thread_fence(memory_order_seq_cst);
+	return GET(h->entries[host].wanted) == 0 ? 0 : atomic_exchange(&h->entries[host].wanted, 0);
 }
 
 bool

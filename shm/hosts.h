@@ -62,6 +62,11 @@ void hosts_end(struct hosts *, uint32_t host, uint32_t worker);
 bool hosts_latest(const struct hosts *, uint32_t host, uint64_t number);
 uint32_t hosts_connecting_of(const struct hosts *, uint32_t host, uint32_t worker);
 
+/* This worker would begin one if fewer were on their way: it looks at the counts once more after it
+ * has said so. Who ends one takes what was said, a bit for each worker, and wakes them. */
+void hosts_want(struct hosts *, uint32_t host, uint32_t worker);
+uint64_t hosts_wanted(struct hosts *, uint32_t host);
+
 /* So many connections may be on their way to it at once, UINT32_MAX = any number. It is one after
  * hosts_full, so that those who try do not take each other's places; each that works doubles it;
  * from HOSTS_WIDE on there is no limit. */

@@ -19,6 +19,7 @@
 #include "worker/client.h"
 #include "worker/facts.h"
 #include "worker/gate.h"
+#include "worker/inbox.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
 
@@ -33,17 +34,23 @@ static struct timer unfreed_timer;
 /* --- slots
  * ------------------------------------------------------------------------------------------ */
 
+/* Whoever looked for the place while it still counted is told that it is free. */
 static void
 retry_unfreed(struct timer *t)
 {
 	size_t n = nunfreed;
 	uint32_t *slots = unfreed;
+	struct ledger_backend b;
 
 	(void)t;
 	unfreed = NULL;
 	nunfreed = 0;
-	while (n > 0)
-		backend_free_slot(slots[--n]);
+	while (n > 0) {
+		(void)ledger_read(wk->table, slots[--n], &b);
+		backend_free_slot(slots[n]);
+		if (b.pool != TABLE_NONE)
+			inbox_wake_all(b.pool);
+	}
 	free(slots);
 }
 
@@ -70,7 +77,7 @@ backend_free_slot(uint32_t slot)
 
 static const unsigned int edges[] = {
     [BACKEND_CONNECTING] = TO(LOGIN),
-    [BACKEND_LOGIN] = TO(ACTIVE) | TO(CONNECTING), /* the next host, or TLS */
+    [BACKEND_LOGIN] = TO(ACTIVE) | TO(CLOSING) | TO(CONNECTING), /* the next host, or TLS */
     [BACKEND_IDLE] = TO(ACTIVE),
     [BACKEND_ACTIVE] = TO(TASK) | TO(IDLE) | TO(DRAINING) | TO(HELD) | TO(MOVING) | TO(CLOSING),
     [BACKEND_TASK] = TO(ACTIVE) | TO(CLOSING),
@@ -140,16 +147,22 @@ backend_free(struct backend *b)
 	worker_check_done();
 }
 
+static void
+opening_ends(struct backend *b)
+{
+	if (b->state != BACKEND_CONNECTING && b->state != BACKEND_LOGIN)
+		return;
+	b->pool->nopening--;
+	stats_sub(&b->pool->row->sv_login, 1);
+}
+
 void
 backend_drop(struct backend *b, const char *why)
 {
 	struct pool *p = b->pool;
 
 	ENSURE(b->client == NULL);
-	if (b->state == BACKEND_CONNECTING || b->state == BACKEND_LOGIN) {
-		p->nopening--;
-		stats_sub(&p->row->sv_login, 1);
-	}
+	opening_ends(b);
 	pool_check_over(b, false);
 	if (b->state == BACKEND_IDLE)
 		pool_take(p, b);
@@ -193,6 +206,21 @@ close_wait(struct backend *b)
 	timer_set(&b->timer, loop_now() + CLOSE_WAIT_US, close_timeout);
 	b->conn.readable = true;
 	loop_again(&b->conn.src);
+}
+
+void
+backend_abandon(struct backend *b, const char *why)
+{
+	bool open = b->state == BACKEND_LOGIN && b->slot != TABLE_NONE && !b->conn.hup;
+
+	if (!open) {
+		backend_drop(b, why);
+		return;
+	}
+	log_debug("backend %s/%s: login given up: %s", b->pool->db, b->pool->user, why);
+	opening_ends(b);
+	backend_login_fini(b);
+	close_wait(b);
 }
 
 void

@@ -50,6 +50,8 @@ void backend_cancel_done(struct backend *);
 void backend_close(struct backend *, const char *why);
 /* The same when it is in the middle of a message to the server: nothing more can be said to it. */
 void backend_cut(struct backend *, const char *why);
+/* Its login leads to nothing. If the server has not ended it, it is closed as above. */
+void backend_abandon(struct backend *, const char *why);
 /* Gone at once, slot and all. No client. */
 void backend_drop(struct backend *, const char *why);
 /* The server's end came or the protocol broke. A linked client gets what came whole, and a reason.

@@ -92,14 +92,19 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 	struct pool *p = b->pool;
 	const char *state = wire_error_field(error, len, 'C'),
 		   *text = wire_error_field(error, len, 'M');
+	bool counts = b->slot != TABLE_NONE && !pool_stale(b);
 
 	log_warnx("pool %s/%s: login at the server failed: %s (%s)", p->db, p->user,
 	    text == NULL ? "?" : text, state == NULL ? "?" : state);
-	if (b->slot != TABLE_NONE && !pool_stale(b) && b->login->undecided)
+	if (b->slot != TABLE_NONE && (b->state != BACKEND_LOGIN || b->conn.hup)) {
+		backend_free_slot(b->slot); /* who is told of the pool's state is not told of it */
+		b->slot = TABLE_NONE;
+	}
+	if (counts && b->login->undecided)
 		pool_open_undecided(p);
-	else if (b->slot != TABLE_NONE && !pool_stale(b))
+	else if (counts)
 		pool_open_failed(p, error, len, may_pass(error, len));
-	backend_drop(b, "login failed");
+	backend_abandon(b, "login failed");
 }
 
 void

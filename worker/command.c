@@ -82,6 +82,7 @@ reconnect(struct pool *p)
 	p->retry_us = 0;
 	table_welcome_drop(wk->table, p->index);
 	close_idle(p, "RECONNECT");
+	pool_end_sessions(p, "server connections are renewed (RECONNECT)");
 }
 
 static void

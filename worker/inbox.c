@@ -61,6 +61,15 @@ inbox_send(uint32_t worker, enum ctlmsg_type type, uint32_t arg32, uint64_t arg6
 	return inbox_send_fd(worker, type, arg32, arg64, -1);
 }
 
+void
+inbox_wake_all(uint32_t pool)
+{
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++)
+		(void)inbox_send(w, CTL_WAKE, pool, 0);
+}
+
 bool
 inbox_send_fd(uint32_t worker, enum ctlmsg_type type, uint32_t arg32, uint64_t arg64, int fd)
 {

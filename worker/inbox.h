@@ -21,6 +21,8 @@ ssize_t inbox_receive(int from, struct ctlmsg *, int *fd);
 bool inbox_post(int to, const struct ctlmsg *, int fd);
 /* False if it could not be queued (full, or the worker is dead). */
 bool inbox_send(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64);
+/* CTL_WAKE to all workers, ourselves too if we are one. */
+void inbox_wake_all(uint32_t pool);
 bool inbox_send_fd(uint32_t worker, enum ctlmsg_type, uint32_t arg32, uint64_t arg64, int fd);
 bool inbox_give(
     uint32_t worker, uint32_t incarnation, uint32_t slot, int fd, const uint8_t *facts, size_t len);

@@ -147,6 +147,7 @@ pools_init(void)
 	if (by_index == NULL)
 		fatal("pools");
 	pool_share_init();
+	pool_limit_init();
 	pools_pin();
 }
 
@@ -177,20 +178,6 @@ pool_client_gone(struct pool *p)
 }
 
 void
-pool_wake_others(uint32_t index, bool waiting_only)
-{
-	uint32_t w;
-
-	for (w = 0; w < wk->boot->nworkers; w++) {
-		if (w == wk->self.worker)
-			continue;
-		if (!waiting_only ||
-		    stats_get(&stats_pool(wk->stats, index, w)->oldest_wait_us) != 0)
-			(void)inbox_send(w, CTL_WAKE, index, 0);
-	}
-}
-
-void
 pool_backend_given(struct pool *p)
 {
 	p->nbackends--;
@@ -202,7 +189,7 @@ pool_backend_gone(struct pool *p)
 {
 	p->nbackends--;
 	pool_place_free(p);
-	pool_wake_others(p->index, true);
+	pool_wake_others(p);
 	if (p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
 	else if (pool_below_min(p))
@@ -211,12 +198,16 @@ pool_backend_gone(struct pool *p)
 		pool_free_if_unused(p);
 }
 
+/* By index, since closing a backend of one pool may let another one go. */
 void
 pools_each(void (*fn)(struct pool *))
 {
-	struct pool *p, *next;
+	uint32_t i;
 
-	RB_FOREACH_SAFE (p, pool_names, &by_name, next) {
+	for (i = 0; i < ledger_pools(wk->table); i++) {
+		struct pool *p = by_index[i];
+		if (p == NULL)
+			continue;
 		p->nclients++;
 		fn(p);
 		pool_client_gone(p);
@@ -226,13 +217,15 @@ pools_each(void (*fn)(struct pool *))
 void
 pool_kick_all(void)
 {
-	struct pool *p, *next;
+	uint32_t i;
 
-	RB_FOREACH_SAFE (p, pool_names, &by_name, next)
-		if (p->nwaiting + p->nlogins > 0)
+	for (i = 0; i < ledger_pools(wk->table); i++) {
+		struct pool *p = by_index[i];
+		if (p != NULL && p->nwaiting + p->nlogins > 0)
 			pool_pump(p);
-		else
+		else if (p != NULL)
 			pool_fill(p);
+	}
 }
 
 static void

@@ -34,8 +34,6 @@ void pool_client_gone(struct pool *);
 /* A backend is gone: its place is free again; or another worker has it with its place. */
 void pool_backend_gone(struct pool *);
 void pool_backend_given(struct pool *);
-/* Tells the pool's other workers, or only those where somebody waits, that a place is free. */
-void pool_wake_others(uint32_t index, bool waiting_only);
 
 /* A logging-in client waits for the welcome. */
 void pool_login(struct pool *, struct client *);
@@ -63,6 +61,8 @@ void pools_pin(void);
 void pools_conf_changed(const struct conf *old);
 /* It was opened for another server than the pool has now: it must not be used again. */
 bool pool_stale(const struct backend *);
+/* server_fast_close: sessions on backends of yesterday end at their next border. */
+void pool_end_sessions(struct pool *, const char *why);
 /* It has more backends than its limits, which were lowered, allow: release one by closing it. */
 bool pool_too_big(struct pool *);
 
@@ -144,7 +144,7 @@ bool pool_give(struct backend *, uint32_t worker);
 bool pool_worker_silent(uint32_t worker);
 /* From the inbox. */
 void pool_asked(uint32_t index, uint32_t worker, uint32_t count);
-void pool_woken(uint32_t index);
+void pool_woken(uint32_t index); /* TABLE_NONE: all pools */
 void pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len);
 
 /* --- pool_place.c --- */
@@ -170,6 +170,7 @@ void pool_generation_watch(void);
 
 /* --- pool_limit.c --- */
 
+void pool_limit_init(void);
 /* What may be reserved now: with the reserve, if somebody has waited long enough. */
 struct ledger_limits pool_limits_now(const struct pool *);
 /* A shared limit denies us a place: asks others for one. */
@@ -190,9 +191,12 @@ void pool_place_free(const struct pool *);
 void pool_evicted(uint32_t index);
 /* The coldest idle backend is another one. */
 void pool_idle_changed(struct pool *);
-/* It has fewer backends than min_pool_size; it would have fewer without this idle one. */
+/* It has fewer backends than min_pool_size, which is for us to mend, since we have clients; it has
+ * clients somewhere, and would have fewer without this idle one. */
 bool pool_below_min(const struct pool *);
 bool pool_keeps(const struct pool *);
+/* A place is free: wakes the other workers whose clients wait, or that mend the least size. */
+void pool_wake_others(const struct pool *);
 /* Counts a client under the limits of clients; false: *why says what it gets. Undone by dismiss. */
 bool pool_admit(struct client *, const char *db, const char *user, const struct conf_database *,
     struct wire_error *why);

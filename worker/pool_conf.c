@@ -224,14 +224,17 @@ bereave(struct pool *p)
 	pool_forget_secret(p);
 }
 
-/* server_fast_close: sessions on backends of yesterday end at their next border. */
-static void
-end_sessions(struct pool *p)
+void
+pool_end_sessions(struct pool *p, const char *why)
 {
 	struct backend *b, *next;
 
+	if (!wk->conf->server_fast_close || p->mode != POOL_SESSION)
+		return;
 	TAILQ_FOREACH_SAFE (b, &p->held, list, next) {
-		b->client->dismissed = "database configuration changed";
+		if (!pool_stale(b))
+			continue;
+		b->client->dismissed = why;
 		(void)client_dismissed(b->client);
 	}
 }
@@ -253,8 +256,7 @@ adopt_conf(struct pool *p, const struct conf_database *d)
 		table_welcome_drop(wk->table, p->index);
 		p->welcomed = false;
 		pool_open_worked(p); /* nothing is known of that one */
-		if (wk->conf->server_fast_close && session)
-			end_sessions(p);
+		pool_end_sessions(p, "database configuration changed");
 	}
 	if (session && p->mode != POOL_SESSION)
 		TAILQ_FOREACH (b, &p->held, list)

@@ -8,7 +8,8 @@
  *   group. Since when: the wait of the head of its queue, but not before the last place it got, so
  *   that a hungry pool gets one place at a time.
  * - It evicts the idlest backend of the group's other pools, on whichever worker, if that one has
- *   been idle for EVICT_IDLE_US.
+ *   been idle for EVICT_IDLE_US. That worker may sleep, and is woken by being asked; one whose loop
+ *   has not turned DEAF_US later hangs, and the next idlest is asked for.
  * - If all of them are busy, a pool of the group closes a backend when it releases it and the
  *   hungry one has waited longer than the pool's own clients by YIELD_US. So no pool starves, and
  *   moving places costs each hungry pool one connection per YIELD_US at most.
@@ -28,6 +29,10 @@
 
 #define EVICT_IDLE_US 20000
 #define YIELD_US      100000
+#define DEAF_US	      40000
+
+/* Per worker: since when it has been asked for a place and not turned its loop. */
+static int64_t *asked_us;
 
 /* --- who is hungry ---------------------------------------------------------------------------- */
 
@@ -55,10 +60,11 @@ struct place {
 	int64_t since; /* 0 = none */
 };
 
-/* The row with the earliest time in the group, as `of` reads it: other pools than `p` only. */
+/* The row with the earliest time in the group, as `of` reads it: of other pools than `p` only, and
+ * of no worker that is passed over. */
 static struct place
 earliest(const struct pool *p, enum ledger_group kind,
-    int64_t (*of)(struct stats_pool *, enum ledger_group))
+    int64_t (*of)(struct stats_pool *, enum ledger_group), bool (*passed_over)(uint32_t))
 {
 	uint32_t group = group_of(p, kind), n = ledger_pools(wk->table), q, w;
 	struct place best = {TABLE_NONE, TABLE_NONE, 0};
@@ -69,7 +75,7 @@ earliest(const struct pool *p, enum ledger_group kind,
 		for (w = 0; w < wk->boot->nworkers; w++) {
 			int64_t since = of(stats_pool(wk->stats, q, w), kind);
 			if (since != 0 && (best.since == 0 || since < best.since) &&
-			    !pool_worker_silent(w))
+			    !passed_over(w))
 				best = (struct place){q, w, since};
 		}
 	}
@@ -101,7 +107,7 @@ hungriest(const struct pool *p, enum ledger_group kind, int64_t mine)
 
 	if (p->limits.group[kind] == 0 || hint == 0 || (mine != 0 && hint >= mine))
 		return none;
-	best = earliest(p, kind, hungry_since);
+	best = earliest(p, kind, hungry_since, pool_worker_silent);
 	own = hungry_since(p->row, kind);
 	if (best.since != hint && own != hint)
 		ledger_hungry_drop(wk->table, group, hint,
@@ -123,17 +129,38 @@ wake(const struct place *at)
 
 /* --- eviction --------------------------------------------------------------------------------- */
 
+static bool
+deaf(uint32_t w)
+{
+	int64_t turned = (int64_t)stats_get(&stats_worker(wk->stats, w)->heartbeat_us);
+
+	if (turned >= asked_us[w])
+		asked_us[w] = 0;
+	return asked_us[w] != 0 && loop_now() - asked_us[w] > DEAF_US;
+}
+
 static void
 evict_for(struct pool *p, enum ledger_group kind)
 {
-	struct place victim = earliest(p, kind, idle_since);
+	struct place victim = earliest(p, kind, idle_since, deaf);
 
 	if (victim.since == 0 || loop_now() - victim.since < EVICT_IDLE_US)
 		return;
-	if (victim.worker == wk->self.worker)
+	if (victim.worker == wk->self.worker) {
 		pool_evicted(victim.pool);
-	else
-		inbox_send(victim.worker, CTL_EVICT, victim.pool, 0);
+		return;
+	}
+	if (asked_us[victim.worker] == 0)
+		asked_us[victim.worker] = loop_now();
+	inbox_send(victim.worker, CTL_EVICT, victim.pool, 0);
+}
+
+void
+pool_limit_init(void)
+{
+	asked_us = calloc(wk->boot->nworkers, sizeof(*asked_us));
+	if (asked_us == NULL)
+		fatal("shared limits");
 }
 
 static struct backend *
@@ -244,7 +271,7 @@ pool_yields(const struct pool *p)
 	return LEDGER_OK;
 }
 
-/* Since when somebody waits in this pool, on any worker. */
+/* Since when somebody waits in this pool, on any worker that runs. */
 static int64_t
 pool_waits(const struct pool *p)
 {
@@ -252,6 +279,8 @@ pool_waits(const struct pool *p)
 	uint32_t w;
 
 	for (w = 0; w < wk->boot->nworkers; w++) {
+		if (w != wk->self.worker && pool_worker_silent(w))
+			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
 		if (since != 0 && (oldest == 0 || since < oldest))
 			oldest = since;
@@ -294,6 +323,13 @@ pool_place_free(const struct pool *p)
 
 /* --- the least size --------------------------------------------------------------------------- */
 
+static bool
+has_clients(struct stats_pool *row)
+{
+	return stats_get(&row->cl_idle) + stats_get(&row->cl_active) + stats_get(&row->cl_waiting) >
+	       0;
+}
+
 bool
 pool_below_min(const struct pool *p)
 {
@@ -304,7 +340,29 @@ pool_below_min(const struct pool *p)
 bool
 pool_keeps(const struct pool *p)
 {
-	return p->nclients > 0 && ledger_pool_used(wk->table, p->index) <= p->min_size;
+	uint32_t w;
+
+	if (ledger_pool_used(wk->table, p->index) > p->min_size)
+		return false;
+	for (w = 0; p->nclients == 0 && w < wk->boot->nworkers; w++)
+		if (has_clients(stats_pool(wk->stats, p->index, w)))
+			return true;
+	return p->nclients > 0;
+}
+
+void
+pool_wake_others(const struct pool *p)
+{
+	bool few = p->min_size > 0 && pool_used_all(p) < p->min_size;
+	struct stats_pool *row;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		row = stats_pool(wk->stats, p->index, w);
+		if (w != wk->self.worker &&
+		    (stats_get(&row->oldest_wait_us) != 0 || (few && has_clients(row))))
+			inbox_send(w, CTL_WAKE, p->index, 0);
+	}
 }
 
 /* --- clients ---------------------------------------------------------------------------------- */

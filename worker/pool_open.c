@@ -17,6 +17,7 @@
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/client.h"
+#include "worker/inbox.h"
 #include "worker/pool.h"
 #include "worker/target.h"
 
@@ -104,6 +105,24 @@ open_one(struct pool *p, const struct ledger_limits *limits)
 	return LEDGER_OK;
 }
 
+/* Clients log in, the pool is full, and nobody knows the server's parameters: they came and went
+ * (RECONNECT, a reload), or were too long to be kept. A backend that is idle does not help them;
+ * one that logs in in its place does. */
+static void
+make_place_for_logins(struct pool *p)
+{
+	uint32_t w;
+
+	if (!TAILQ_EMPTY(&p->idle)) {
+		pool_evicted(p->index);
+		return;
+	}
+	for (w = 0; w < wk->boot->nworkers; w++)
+		if (stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle) > 0 &&
+		    inbox_send(w, CTL_EVICT, p->index, 0))
+			return;
+}
+
 void
 pool_open(struct pool *p, uint32_t wanted)
 {
@@ -113,6 +132,8 @@ pool_open(struct pool *p, uint32_t wanted)
 	tell_waiters(p);
 	while (r == LEDGER_OK && p->nopening < wanted && may_open(p))
 		r = open_one(p, &limits);
+	if (r == LEDGER_POOL_FULL && p->nlogins > 0)
+		make_place_for_logins(p);
 	if (r == LEDGER_TABLE_FULL)
 		log_warnx("pool %s/%s: the table has no free slot (max_backends)", p->db, p->user);
 	if (r == LEDGER_DB_FULL || r == LEDGER_USER_FULL)
@@ -184,12 +205,14 @@ hopeless(struct pool *p)
 										   : now - patience;
 }
 
-/* Nothing has been tried for so long that it may be different now. */
+/* Nothing has been tried for so long that it may be different now; and nothing that has failed
+ * keeps its place still, which may be all the pool has. */
 static void
 forget_failures(struct pool *p)
 {
-	if (p->nopening == 0 && loop_now() - p->failed_us > wk->conf->server_login_retry_us +
-								wk->conf->server_connect_timeout_us)
+	if (p->nopening == 0 && p->nbackends == 0 &&
+	    loop_now() - p->failed_us >
+		wk->conf->server_login_retry_us + wk->conf->server_connect_timeout_us)
 		p->failures = 0;
 }
 
@@ -216,6 +239,10 @@ pool_open_worked(struct pool *p)
 	p->failures = 0;
 	p->retry_us = 0;
 	p->by_host = false;
+	if (p->nwaiting + p->nlogins > 0) /* the next one may be opened */
+		pool_look_again(p, loop_now());
+	if (p->nopening + opening_elsewhere(p) >= OPEN_ALL - 1)
+		pool_wake_others(p);
 }
 
 void

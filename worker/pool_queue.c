@@ -356,8 +356,9 @@ pool_pump(struct pool *p)
 	expire(p, &p->logins); /* their first backend is late */
 	notify_waiters(p);
 	pool_check_for_waiters(p);
-	wanted =
-	    p->nwaiting - pool_check_promised(p) + (p->nlogins > 0 && p->nbackends == 0 ? 1 : 0);
+	if (p->nlogins > 0)
+		pool_welcome_look(p); /* another worker may have logged in meanwhile */
+	wanted = p->nwaiting - pool_check_promised(p) + (p->nlogins > 0 ? 1 : 0);
 	if (p->hold)
 		wanted = 0;
 	if (p->nwaiting > 0 && !p->hold)
@@ -366,8 +367,6 @@ pool_pump(struct pool *p)
 		pool_open(p, wanted);
 	if (!p->hold)
 		pool_fill(p);
-	if (p->nlogins > 0)
-		pool_welcome_look(p); /* another worker may have logged in meanwhile */
 	pool_queue_changed(p);
 	pool_client_gone(p);
 }

@@ -238,6 +238,8 @@ pool_woken(uint32_t index)
 {
 	struct pool *p = pool_by_index(index);
 
+	if (index == TABLE_NONE)
+		pool_kick_all();
 	if (p != NULL && p->nwaiting + p->nlogins > 0)
 		pool_pump(p);
 	else if (p != NULL)

@@ -12,7 +12,9 @@
  *
  * A backend whose pid we never learned was logging in and saw our end close. It is freed when a
  * look that began later has succeeded, since PostgreSQL takes connections in order; or after
- * NAMELESS_US.
+ * NAMELESS_US. So is one that nobody can be asked about, since its database has left the
+ * configuration or lies on another server now; and after LONG_US one on one of several hosts, which
+ * may be down for good while the others serve.
  */
 #include "worker/steward.h"
 
@@ -21,15 +23,18 @@
 #include <string.h>
 #include <bsd/sys/queue.h>
 
+#include "conf/hosts.h"
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/cancel.h"
+#include "worker/inbox.h"
 #include "worker/pool.h"
 
 #define ROUND_US      200000
 #define SWEEP_US      1000000
 #define NAMELESS_US   10000000
+#define LONG_US	      60000000
 #define SAME_US	      2000000 /* so much younger is not the same */
 #define CANCEL_US     1000000
 #define PIDS_PER_LOOK 200
@@ -58,7 +63,7 @@ orphan_free(struct orphan *o)
 	log_info("orphaned backend pid %d is gone, its slot is free", (int)o->facts.pid);
 	stats_add(&wk->row->orphans_freed, 1);
 	stats_sub(&wk->row->orphans, 1);
-	pool_wake_others(o->facts.pool, false);
+	inbox_wake_all(o->facts.pool);
 	TAILQ_REMOVE(&orphans, o, entry);
 	free(o);
 }
@@ -217,6 +222,20 @@ look_start(struct orphan *o)
 	return true;
 }
 
+/* How long its server is asked at most. */
+static int64_t
+patience(const struct orphan *o)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	const struct conf_database *d = NULL;
+
+	if (ledger_pool_name(wk->table, o->facts.pool, db, user))
+		d = conf_database(wk->conf, db);
+	if (o->facts.pid == 0 || d == NULL || conf_destination(d) != o->facts.dest)
+		return NAMELESS_US;
+	return conf_hosts(d) > 1 ? LONG_US : INT64_MAX;
+}
+
 static void
 steward_round(struct timer *t)
 {
@@ -224,7 +243,7 @@ steward_round(struct timer *t)
 
 	(void)t;
 	TAILQ_FOREACH_SAFE (o, &orphans, entry, next)
-		if (o->facts.pid == 0 && loop_now() - o->since_us > NAMELESS_US)
+		if (loop_now() - o->since_us > patience(o))
 			orphan_free(o);
 	TAILQ_FOREACH (o, &orphans, entry)
 		if (look_start(o))

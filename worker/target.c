@@ -7,6 +7,7 @@
 #include <bsd/stdlib.h>
 #include <bsd/string.h>
 
+#include "worker/inbox.h"
 #include "worker/loop.h"
 #include "worker/pool.h"
 #include "worker/state.h"
@@ -133,6 +134,10 @@ targets_crowded(const struct targets *t)
 
 	for (i = 0; i < t->n; i++) {
 		full = crowded(&t->list_of[i]);
+		if (full) {
+			hosts_want(wk->boot->hosts, t->list_of[i].host, wk->self.worker);
+			full = crowded(&t->list_of[i]);
+		}
 		if (!full && hosts_ready(wk->boot->hosts, t->list_of[i].host, loop_now()))
 			return false;
 		some |= full;
@@ -172,31 +177,44 @@ target_try(const struct target *x, struct target_turn *turn)
 	return true;
 }
 
+/* In the next turn of the loop, ourselves too. */
+static void
+wake_wanting(const struct target *x)
+{
+	uint64_t who = hosts_wanted(wk->boot->hosts, x->host);
+	uint32_t w;
+
+	for (w = 0; who != 0 && w < wk->boot->nworkers; w++)
+		if ((who >> w & 1) != 0)
+			(void)inbox_send(w, CTL_WAKE, TABLE_NONE, 0);
+}
+
 void
 target_left(const struct target *x)
 {
 	hosts_end(wk->boot->hosts, x->host, wk->self.worker);
+	wake_wanting(x);
 }
 
 void
 target_failed(const struct target *x, int reason)
 {
-	target_left(x);
 	hosts_failed(wk->boot->hosts, x->host, loop_now(), wk->conf->server_login_retry_us, reason);
+	target_left(x);
 }
 
 void
 target_worked(const struct target *x)
 {
-	target_left(x);
 	hosts_worked(wk->boot->hosts, x->host);
+	target_left(x);
 }
 
 void
 target_answered(const struct target *x)
 {
-	target_left(x);
 	hosts_answered(wk->boot->hosts, x->host);
+	target_left(x);
 }
 
 bool

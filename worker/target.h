@@ -26,7 +26,8 @@ void targets_drop(struct targets *);
 size_t targets_order(const struct targets *t, const struct target *order[CONF_HOSTS]);
 /* Is any worth a try now? */
 bool targets_ready(const struct targets *);
-/* Too many connections are on their way to each of them that is worth a try: wait. */
+/* Too many connections are on their way to each of them that is worth a try: wait. When one of them
+ * has ended, all our pools are woken. */
 bool targets_crowded(const struct targets *);
 /* When the first pause of theirs ends, if all are in one, even if it is over; since when none works
  * (may be NULL). 0 = some work. */

@@ -146,6 +146,7 @@ begin "$at user = \"nobody\";" 'server_login_retry = "3s";'
 start=$(now_ms)
 out=$(said 'select 1')
 has "a login that is refused: PostgreSQL's own words" 'role "nobody" does not exist' "$out"
+has '... and the state of the pool, without the attempt that failed' 'DETAIL:  pool app/nobody: pool_size 20, 0 connections' "$out"
 for _ in 1 2 3 4; do out=$(said 'select 1'); done
 has '... each time' 'role "nobody" does not exist' "$out"
 check '... at once' [ $(($(now_ms) - start)) -lt 2900 ]
@@ -164,6 +165,7 @@ begin "host = \"127.0.0.2\"; port = $(cat "$WORK_DIR/mute");" 'server_connect_ti
 out=$(said 'select 1')
 has '... the only one: SQLSTATE and text' 'cannot connect to server at 127.0.0.2' "$out"
 has '... the reason' 'no answer within server_connect_timeout' "$out"
+has '... by SQLSTATE too' 'SFATAL VFATAL C08006 Mcannot connect to server at 127.0.0.2' "$(refusal app)"
 pooler_stop 'ends well'
 
 # --- how many at once, and a server without a place -----------------------------------------------------------
@@ -211,6 +213,22 @@ check "... no more than sixteen for a host ($MOST)" [ "$MOST" -le 17 ]
 for user in alice bob postgres; do crowd "many.$user" close; done
 pooler_stop 'ends well'
 
+# A login that takes longer than server_connect_timeout goes on at the server: its place is not given to
+# another one before the server has ended it.
+server 'delay 1500'
+begin "$slow pool_size = 1;" 'server_connect_timeout = "300ms"; server_login_retry = "100ms";'
+server look
+end=$(($(now_ms) + 4000))
+while [ "$(now_ms)" -lt "$end" ]; do out=$(said 'select 1'); done
+has 'a login that is cut off: the reason' 'no answer within server_connect_timeout' "$out"
+check '... counted' [ "$(get sv_connect_timeouts)" -ge 2 ]
+server look
+is '... while the server has it, there is no other' 1 "$MOST"
+server 'delay 20'
+within '... and service resumes by itself' 30 sql_is '' app x
+pooler_stop 'ends well'
+server 'delay 200'
+
 # Two places, and who logs in beside too many others is refused with them: one at a time then.
 WORKERS=4 begin "$slow pool_size = 8;" 'server_login_retry = "200ms";'
 CROWD_USER=bob crowd_start few app
@@ -250,4 +268,63 @@ is '... everybody' '12 0 0' "$A $B $C"
 server look
 check "... and several connect at a time again ($MOST at once, $OPENED in all)" [ "$MOST" -gt 1 ]
 crowd none close
+pooler_stop 'ends well'
+exec {SERVER_IN}>&- {SERVER_OUT}<&-
+
+# --- who logs in when the pool has backends, and nobody knows the server's parameters -------------------------
+
+# app_at HOST: a reload gives the database another server.
+app_at() {
+	local before
+	before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
+	sed -i "s/name = \"app\"; host = \"[^\"]*\"/name = \"app\"; host = \"$1\"/" "$WORK_DIR/pgdrove.conf"
+	kill -HUP "$POOLER"
+	until_true 20 reloaded "$before"
+}
+reloaded() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$1" ]; }
+
+WORKERS=1 begin "$at pool_size = 3; pool_mode = \"session\";" 'query_wait_timeout = "20s";'
+psql_beside app 'select pg_sleep(600)' /dev/null
+within 'a session on the server of yesterday' 10 backends_are 1 "state = 'active'"
+app_at localhost
+is '... who logs in afterwards gets a backend of the new one at once' 1 "$(sql app 'select 1')"
+kill -KILL "$BESIDE"
+pooler_stop 'ends well'
+
+# One worker is late with RECONNECT: it drops the parameters that a new backend has brought already.
+begin "$at pool_size = 1;" 'admin_users = "postgres"; worker_timeout = "60s"; query_wait_timeout = "20s";'
+CROWD_USER=postgres crowd_start both app
+crowd both 'open 8'
+check 'clients on both workers' [ "$(get worker.0.clients)" -gt 0 -a "$(get worker.1.clients)" -gt 0 ]
+late=0
+[ "$(get worker.0.backends)" = 0 ] || late=1
+late=$(get worker.$late.pid)
+kill -STOP "$late"
+beside sql pgbouncer RECONNECT >/dev/null
+within 'RECONNECT: the backend is closed' 20 backends_are 0
+has_one() { [ "$(timeout 5 "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'select 1' 2>&1)" = 1 ]; }
+within '... a new one serves' 20 has_one
+kill -CONT "$late"
+wait "$BESIDE"
+is '... who logs in when the other worker has done it is served, too' 1 "$(sql app 'select 1')"
+crowd both 'query select 1'
+is '... and all the others' '8 0 0' "$A $B $C"
+crowd both close
+pooler_stop 'ends well'
+
+# --- an orphan that nobody can be asked about -------------------------------------------------------------------
+
+begin "$at pool_size = 2;"
+psql_beside app 'select pg_sleep(600)' /dev/null
+within 'a query' 10 backends_are 1 "state = 'active'"
+before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
+sed -i 's/name = "app"/name = "other"/' "$WORK_DIR/pgdrove.conf"
+kill -HUP "$POOLER"
+check 'its database leaves the configuration' until_true 20 reloaded "$before"
+owner=0
+[ "$(get worker.0.backends)" != 0 ] || owner=1
+kill -KILL "$(get worker.$owner.pid)"
+within '... and its worker dies' 10 get_is steward.orphans 1
+within '... the query is cancelled' 20 backends_are 0
+within '... and the slot is free' 40 get_is steward.orphans 0
 pooler_stop 'ends well'

@@ -31,6 +31,10 @@ as() {
 	printf '%s\n' '\set VERBOSITY verbose' "$@" |
 		"$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U "$user" -d "$db" 2>&1
 }
+ended_all() {
+	admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where client_addr is not null" >"$WORK_DIR/out"
+	get_is backends 0
+}
 served() { [ "$(as "$1" "$2" 'select 1;')" = 1 ]; }
 # as_beside USER DB SQL: its output in $WORK_DIR/USER.out
 as_beside() {
@@ -59,14 +63,20 @@ watch_end() {
 	MOST=$(sort -n "$WORK_DIR/most" | tail -n 1)
 }
 
+# end_alice: ends the backends that alice has; their pids in ENDED.
+end_alice() {
+	ENDED=$(admin_sql "select string_agg(pid::text, ',') from pg_stat_activity where usename = 'alice'")
+	admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where pid in ($ENDED)" >"$WORK_DIR/out"
+}
+
 # --- min_pool_size ------------------------------------------------------------------------------------
 
 begin "{ name = \"app\"; $at; user = \"alice\"; min_pool_size = 3; }, { name = \"other\"; $at; min_pool_size = 2; }" \
 	'server_idle_timeout = "500ms"; server_login_retry = "100ms";'
 within 'min_pool_size: there without any client, where the user is known' 20 ours_are 3 "usename = 'alice'"
 is '... and only there' 3 "$(ours)"
-ended=$(admin_sql "select statement_timestamp(), count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'alice'")
-within '... there again after their end' 20 ours_are 3 "usename = 'alice' and backend_start > '${ended%%|*}'"
+end_alice
+within '... there again after their end' 20 ours_are 3 "usename = 'alice' and pid not in ($ENDED)"
 as_beside bob other 'select pg_sleep(3)'
 within '... of a pool with a client' 20 ours_are 2 "usename = 'bob'"
 sleep 1
@@ -78,6 +88,22 @@ victim=$(get worker.0.pid)
 kill -KILL "$victim"
 within 'a worker dies' 20 worker_replaced 0 "$victim"
 within '... min_pool_size holds' 20 ours_are 3
+pooler_stop 'ends well'
+
+# The clients are on one worker, the backends on all.
+begin "{ name = \"app\"; $at; }" 'min_pool_size = 4; server_idle_timeout = "500ms"; server_login_retry = "100ms";'
+CROWD_USER=alice crowd_start many app
+crowd many 'open 8'
+crowd many 'query select pg_sleep(1)'
+CROWD_USER=alice crowd_start one app
+crowd one 'open 1'
+crowd many close
+sleep 2
+is 'min_pool_size: kept for clients of one worker by all' 4 "$(ours "usename = 'alice'")"
+end_alice
+within '... there again after their end' 20 ours_are 4 "usename = 'alice' and pid not in ($ENDED)"
+crowd one close
+within '... until the last client leaves' 20 ours_are 0
 pooler_stop 'ends well'
 
 # --- the reserve --------------------------------------------------------------------------------------
@@ -101,8 +127,8 @@ pooler_stop 'ends well'
 
 begin "{ name = \"app\"; $at; max_db_connections = 2; }, { name = \"other\"; $at; }" 'query_wait_timeout = "1s";'
 watch_most
-as_beside alice app 'select pg_sleep(0.5)'
-as_beside bob app 'select pg_sleep(0.5)'
+as_beside alice app 'select pg_sleep(3)'
+as_beside bob app 'select pg_sleep(3)'
 within 'two users hold the two places of a database' 10 ours_are 2 "state = 'active'"
 wait_all
 is 'max_db_connections: a third user is served: the idlest is evicted' 1 "$(as postgres app 'select 1;')"
@@ -119,6 +145,19 @@ is '... and the two are served' '' "$(cat "$WORK_DIR/alice.out" "$WORK_DIR/bob.o
 watch_end
 is '... never more backends than places (and one of the other database)' 3 "$MOST"
 within 'nobody is hungry any more' 10 get_is pool.app.postgres.hungry_db_us 0
+pooler_stop 'ends well'
+
+# The worker that has the idle backend sleeps: it is woken for it.
+begin "{ name = \"app\"; $at; max_db_connections = 1; }"
+quick=0
+for user in alice bob alice bob alice bob alice bob; do
+	sleep 0.2
+	start=$(now_ms)
+	served "$user" app || not_ok 'one place, in turn'
+	[ $(($(now_ms) - start)) -gt 500 ] || quick=$((quick + 1))
+done
+check "max_db_connections 1: places move at once ($quick of 8)" [ "$quick" -ge 5 ]
+is '... each time' 7 "$(get sv_evicted)"
 pooler_stop 'ends well'
 
 # --- no starvation: three pools that are never idle, two places -----------------------------------------
@@ -223,4 +262,22 @@ is 'max_user_client_connections: exactly so many' '6 2' "$A $B"
 has '... the rest is told' 'client connections exceeded (max_user_client_connections)' "$(cat "$WORK_DIR/users.err")"
 has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_user_client_connections)' "$(refusal other)"
 crowd users close
+pooler_stop 'ends well'
+
+# --- the table: how many pools, how many backends in all ----------------------------------------------------
+
+POSTGRES_HAS=''
+begin "{ name = \"app\"; $at; pool_size = 3; }, { name = \"other\"; $at; }" 'max_pools = 1; max_backends = 2; query_wait_timeout = "1s";'
+as_beside alice app 'select pg_sleep(3)'
+as_beside alice app 'select pg_sleep(3)'
+within 'max_backends: all places of the table are in use' 10 ours_are 2 "state = 'active'"
+has '... who waits too long is told' 'FATAL:  53300: query_wait_timeout' "$(as alice app 'select 1;')"
+check '... the log says why' log_has 'pool app/alice: the table has no free slot \(max_backends\)'
+has 'max_pools: one pool more is refused' 'no room for another pool (max_pools)' "$(as bob other 'select 1;')"
+has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mno room for another pool (max_pools)' "$(refusal other bob)"
+wait_all
+is '... the others work' 1 "$(as alice app 'select 1;')"
+# Its place is used again when nobody needs it any more.
+within '... its backends are ended' 10 ended_all
+within '... and another pool has the place' 20 served bob other
 pooler_stop 'ends well'

@@ -2,17 +2,8 @@
 #
 #
 # timeouts: every limit on time ends what it is meant to end, with its SQLSTATE and its words, and
-# leaves the backend as it should be; and nothing before its time. What shows which option:
-#
-#   query_timeout, transaction_timeout, idle_transaction_timeout      here (global, per user)
-#   query_wait_timeout, query_wait_notify                             here (also while logging in)
-#   client_idle_timeout, client_login_timeout, cancel_wait_timeout    here
-#   server_idle_timeout, server_lifetime, connect_query               here
-#   server_reset_query, _always, server_round_robin, tcp_*            here
-#   server_fast_close                                                 here
-#   server_check_query, server_check_delay, server_connect_timeout,
-#   server_login_retry, load_balance_hosts                            lifecycle.sh
-#   pool_size, min_pool_size, reserve_pool_*, max_*                   limits.sh
+# leaves the backend as it should be; and nothing before its time. What is set on sockets, which idle
+# backend is next. Which check of which program shows which option: options.txt.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -83,6 +74,8 @@ for mode in transaction session; do
 	is "client_idle_timeout, $mode: not before, not in a transaction" 'a b c d ' "$(grep -E '^[a-e]$' <<<"$out" | tr '\n' ' ')"
 	has "client_idle_timeout, $mode: SQLSTATE and text" 'FATAL:  57P05: client_idle_timeout' "$out"
 	is '... counted' 1 "$(get cl_idle_timeouts)"
+	first=$(backend_pid)
+	is "client_idle_timeout, $mode: its backend is used again" "$first" "$(sql app 'select pg_backend_pid()')"
 	pooler_stop 'ends well'
 done
 
@@ -212,6 +205,36 @@ for fast in true false; do
 	fi
 	is '... it was committed' 7 "$(admin_sql 'select i from t' app)"
 	admin_sql 'update t set i = 1' app >"$WORK_DIR/out"
+	pooler_stop 'ends well'
+done
+
+# RECONNECT asks for new backends, of the same server.
+for fast in true false; do
+	with session "server_fast_close = $fast; admin_users = \"postgres\";"
+	crowd_start "reconnect.$fast" app
+	crowd "reconnect.$fast" 'open 1'
+	crowd "reconnect.$fast" 'query begin; update t set i = 8'
+	first=$(backend_pid)
+	is "RECONNECT, server_fast_close = $fast" '' "$(sql pgbouncer RECONNECT)"
+	crowd "reconnect.$fast" 'query select 1'
+	is '... the transaction goes on' '1 0 0' "$A $B $C"
+	crowd "reconnect.$fast" 'query commit'
+	is '... to its end' '1 0 0' "$A $B $C"
+	if [ $fast = true ]; then
+		within '... with which the session ends, and its backend' 10 backends_are 0
+		crowd "reconnect.$fast" 'query select 1'
+		is '... and not before' '0 1' "$A $C"
+		has '... SQLSTATE and text' 'FATAL:  server connections are renewed (RECONNECT)' "$(cat "$WORK_DIR/reconnect.$fast.err")"
+		check '... counted' [ "$(get clients_sent_away)" = 1 ]
+	else
+		crowd "reconnect.$fast" 'query select 1'
+		is '... and so does the session, with its backend' "1 0 0 $first" "$A $B $C $(backend_pid)"
+	fi
+	is '... it was committed' 8 "$(admin_sql 'select i from t' app)"
+	admin_sql 'update t set i = 1' app >"$WORK_DIR/out"
+	crowd "reconnect.$fast" close
+	[ $fast = true ] || within '... which ends with it' 10 backends_are 0
+	is '... the next session has a new one' 1 "$(sql app "select (pg_backend_pid() <> $first)::int")"
 	pooler_stop 'ends well'
 done
 

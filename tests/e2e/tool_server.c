@@ -6,7 +6,7 @@
  *
  *   places N    who logs in from now on, and finds that so many are there before it or beside it,
  *               is refused at the end of its login (53300); as at PostgreSQL, it holds a place
- *               until it has left
+ *               until it has left, and that its client has gone is seen at the end of its login
  *   delay MS    how long a login takes, a query, and leaving after a refusal
  *   drop        ends all connections
  *   look        answered with "look MOST OPENED REFUSED": logins at once at most, and how logins
@@ -248,8 +248,8 @@ turn(void)
 	int wait = due(), i;
 
 	for (i = 0; i < PEERS_MAX; i++)
-		fds[i] =
-		    (struct pollfd){.fd = peers[i].fd == 0 ? -1 : peers[i].fd, .events = POLLIN};
+		fds[i] = (struct pollfd){.fd = peers[i].fd == 0 ? -1 : peers[i].fd,
+		    .events = peers[i].state == LOGIN ? 0 : POLLIN};
 	fds[i] = (struct pollfd){.fd = listener, .events = POLLIN};
 	fds[i + 1] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
 	if (poll(fds, PEERS_MAX + 2, wait) == -1)

@@ -223,6 +223,27 @@ on_their_way(void **state)
 	hosts_destroy(h);
 }
 
+/* Who found too many on their way is told of the next end, once. */
+static void
+wanting(void **state)
+{
+	struct hosts *h = hosts_create(3);
+	uint32_t a = hosts_find(h, "a:1"), b = hosts_find(h, "b:1");
+
+	(void)state;
+	assert_int_equal(hosts_wanted(h, a), 0);
+	hosts_want(h, a, 2);
+	hosts_want(h, a, 0);
+	hosts_want(h, a, 2);
+	hosts_want(h, b, 1);
+	hosts_want(h, HOSTS_NONE, 1);
+	assert_int_equal(hosts_wanted(h, a), 1 << 2 | 1 << 0);
+	assert_int_equal(hosts_wanted(h, a), 0);
+	assert_int_equal(hosts_wanted(h, b), 1 << 1);
+	assert_int_equal(hosts_wanted(h, HOSTS_NONE), 0);
+	hosts_destroy(h);
+}
+
 /* Of processes that try at the same moment after a pause, one may; of those that begin at the same
  * moment, no two think that they are alone. */
 #define PROCESSES 4
@@ -395,6 +416,7 @@ main(void)
 	    cmocka_unit_test(failures_in_a_row),
 	    cmocka_unit_test(width),
 	    cmocka_unit_test(on_their_way),
+	    cmocka_unit_test(wanting),
 	    cmocka_unit_test(races),
 	    cmocka_unit_test(lists),
 	    cmocka_unit_test(wrong_lists),
