@@ -330,6 +330,20 @@ row_names(const struct row *r, struct layout_names *names)
 	return version_same(&r->version, seen);
 }
 
+bool
+budget_told(const struct budget *b, uint32_t pool, char *db, char *user, uint32_t *used)
+{
+	const struct row *r = row_of(&b->own, pool);
+	struct layout_names names;
+
+	*used = atomic_load(&r->used);
+	if (!row_names(r, &names))
+		return false;
+	memcpy(db, names.db, sizeof(names.db));
+	memcpy(user, names.user, sizeof(names.user));
+	return true;
+}
+
 static uint32_t
 rows(const struct file *f)
 {

@@ -26,6 +26,9 @@ void budget_destroy(struct budget *);
 /* Under the table's mutex (ledger.c): the names of a pool; how many slots it has. */
 void budget_name(struct budget *, uint32_t pool, const char *db, const char *user);
 void budget_used(struct budget *, uint32_t pool, uint32_t used);
+/* What the others read of it, for checks: false if it has no names there. Buffers of
+ * CONF_NAME_SIZE. */
+bool budget_told(const struct budget *, uint32_t pool, char *db, char *user, uint32_t *used);
 
 /* Does another generation live, as far as we know? One load if nothing has changed. */
 bool budget_shared(struct budget *);

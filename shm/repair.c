@@ -403,6 +403,28 @@ check_group_counts(const struct table *t, struct notes *ns)
 	}
 }
 
+/* The other generations are told of each pool what we count, under its names. */
+static void
+check_told(const struct table *t, struct notes *ns)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	struct layout_names names;
+	uint32_t p, told;
+	bool named;
+
+	for (p = 0; layout_budget(t) != NULL && p < pools_high(t); p++) {
+		named = budget_told(layout_budget(t), p, db, user, &told);
+		if (told != ledger_pool_used(t, p))
+			note(ns, "pool: others are told a wrong count", p, told,
+			    ledger_pool_used(t, p));
+		if (!pool_in_use(t, p))
+			continue;
+		layout_get(&names, layout_pool(t, p)->names, sizeof(names));
+		if (!named || strcmp(db, names.db) != 0 || strcmp(user, names.user) != 0)
+			note(ns, "pool: others are told wrong names", p, named, 1);
+	}
+}
+
 int
 repair_check(struct table *t, FILE *err)
 {
@@ -419,6 +441,7 @@ repair_check(struct table *t, FILE *err)
 	check_group_chains(t, &ns);
 	check_counts(t, &ns);
 	check_group_counts(t, &ns);
+	check_told(t, &ns);
 	layout_unlock(t);
 	for (i = 0; err != NULL && i < ns.count && i < NOTES; i++)
 		(void)fprintf(err, "%s: index %u, have %u, want %u\n", ns.n[i].what, ns.n[i].index,

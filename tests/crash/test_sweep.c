@@ -1,7 +1,8 @@
 /*
- * sweep: kill -9 after every instruction of every operation of the ledger and the table, and of the
- * repair, by single-stepping a child. The survivor must then find a table without violations, and
- * after the steward's clearing up everything must be there again.
+ * sweep: kill -9 after every instruction of every operation of the ledger and the table, of the
+ * repair and of what is told to, or taken from, another generation, by single-stepping a child. The
+ * survivor must then find a table without violations, and after the steward's clearing up
+ * everything must be there again.
  *
  * An operation is split in what comes before (done by the parent under the same identity) and the
  * part that is swept, so that each is short and can be swept at every instruction. The negative
@@ -23,6 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/budget.h"
+#include "shm/carry.h"
 #include "shm/layout.h"
 #include "shm/repair.h"
 #include "shm/stats.h"
@@ -37,7 +40,9 @@ static struct stats *stats;
 static struct table_self self, other, steward;
 static uint32_t pool, slot, row;
 static long stride; /* 0: as fits POINTS */
-static char stats_path[] = "/tmp/pgdrove-sweep-XXXXXX";
+static struct budget *budget;
+static char dir[] = "/tmp/pgdrove-sweep-XXXXXX", stats_path[sizeof(dir) + 16],
+	    elder_path[sizeof(dir) + 16];
 
 struct op {
 	const char *name;
@@ -306,6 +311,58 @@ run_worker_gone(void)
 	table_worker_gone(table, other.worker);
 }
 
+/* --- the counters of the generation before us ------------------------------------------------- */
+
+#define COUNTED 7
+
+static struct stats *elder;
+static struct carry *carry;
+
+static void
+elder_counted(void)
+{
+	char why[256];
+
+	elder = stats_create(elder_path, shape.workers, shape.pools);
+	assert_non_null(elder);
+	stats_pool_name(elder, 2, "app", "alice");
+	stats_add(&stats_pool(elder, 2, 1)->xact_count, COUNTED);
+	stats_add(&stats_worker(elder, 0)->accepts, COUNTED);
+	carry = carry_open(elder_path, why, sizeof(why));
+	assert_non_null(carry);
+}
+
+static uint32_t
+our_pool(const char *db, const char *user)
+{
+	(void)db;
+	(void)user;
+	return pool;
+}
+
+static void
+run_carry(void)
+{
+	carry_over(carry, stats, steward.worker, our_pool);
+}
+
+/* The whole or nothing of each counter, and never twice: who is started anew carries nothing. */
+static void
+carried_once(void)
+{
+	uint64_t accepts = stats_get(&stats_worker(stats, steward.worker)->accepts),
+		 xacts = stats_get(&stats_pool(stats, pool, steward.worker)->xact_count);
+
+	assert_true(accepts == 0 || accepts == COUNTED);
+	assert_true(xacts == 0 || xacts == COUNTED);
+	assert_int_equal(stats_get(&stats_worker(stats, self.worker)->accepts), 0);
+	if (elder == NULL)
+		return;
+	carry_close(carry);
+	stats_close(elder);
+	elder = NULL;
+}
+
 static void
 run_repair(void)
 {
@@ -370,6 +427,9 @@ fresh(const struct op *op)
 	assert_non_null(table);
 	stats = stats_create(stats_path, shape.workers, shape.pools);
 	assert_non_null(stats);
+	budget = budget_create(dir, shape.pools);
+	assert_non_null(budget);
+	ledger_publish(table, budget);
 	self = (struct table_self){0, table_worker_start(table, 0)};
 	other = (struct table_self){1, table_worker_start(table, 1)};
 	steward = (struct table_self){2, table_worker_start(table, 2)};
@@ -383,6 +443,7 @@ stale(void)
 {
 	table_destroy(table);
 	stats_close(stats);
+	budget_destroy(budget);
 }
 
 /* All rows can be had again, each once. */
@@ -452,6 +513,7 @@ recover(void)
 	uint32_t from = 0, s, i, p;
 	enum slot_state was;
 
+	carried_once();
 	welcome_whole();
 	facts_whole();
 	assert_int_equal(repair_check(table, stderr), 0);
@@ -506,6 +568,7 @@ static const struct op ops[] = {
     {"welcome_drop", welcomed, run_welcome_drop},
     {"worker_start", NULL, run_worker_start},
     {"worker_gone", NULL, run_worker_gone},
+    {"carry_over", elder_counted, run_carry},
     {"repair", ruined, run_repair},
 };
 
@@ -571,11 +634,12 @@ main(void)
 {
 	struct CMUnitTest tests[NOPS + 1];
 	size_t i;
-	int failed, fd = mkstemp(stats_path);
+	int failed;
 
-	if (fd == -1)
+	if (mkdtemp(dir) == NULL)
 		return 1;
-	(void)close(fd);
+	(void)snprintf(stats_path, sizeof(stats_path), "%s/stats", dir);
+	(void)snprintf(elder_path, sizeof(elder_path), "%s/elder", dir);
 	if (getenv("SWEEP_STRIDE") != NULL && atol(getenv("SWEEP_STRIDE")) > 0)
 		stride = atol(getenv("SWEEP_STRIDE"));
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -586,5 +650,7 @@ main(void)
 	tests[NOPS] = (struct CMUnitTest)cmocka_unit_test(test_negative_control);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	(void)unlink(stats_path);
+	(void)unlink(elder_path);
+	(void)rmdir(dir);
 	return failed;
 }
