@@ -10,7 +10,7 @@
 #define HEAD	   8
 
 enum { IDENTITY_LONG = 1, IDENTITY_SETTLED = 2 };
-enum { STATEMENT_UNNAMED = 1, STATEMENT_USED = 2 };
+enum { STATEMENT_UNNAMED = 1, STATEMENT_USED = 2, STATEMENT_OWN = 4, STATEMENT_STAND_IN = 8 };
 enum { LINK_DIRTY = 1, LINK_SPOILED = 2 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -115,7 +115,8 @@ move_put_statement(struct wire_out *w, const struct move_statement *s)
 	size_t at = move_field(w, MOVE_STATEMENT);
 
 	wire_byte(
-	    w, (uint8_t)((s->unnamed ? STATEMENT_UNNAMED : 0) | (s->used ? STATEMENT_USED : 0)));
+	    w, (uint8_t)((s->unnamed ? STATEMENT_UNNAMED : 0) | (s->used ? STATEMENT_USED : 0) |
+			 (s->own ? STATEMENT_OWN : 0) | (s->stand_in ? STATEMENT_STAND_IN : 0)));
 	put64(w, s->since);
 	wire_string(w, s->name);
 	return at;
@@ -273,6 +274,8 @@ get_statement(struct wire_in *f, struct move_statement *s)
 
 	s->unnamed = (flags & STATEMENT_UNNAMED) != 0;
 	s->used = (flags & STATEMENT_USED) != 0;
+	s->own = (flags & STATEMENT_OWN) != 0;
+	s->stand_in = (flags & STATEMENT_STAND_IN) != 0;
 	s->since = get64(f);
 	s->name = get_text(f);
 	s->settings = get_counted(f);

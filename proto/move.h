@@ -74,7 +74,7 @@ struct move_client {
 };
 
 struct move_statement {
-	bool unnamed, used;
+	bool unnamed, used, own, stand_in; /* worker/statements.h: struct stmt_name */
 	uint64_t since;
 	const char *name;
 	struct move_bytes settings, body;

@@ -652,7 +652,8 @@ lex_dollar(struct sql_scan *s, const uint8_t *p)
 	if (class_of[*p] == C_DIGIT) {
 		s->flags |= SQL_F_PARAM;
 		s->state = LX_PARAM;
-		return p + 1;
+		s->param = 0;
+		return p;
 	}
 	s->word_len = 0;
 	if (class_of[*p] == C_WORD || *p == '$') {
@@ -667,12 +668,14 @@ lex_dollar(struct sql_scan *s, const uint8_t *p)
 static const uint8_t *
 lex_param(struct sql_scan *s, const uint8_t *p, const uint8_t *end)
 {
-	while (p < end && class_of[*p] == C_DIGIT)
-		p++;
+	for (; p < end && class_of[*p] == C_DIGIT; p++)
+		s->param = s->param < 65536 ? s->param * 10 + (uint32_t)(*p - '0') : 65536;
 	if (p == end)
 		return end;
 	s->state = LX_PLAIN;
 	s->last_string = 0;
+	if (s->param > s->facts.max_param)
+		s->facts.max_param = s->param < 65536 ? s->param : 65536;
 	give(s, SQL_T_PARAM, 0, s->word_at, offset(s, p));
 	return p;
 }
@@ -880,7 +883,7 @@ sql_begin(struct sql_scan *s, unsigned int mode)
 {
 	struct sql_facts *f = &s->facts;
 
-	f->nstatements = f->flags = f->n = f->text_len = 0;
+	f->nstatements = f->flags = f->n = f->text_len = f->max_param = 0;
 	f->class = SQL_OTHER;
 	s->mode = mode;
 	s->pos = 0;

@@ -127,6 +127,7 @@ struct sql_facts {
 	uint32_t nstatements; /* empty ones not counted */
 	uint32_t flags;
 	enum sql_class class; /* of the first */
+	uint32_t max_param;   /* $1 is 1; 0 = none. 65536 = more than there may be */
 	uint32_t n;
 	struct sql_fact *v; /* in the order of the text */
 	char *text;
@@ -150,6 +151,7 @@ struct sql_scan {
 	uint32_t word_at, string_text;
 	uint32_t word_len; /* of the word or tag so far; may exceed the array */
 	uint32_t tag_match;
+	uint32_t param;	  /* the number of $1 so far */
 	uint8_t word[72]; /* a word cut by a piece's end, a quoted one, a dollar quote's tag */
 	/* --- statement: sql_stmt.c --- */
 	uint8_t step, class, effect, after, prev, prev2;

@@ -559,6 +559,17 @@ clean_step_done(struct backend *b, const uint8_t *error, size_t len)
 	backend_clean(b);
 }
 
+/* The Sync must not commit what the client has left half done: an error before it. */
+static void
+drain_abort(struct backend *b)
+{
+	static const char nothing[] = "S" STATEMENT_NONE;
+
+	conn_put_header(&b->conn, 'D', sizeof(nothing));
+	conn_put(&b->conn, nothing, sizeof(nothing));
+	(void)expect_sent(&b->expect, 'D');
+}
+
 static void
 drain_start(struct backend *b)
 {
@@ -571,6 +582,8 @@ drain_start(struct backend *b)
 		(void)expect_sent(&b->expect, 'f');
 		(void)expect_sent(&b->expect, 'S');
 	} else {
+		if (b->expect.open)
+			drain_abort(b);
 		conn_put(&b->conn, end + 6, sizeof(end) - 6); /* whatever is open ends at a Sync */
 		(void)expect_sent(&b->expect, 'S');
 	}
@@ -586,7 +599,7 @@ void
 backend_clean(struct backend *b)
 {
 	timer_stop(&b->timer);
-	if (!expect_empty(&b->expect)) {
+	if (!expect_empty(&b->expect) || b->expect.open) {
 		drain_start(b);
 		return;
 	}

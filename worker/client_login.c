@@ -387,6 +387,7 @@ client_welcome(struct client *c, const uint8_t *params, size_t len)
 	struct wire_out w;
 
 	params_default(&c->params, &c->pool->defaults);
+	params_spell(&c->params, &c->pool->defaults);
 	session_begin(c);
 	conn_put(&c->conn, authentication_ok, sizeof(authentication_ok));
 	put_parameters(c, params, len);

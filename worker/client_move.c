@@ -159,6 +159,8 @@ put_name(struct wire_out *w, const struct stmt_name *n, bool unnamed)
 	if (n->stmt == NULL)
 		return;
 	s.used = unnamed && n->used;
+	s.own = n->own;
+	s.stand_in = n->stand_in;
 	at = move_put_statement(w, &s);
 	wire_int32(w, 0);
 	settings = w->len;
@@ -300,6 +302,8 @@ take_statement(struct client *c, const struct move_statement *m)
 			n->stmt = statement_get(&settings, m->body.p, m->body.len);
 		n->since = m->since;
 		n->used = m->used;
+		n->own = m->own;
+		n->stand_in = m->stand_in;
 	}
 	params_fini(&settings);
 	return ok;

@@ -78,10 +78,7 @@ expect_after(struct expect *x, const struct expect_entry *from, const struct stm
 bool
 expect_last_group(const struct expect *x)
 {
-	const struct expect_entry *ring = x->ring != NULL ? x->ring : x->inl;
-
-	return x->ends == 0 || (x->ends == 1 && x->len > 0 &&
-				   ring[(x->head + x->len - 1) & (x->size - 1)].type == 'S');
+	return x->ends == 0 || (x->ends == 1 && x->len > 0 && expect_last(x)->type == 'S');
 }
 
 static void
@@ -128,6 +125,7 @@ expect_push(struct expect *x, const struct expect_entry *e)
 		return false;
 	*at(x, x->len) = *e;
 	x->len++;
+	x->open = !is_end(e->type) && (x->open || !is_copy(e->type));
 	x->ends += is_end(e->type);
 	x->sent_ends += is_end(e->type);
 	return true;
@@ -262,12 +260,14 @@ got_part(const struct expect *x)
 /*
  * An error belongs to the head. If that is of the extended protocol, the server now skips to the
  * next Sync. An error of ours is the client's: it is in place of what its own message would meet.
+ * So is the end of a Sync of ours, if a Query was skipped.
  */
 static enum expect_verdict
 got_error(struct expect *x)
 {
 	uint32_t end = 1, i;
 	enum expect_verdict v;
+	bool query = false;
 
 	if (x->len == 0)
 		return EXPECT_PASS; /* FATAL as a rule: the connection ends by itself */
@@ -276,8 +276,10 @@ got_error(struct expect *x)
 		copy_ended(x, false);
 	if (is_end(at(x, 0)->type))
 		return v;
-	while (end < x->len && at(x, end)->type != 'S')
-		end++;
+	for (; end < x->len && at(x, end)->type != 'S'; end++)
+		query = query || at(x, end)->type == 'Q';
+	if (query && end < x->len)
+		at(x, end)->flags &= (uint8_t)~EXPECT_OURS;
 	for (i = end - 1; i > 0; i--)
 		settle(x, i, EXPECT_SKIPPED);
 	cut(x, 1, end);

@@ -60,6 +60,7 @@ struct expect {
 	uint32_t sent_ends, got_ends;
 	bool copy_in;  /* the server reads COPY data now */
 	bool skipping; /* it skips to the next Sync */
+	bool open;     /* messages of the extended protocol were sent, and no Sync behind them */
 	/* Told once for every entry that has an op; after an error the newest first. May be NULL;
 	 * must not push. */
 	void (*settle)(struct expect *, const struct expect_entry *, enum expect_end);
@@ -82,6 +83,15 @@ static inline const struct expect_entry *
 expect_head(const struct expect *x)
 {
 	return x->len == 0 ? NULL : &(x->ring != NULL ? x->ring : x->inl)[x->head];
+}
+
+/* The last request that was sent and has not ended; NULL = none. */
+static inline const struct expect_entry *
+expect_last(const struct expect *x)
+{
+	return x->len == 0
+		   ? NULL
+		   : &(x->ring != NULL ? x->ring : x->inl)[(x->head + x->len - 1) & (x->size - 1)];
 }
 
 /* The next entry behind `from` (one that is being settled) whose outcome decides about this name,

@@ -15,38 +15,29 @@
 #include <strings.h>
 
 #include "conf/log.h"
-#include "proto/extended.h"
+#include "proto/sql.h"
 #include "proto/wire.h"
+#include "worker/gate_impl.h"
 #include "worker/relay.h"
 #include "worker/slow.h"
 
-#define BIG_FIRST      65536U
-#define DEALLOCATE_MAX 512U /* a Query so short is looked at whole */
-#define BLANKS	       " \t\r\n\f\v"
-
-/* The message at hand. */
-struct view {
-	struct client *c;
-	struct backend *b;
-	struct stmt_names *names;
-	struct extended x;
-	const uint8_t *p; /* its first `avail` bytes; the header is the first 5 */
-	uint32_t avail, len;
-	uint8_t type;
-};
+#define BIG_FIRST     65536U
+#define LOOKED_AT_MAX 4096U /* a Query so short is looked at whole */
+#define BLANKS	      " \t\r\n\f\v"
 
 bool
 gate_looks(const struct pool *p, uint8_t type)
 {
-	return p->mode != POOL_SESSION && wk->conf->max_prepared_statements > 0 &&
-	       memchr("PBDCQ", type, 5) != NULL;
+	bool known = type == 'Q' || type == 'B' || type == 'D' || type == 'P' || type == 'C';
+
+	return known && p->mode != POOL_SESSION && wk->conf->max_prepared_statements > 0;
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
 /* What the relay has approved so far goes before what is put next. */
-static void
-put_approved(struct view *v)
+void
+gate_put_approved(struct view *v)
 {
 	struct buf *in = v->c->conn.in;
 
@@ -80,41 +71,41 @@ pass(struct view *v)
 	const struct expect_entry e = {.type = v->type};
 
 	if (v->c->big != NULL)
-		put_approved(v);
+		gate_put_approved(v);
 	relay_sent(v->b, &e);
 	forward(v, 0);
 	return GATE_TAKEN;
 }
 
 /* The same, and its end decides something. */
-static enum gate
-pass_with(struct view *v, const struct expect_entry *e)
+enum gate
+gate_pass_with(struct view *v, const struct expect_entry *e)
 {
 	if (v->c->big != NULL)
-		put_approved(v);
+		gate_put_approved(v);
 	relay_sent(v->b, e);
 	forward(v, 0);
 	return GATE_TAKEN;
 }
 
 /* Describe or Close of a statement by that name. */
-static void
-put_named(struct view *v, uint8_t type, const char *name)
+void
+gate_put_named(struct view *v, uint8_t type, const char *name)
 {
 	size_t n = strlen(name) + 1;
 
-	put_approved(v);
+	gate_put_approved(v);
 	conn_put_header(&v->b->conn, type, n + 1);
 	conn_put(&v->b->conn, "S", 1);
 	conn_put(&v->b->conn, name, n);
 }
 
-static void
-put_parse(struct view *v, const char *name, const uint8_t *body, size_t len)
+void
+gate_put_parse(struct view *v, const char *name, const uint8_t *body, size_t len)
 {
 	size_t n = strlen(name) + 1;
 
-	put_approved(v);
+	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'P', n + len);
 	conn_put(&v->b->conn, name, n);
 	conn_put(&v->b->conn, body, len);
@@ -137,8 +128,8 @@ undecided(const struct view *v, uint32_t pending, uint32_t group)
 }
 
 /* What the client may forget by a DEALLOCATE of an earlier group that has not been answered. */
-static bool
-name_undecided(const struct view *v, const struct stmt_name *n)
+bool
+gate_name_undecided(const struct view *v, const struct stmt_name *n)
 {
 	const struct stmt_names *names = v->names;
 	const struct expect *x = &v->b->expect;
@@ -156,8 +147,8 @@ may_forget(struct view *v, bool forgets)
 		v->names->forgets = v->b->expect.sent_ends + 1;
 }
 
-static enum gate
-stall(struct view *v)
+enum gate
+gate_stall(struct view *v)
 {
 	v->c->stalled = true;
 	return GATE_WAIT;
@@ -176,7 +167,7 @@ inject_close(struct view *v, struct prep *e)
 	char name[STATEMENT_NAME_SIZE];
 
 	prep_name(e, name);
-	put_named(v, 'C', name);
+	gate_put_named(v, 'C', name);
 	e->there = false;
 	prep_touch(v, e);
 	relay_sent(v->b, &(struct expect_entry){
@@ -213,17 +204,10 @@ prep_begin(struct view *v, struct statement *s, struct prep *e)
 	return e;
 }
 
-/* Before it in this group something may forget all that is prepared. */
 static bool
-forgetting(const struct view *v)
+usable(const struct prep *e, uint64_t since)
 {
-	return v->names->forgets != 0 && v->names->forgets - 1 == v->b->expect.sent_ends;
-}
-
-static bool
-usable(const struct view *v, const struct prep *e, uint64_t since)
-{
-	return e != NULL && e->there && !e->tainted && e->since >= since && !forgetting(v);
+	return e != NULL && e->there && !e->tainted && e->since >= since;
 }
 
 /* Makes sure that the backend has it, parsed no earlier than `since`. */
@@ -235,15 +219,15 @@ ensure(struct view *v, struct statement *s, uint64_t since)
 	(void)statement_name(s);
 	e = prep_find(&v->b->prepared, s->digest);
 	if (e != NULL && undecided(v, e->pending, e->group))
-		return stall(v);
-	if (usable(v, e, since)) {
+		return gate_stall(v);
+	if (usable(e, since)) {
 		prep_used(&v->b->prepared, e);
 		return GATE_TAKEN;
 	}
 	if (e != NULL && e->there)
 		inject_close(v, e);
 	e = prep_begin(v, s, e);
-	put_parse(v, s->name, s->body, s->len);
+	gate_put_parse(v, s->name, s->body, s->len);
 	relay_sent(v->b, &(struct expect_entry){
 			     .type = 'P', .flags = EXPECT_OURS, .op = GATE_PREPARE, .prep = e});
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
@@ -292,8 +276,8 @@ is_ours(const struct view *v)
 	       memcmp(text_of(v, v->x.statement), STATEMENT_PREFIX, n) == 0;
 }
 
-static void
-name_touch(struct view *v, struct stmt_name *n)
+void
+gate_name_touch(struct view *v, struct stmt_name *n)
 {
 	n->refs++;
 	n->pending++;
@@ -301,13 +285,13 @@ name_touch(struct view *v, struct stmt_name *n)
 }
 
 /* Bind, Describe or Close: the same with this name of a statement. */
-static enum gate
-rename_to(struct view *v, const char *name, const struct expect_entry *e)
+enum gate
+gate_rename(struct view *v, const char *name, const struct expect_entry *e)
 {
 	struct extended_text t = v->x.statement;
 	size_t n = strlen(name) + 1, before = t.at;
 
-	put_approved(v);
+	gate_put_approved(v);
 	conn_put_header(&v->b->conn, v->type, v->len - WIRE_HEADER - t.len + n - 1);
 	conn_put(&v->b->conn, v->p + WIRE_HEADER, before);
 	conn_put(&v->b->conn, name, n);
@@ -322,11 +306,11 @@ unknown(struct view *v)
 {
 	struct stmt_name *n;
 
-	if (!is_ours(v))
+	if (!is_ours(v) || gate_own_mode(v))
 		return pass(v);
 	n = name_add(v->names, text_of(v, v->x.statement), v->x.statement.len);
 	n->refs++;
-	return rename_to(
+	return gate_rename(
 	    v, STATEMENT_NONE, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});
 }
 
@@ -368,19 +352,32 @@ unnamed_begin(struct view *v, const struct stmt_name *n, struct expect_entry *e)
 	p->unnamed_group = v->b->expect.sent_ends;
 }
 
+/* Does it speak of prepared statements by their names? */
+static bool
+is_of_names(const struct view *v, const struct statement *s)
+{
+	return s->note != NULL && s->note->names && session_watches(v->c->pool);
+}
+
 static enum gate
 parse_unnamed(struct view *v)
 {
 	struct stmt_name *n = name_unnamed(v->names);
 	struct expect_entry e = {.type = 'P', .op = GATE_UNNAMED, .name = n};
+	struct statement *s = parsed_statement(v, n->stmt);
+	enum gate g = is_of_names(v, s) ? gate_own_named(v, s) : GATE_TAKEN;
 
+	if (g != GATE_TAKEN) {
+		statement_drop(s);
+		return g;
+	}
 	e.prev = n->stmt;
-	n->stmt = parsed_statement(v, n->stmt);
+	n->stmt = s;
 	n->used = false;
 	n->since = ddl_generation();
-	name_touch(v, n);
+	gate_name_touch(v, n);
 	unnamed_begin(v, n, &e);
-	return pass_with(v, &e);
+	return gate_pass_with(v, &e);
 }
 
 /*
@@ -396,12 +393,12 @@ parse_duplicate(struct view *v, struct stmt_name *n)
 	size_t len;
 	const uint8_t *body = parse_body(v, &len);
 
-	put_named(v, 'C', STATEMENT_TWICE);
+	gate_put_named(v, 'C', STATEMENT_TWICE);
 	relay_sent(v->b, &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS});
-	put_parse(v, STATEMENT_TWICE, rollback, sizeof(rollback));
+	gate_put_parse(v, STATEMENT_TWICE, rollback, sizeof(rollback));
 	relay_sent(v->b, &(struct expect_entry){.type = 'P', .flags = EXPECT_OURS});
 	n->refs++;
-	put_parse(v, STATEMENT_TWICE, body, len);
+	gate_put_parse(v, STATEMENT_TWICE, body, len);
 	relay_sent(v->b, &e);
 	consume(v);
 	return GATE_TAKEN;
@@ -411,7 +408,7 @@ parse_duplicate(struct view *v, struct stmt_name *n)
 static enum gate
 refuse(struct view *v)
 {
-	put_named(v, 'D', STATEMENT_NONE);
+	gate_put_named(v, 'D', STATEMENT_NONE);
 	relay_sent(v->b, &(struct expect_entry){.type = 'D', .op = GATE_REFUSE});
 	consume(v);
 	return GATE_TAKEN;
@@ -425,7 +422,7 @@ refuse(struct view *v)
 static bool
 may_stand_in(const struct view *v, const struct prep *e)
 {
-	return usable(v, e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0;
+	return usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0;
 }
 
 static enum gate
@@ -435,13 +432,13 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 	uint32_t from = WIRE_HEADER + v->x.sql.at;
 	size_t size = STATEMENT_NAME_SIZE;
 
-	name_touch(v, n);
+	gate_name_touch(v, n);
 	e.prev = n->stmt;
 	n->stmt = s;
 	n->since = ddl_generation();
 	if (may_stand_in(v, p)) {
 		prep_used(&v->b->prepared, p);
-		put_named(v, 'C', STATEMENT_NONE);
+		gate_put_named(v, 'C', STATEMENT_NONE);
 		e.type = 'C';
 		e.flags = EXPECT_AS_PARSE;
 		relay_sent(v->b, &e);
@@ -451,12 +448,30 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 	if (p != NULL && p->there)
 		inject_close(v, p);
 	e.prep = prep_begin(v, s, p);
-	put_approved(v);
+	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'P', size + v->len - from);
 	conn_put(&v->b->conn, s->name, size);
 	relay_sent(v->b, &e);
 	forward(v, from);
 	return GATE_TAKEN;
+}
+
+static struct stmt_name *
+name_or_new(struct view *v, struct stmt_name *n)
+{
+	return n != NULL ? n : name_add(v->names, text_of(v, v->x.statement), v->x.statement.len);
+}
+
+/* Under the client's own name. */
+static enum gate
+parse_own(struct view *v, struct stmt_name *n, struct statement *s)
+{
+	enum gate g = is_of_names(v, s) ? gate_own_named(v, s) : GATE_TAKEN;
+
+	if (g == GATE_TAKEN)
+		return gate_own_parse(v, name_or_new(v, n), s);
+	statement_drop(s);
+	return g;
 }
 
 static enum gate
@@ -466,22 +481,22 @@ parse_named(struct view *v)
 	struct statement *s;
 	struct prep *p;
 
-	if (n != NULL && name_undecided(v, n))
-		return stall(v);
-	if (n != NULL && n->stmt != NULL && !forgetting(v))
+	if (n != NULL && gate_name_undecided(v, n))
+		return gate_stall(v);
+	if (n != NULL && n->stmt != NULL && !n->own)
 		return parse_duplicate(v, n);
 	if (n == NULL && v->names->n >= (uint32_t)wk->conf->max_client_prepared_statements)
 		return refuse(v);
 	s = parsed_statement(v, NULL);
+	if (gate_own_mode(v) || is_of_names(v, s) || (n != NULL && n->own))
+		return parse_own(v, n, s);
 	(void)statement_name(s);
 	p = prep_find(&v->b->prepared, s->digest);
 	if (p != NULL && undecided(v, p->pending, p->group)) {
 		statement_drop(s);
-		return stall(v);
+		return gate_stall(v);
 	}
-	if (n == NULL)
-		n = name_add(v->names, text_of(v, v->x.statement), v->x.statement.len);
-	return parse_new(v, n, s, p);
+	return parse_new(v, name_or_new(v, n), s, p);
 }
 
 /* --- Bind, Describe, Close -------------------------------------------------------------------- */
@@ -496,17 +511,17 @@ ensure_unnamed(struct view *v)
 
 	if (undecided(v, n->pending, n->group) ||
 	    undecided(v, p->unnamed_pending, p->unnamed_group))
-		return stall(v);
+		return gate_stall(v);
 	n->used = true;
 	if (n->stmt == NULL) {
-		put_named(v, 'C', "");
+		gate_put_named(v, 'C', "");
 		relay_sent(v->b, &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS});
 		prepared_unnamed(p, NULL);
 		return GATE_TAKEN;
 	}
 	if (p->unnamed == n->stmt && p->unnamed_since >= n->since)
 		return GATE_TAKEN;
-	put_parse(v, "", n->stmt->body, n->stmt->len);
+	gate_put_parse(v, "", n->stmt->body, n->stmt->len);
 	unnamed_begin(v, n, &e);
 	relay_sent(v->b, &e);
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
@@ -523,33 +538,76 @@ note_use(struct view *v, const struct statement *s)
 		session_noted(v->c, s == NULL ? NULL : s->note);
 }
 
+/* Before a statement is used: what it needs that others may have left another way. */
+static enum gate
+prepare_use(struct view *v, const struct statement *s)
+{
+	enum gate g = GATE_TAKEN;
+
+	if (s == NULL || s->note == NULL || !session_watches(v->c->pool))
+		return GATE_TAKEN;
+	if (v->type == 'B' && session_reads_sequences(s->note))
+		g = gate_sequences(v);
+	if (g == GATE_TAKEN && s->note->names)
+		g = gate_own_named(v, s);
+	return g;
+}
+
+static enum gate
+use_unnamed(struct view *v)
+{
+	struct stmt_name *n = name_unnamed(v->names);
+	enum gate g = prepare_use(v, n->stmt);
+
+	if (g == GATE_TAKEN)
+		g = ensure_unnamed(v);
+	if (g != GATE_TAKEN)
+		return g;
+	may_forget(v, n->stmt != NULL && n->stmt->forgets);
+	note_use(v, n->stmt);
+	return pass(v);
+}
+
+/* A Bind of what the backend lacks, in a block that may be aborted. */
+static bool
+cannot_prepare(struct view *v, struct stmt_name *n)
+{
+	if (v->type != 'B' || (v->b->status != 'E' && v->b->expect.ends == 0))
+		return false;
+	(void)statement_name(n->stmt);
+	return !usable(prep_find(&v->b->prepared, n->stmt->digest), n->since);
+}
+
 /* Bind, Describe of a statement. */
 static enum gate
 use(struct view *v)
 {
 	struct stmt_name *n;
-	enum gate g;
+	enum gate g, wrong;
 
-	if (v->x.statement.len == 0) {
-		g = ensure_unnamed(v);
-		n = v->names->unnamed;
-		may_forget(v, g == GATE_TAKEN && n->stmt != NULL && n->stmt->forgets);
-		if (g == GATE_TAKEN)
-			note_use(v, name_unnamed(v->names)->stmt);
-		return g == GATE_TAKEN ? pass(v) : g;
-	}
+	if (v->x.statement.len == 0)
+		return use_unnamed(v);
 	n = name_of(v);
-	if (n != NULL && name_undecided(v, n))
-		return stall(v);
+	if (n != NULL && gate_name_undecided(v, n))
+		return gate_stall(v);
 	if (n == NULL || n->stmt == NULL)
 		return unknown(v);
-	g = ensure_named(v, n);
+	g = prepare_use(v, n->stmt);
+	if (g == GATE_TAKEN && (n->own || is_of_names(v, n->stmt)))
+		g = gate_own_begin(v, n);
+	if (g == GATE_TAKEN && !n->own && cannot_prepare(v, n) &&
+	    (wrong = gate_bind_wrong(v, n)) != GATE_MORE)
+		return wrong;
+	if (g == GATE_TAKEN && !n->own)
+		g = ensure_named(v, n);
 	if (g != GATE_TAKEN)
 		return g;
 	may_forget(v, v->type == 'B' && n->stmt->forgets);
 	note_use(v, n->stmt);
+	if (n->own)
+		return pass(v);
 	n->refs++;
-	return rename_to(
+	return gate_rename(
 	    v, n->stmt->name, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});
 }
 
@@ -559,7 +617,7 @@ forget(struct view *v, struct stmt_name *n)
 {
 	struct expect_entry e = {.type = v->type, .op = GATE_CLOSE, .name = n, .prev = n->stmt};
 
-	name_touch(v, n);
+	gate_name_touch(v, n);
 	n->stmt = NULL;
 	return e;
 }
@@ -572,15 +630,17 @@ close_statement(struct view *v)
 	struct stmt_name *n = unnamed ? v->names->unnamed : name_of(v);
 	struct expect_entry e = {.type = 'C'};
 
-	if (n != NULL && name_undecided(v, n))
-		return stall(v);
+	if (n != NULL && gate_name_undecided(v, n))
+		return gate_stall(v);
 	if (unnamed)
 		prepared_unnamed(&v->b->prepared, NULL);
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
-	if (is_ours(v))
-		return rename_to(v, STATEMENT_NONE, &e);
-	return pass_with(v, &e);
+	if (gate_own_mode(v))
+		gate_own_ask(v);
+	else if (is_ours(v))
+		return gate_rename(v, STATEMENT_NONE, &e);
+	return gate_pass_with(v, &e);
 }
 
 /* --- Query ------------------------------------------------------------------------------------ */
@@ -635,7 +695,7 @@ deallocate(struct view *v, struct stmt_name *n)
 	    "PREPARE " STATEMENT_GONE " AS SELECT 1; DEALLOCATE " STATEMENT_GONE;
 
 	n->refs++;
-	put_approved(v);
+	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'Q', sizeof(sql));
 	conn_put(&v->b->conn, sql, sizeof(sql));
 	relay_sent(
@@ -644,31 +704,84 @@ deallocate(struct view *v, struct stmt_name *n)
 	return GATE_TAKEN;
 }
 
+/* The whole of it, with a Sync of ours behind it. */
+static enum gate
+pass_synced(struct view *v, const struct expect_entry *e)
+{
+	session_text(v->c, 'Q', v->p + WIRE_HEADER, v->len - WIRE_HEADER, v->len - WIRE_HEADER);
+	gate_put_approved(v);
+	conn_put(&v->b->conn, v->p, v->len);
+	relay_sent(v->b, e);
+	gate_put_sync(v);
+	consume(v);
+	return GATE_TAKEN;
+}
+
 /* The server forgets its unnamed statement before it looks at a Query. */
 static enum gate
-query(struct view *v)
+query_pass(struct view *v)
 {
 	struct stmt_name *n = v->c->names == NULL ? NULL : v->c->names->unnamed;
 	struct expect_entry e = {.type = 'Q'};
-	struct stmt_name *named;
 
 	if (v->b->prepared.unnamed != NULL)
 		prepared_unnamed(&v->b->prepared, NULL);
-	v->names = v->c->names;
-	if (v->names != NULL && v->names->n > 0 && v->avail < v->len && v->len <= DEALLOCATE_MAX)
-		return GATE_MORE;
-	named = deallocated(v);
-	if (named != NULL && name_undecided(v, named))
-		return stall(v);
-	if (v->names != NULL && v->names->n > 0)
-		may_forget(
-		    v, sql_forgets((const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER));
-	if (named != NULL && named->stmt != NULL)
-		return deallocate(v, named);
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
 	slow_note(v->b, (const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER);
-	return pass_with(v, &e);
+	return v->sync ? pass_synced(v, &e) : gate_pass_with(v, &e);
+}
+
+/* What must be on the backend before, or must not. */
+static enum gate
+query_needs(struct view *v, const struct sql_facts *f)
+{
+	enum gate g = GATE_TAKEN;
+
+	if (f->flags & SQL_F_SEQUENCE)
+		g = gate_sequences(v);
+	if (g == GATE_TAKEN && v->names != NULL && v->names->n > 0)
+		g = gate_own_query_named(v, f);
+	return g;
+}
+
+/* Nothing in it matters to anybody. *facts: what is in it, NULL = not known. */
+static bool
+is_plain(const struct view *v, const struct sql_facts **facts)
+{
+	*facts = NULL;
+	if (v->avail < v->len || v->p[v->len - 1] != '\0' || !session_watches(v->c->pool))
+		return false;
+	*facts = session_look(v->c, v->p + WIRE_HEADER, v->len - WIRE_HEADER);
+	return *facts == NULL;
+}
+
+static enum gate
+query(struct view *v)
+{
+	struct stmt_name *named;
+	const struct sql_facts *facts;
+	enum gate g;
+
+	v->names = v->c->names;
+	if (v->names != NULL && v->names->n > 0 && v->avail < v->len && v->len <= LOOKED_AT_MAX)
+		return GATE_MORE;
+	if (is_plain(v, &facts))
+		return query_pass(v);
+	named = deallocated(v);
+	if (named != NULL && gate_name_undecided(v, named))
+		return gate_stall(v);
+	if (named != NULL && (named->stmt == NULL || named->own))
+		named = NULL;
+	g = facts == NULL || named != NULL ? GATE_TAKEN : query_needs(v, facts);
+	if (g != GATE_TAKEN)
+		return g;
+	if (v->names != NULL && v->names->n > 0)
+		may_forget(
+		    v, sql_forgets((const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER));
+	if (named != NULL)
+		return deallocate(v, named);
+	return query_pass(v);
 }
 
 /* --- the way in ------------------------------------------------------------------------------- */
@@ -719,7 +832,7 @@ gather_begin(struct view *v)
 		fatal("a long message");
 	g->len = v->len;
 	g->size = BIG_FIRST;
-	put_approved(v);
+	gate_put_approved(v);
 	v->c->big = g;
 	(void)gate_gather(v->c);
 }
@@ -735,6 +848,33 @@ more(struct view *v)
 	return GATE_MORE;
 }
 
+/* Before it in this group something may forget all that is prepared. */
+static bool
+forgetting(struct view *v)
+{
+	if (v->names->forgets == 0 || v->names->forgets - 1 != v->b->expect.sent_ends)
+		return false;
+	if (v->b->expect.len == 0)
+		v->names->forgets = 0; /* it has, or has not */
+	return v->names->forgets != 0;
+}
+
+/* Waits for what was sent before in this group. */
+static enum gate
+ask(struct view *v)
+{
+	static const uint8_t flush[] = {'H', 0, 0, 0, 4};
+	const struct expect_entry *last = expect_last(&v->b->expect);
+
+	if (last == NULL || last->op != GATE_ASKED) {
+		gate_put_named(v, 'C', STATEMENT_NONE);
+		relay_sent(v->b,
+		    &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS, .op = GATE_ASKED});
+		conn_put(&v->b->conn, flush, sizeof(flush));
+	}
+	return gate_stall(v);
+}
+
 static enum gate
 extended(struct view *v)
 {
@@ -748,6 +888,8 @@ extended(struct view *v)
 		break;
 	}
 	v->names = names_of(v->c);
+	if (v->x.kind != 'P' && forgetting(v) && v->names->n > 0)
+		return ask(v);
 	switch (v->type) {
 	case 'P':
 		return v->x.statement.len == 0 ? parse_unnamed(v) : parse_named(v);
@@ -771,9 +913,13 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 		return GATE_FULL;
 	if (expect_ignored(&v.b->expect)) {
 		if (c->big != NULL)
-			put_approved(&v);
+			gate_put_approved(&v);
 		forward(&v, 0);
 		return GATE_TAKEN;
 	}
-	return type == 'Q' ? query(&v) : extended(&v);
+	if (type == 'Q')
+		return query(&v);
+	if ((type == 'D' || type == 'C') && avail > WIRE_HEADER && p[WIRE_HEADER] == 'P')
+		return pass(&v); /* portals are the server's business */
+	return extended(&v);
 }

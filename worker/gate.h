@@ -4,6 +4,7 @@
  * prepared on the way, and the answers look as if there were one server (design.md 6).
  *
  *   gate.c         messages of the client
+ *   gate_own.c     ... that need more than a name put in its place: SQL's PREPARE, currval()
  *   gate_answer.c  messages of the server
  *
  * PostgreSQL itself answers whatever it can: an unknown name goes to it as it is, a duplicate as a
@@ -70,6 +71,9 @@ enum gate_op {
 	GATE_UNNAMED,	   /* the client's unnamed Parse: name, prev */
 	GATE_UNNAMED_OURS, /* ours */
 	GATE_DEALLOCATE,   /* a Query that is DEALLOCATE of a name: name */
+	GATE_ASKED,	   /* what was sent before it is decided */
+	GATE_OWN,	   /* our Parse, by the client's own name: name */
+	GATE_OWN_AGAIN,	   /* ... in place of a stand-in */
 	GATE_REFUSE	   /* an error of ours takes the place of the server's */
 };
 

@@ -65,6 +65,18 @@ settle_close(struct backend *b, const struct expect_entry *e, enum expect_end en
 	name_done(b, e->name);
 }
 
+/* What was to be prepared by the client's own name. */
+static void
+settle_own(struct backend *b, const struct expect_entry *e, enum expect_end end)
+{
+	e->name->pending--;
+	if (end == EXPECT_SKIPPED && e->op == GATE_OWN_AGAIN)
+		e->name->stand_in = true; /* still there */
+	else if (end != EXPECT_DONE)
+		e->name->own = false;
+	name_done(b, e->name);
+}
+
 /*
  * An unnamed Parse has ended. The server has forgotten the one before when it looked at it. If it
  * never did (later ones of the same group have been settled before), the one before is still there:
@@ -111,6 +123,8 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 	case GATE_NOTHING:
 	case GATE_REFUSE:
 		return;
+	case GATE_ASKED:
+		break;
 	case GATE_USE:
 	case GATE_DEALLOCATE:
 		name_done(b, e->name);
@@ -120,6 +134,10 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 		break;
 	case GATE_CLOSE:
 		settle_close(b, e, end);
+		break;
+	case GATE_OWN:
+	case GATE_OWN_AGAIN:
+		settle_own(b, e, end);
 		break;
 	case GATE_PREPARE:
 		settle_prep(b, e->prep, done && e->prep->there, false);

@@ -13,6 +13,7 @@
 #include "conf/log.h"
 #include "proto/wire.h"
 
+/* The order is params_spell's and params_parses' too. */
 static const char *const names[PARAMS_N] = {"client_encoding", "DateStyle", "TimeZone",
     "standard_conforming_strings", "application_name", "IntervalStyle"};
 
@@ -158,6 +159,86 @@ params_fini(struct params *p)
 		release(p->v[i]);
 	gucs_drop(p->set);
 	memset(p, 0, sizeof(*p));
+}
+
+/* --- DateStyle (PostgreSQL: check_datestyle): one word of style, one of order, in any order ------
+ */
+
+struct date_style {
+	const char *style, *order;
+};
+
+/* False: no such word, or a second one of its kind. */
+static bool
+date_style_word(struct date_style *d, const char *w, size_t len)
+{
+	static const struct {
+		const char *word;
+		bool begins; /* a word that only begins so will do */
+		const char *style, *order;
+	} known[] = {{"iso", false, "ISO", NULL}, {"sql", false, "SQL", NULL},
+	    {"german", false, "German", NULL}, {"postgres", true, "Postgres", NULL},
+	    {"ymd", false, NULL, "YMD"}, {"dmy", false, NULL, "DMY"}, {"euro", true, NULL, "DMY"},
+	    {"mdy", false, NULL, "MDY"}, {"us", false, NULL, "MDY"},
+	    {"noneuro", true, NULL, "MDY"}};
+	size_t i, n;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		n = strlen(known[i].word);
+		if (strncasecmp(w, known[i].word, n) != 0 || len < n ||
+		    (len > n && !known[i].begins))
+			continue;
+		if ((known[i].style != NULL ? d->style : d->order) != NULL)
+			return false;
+		if (known[i].style != NULL)
+			d->style = known[i].style;
+		else
+			d->order = known[i].order;
+		return true;
+	}
+	return false;
+}
+
+static bool
+date_style_read(struct date_style *d, const char *text)
+{
+	static const char between[] = " \t\n\r\f\v";
+
+	for (;;) {
+		size_t len;
+		text += strspn(text, between);
+		len = strcspn(text, " \t\n\r\f\v,");
+		if (!date_style_word(d, text, len))
+			return false;
+		text += len;
+		text += strspn(text, between);
+		if (*text == '\0')
+			return true;
+		if (*text++ != ',')
+			return false;
+	}
+}
+
+void
+params_spell(struct params *p, const struct params *defaults)
+{
+	static const int datestyle = 1;
+	struct date_style said = {NULL, NULL}, usual = {NULL, NULL};
+	char text[32];
+
+	if (p->v[datestyle] == NULL || defaults->v[datestyle] == NULL ||
+	    !date_style_read(&said, p->v[datestyle]) ||
+	    !date_style_read(&usual, defaults->v[datestyle]))
+		return;
+	if (said.style == NULL)
+		said.style = usual.style;
+	if (said.order == NULL)
+		said.order = strcmp(said.style, "German") == 0 ? "DMY" : usual.order;
+	if (said.style == NULL || said.order == NULL)
+		return;
+	snprintf(text, sizeof(text), "%s, %s", said.style, said.order);
+	if (!params_set(p, datestyle, text))
+		fatal("settings");
 }
 
 bool

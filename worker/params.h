@@ -34,6 +34,8 @@ void params_share(struct params *, int i, const char *text);
 bool params_set(struct params *, int i, const char *value);
 /* Fills what `dst` does not know from `src`. */
 void params_default(struct params *dst, const struct params *src);
+/* DateStyle as the server spells it, if that can be told: it adds what was not said from these. */
+void params_spell(struct params *, const struct params *defaults);
 void params_copy(struct params *dst, const struct params *src);
 void params_fini(struct params *);
 

@@ -213,7 +213,7 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		uint32_t avail = in->tail - in->fwd;
 		enum gate g =
 		    gate_message(c, type, in->data + in->fwd, avail < len ? avail : len, len);
-		if (type == 'Q' && g == GATE_TAKEN && session_watches(c->pool))
+		if (type == 'Q' && g == GATE_TAKEN && conn->left > 0 && session_watches(c->pool))
 			look_at_text(c, type, len);
 		return gate_said(c, g, type);
 	}

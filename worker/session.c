@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <bsd/string.h>
 
 #include "conf/log.h"
 #include "proto/sql.h"
@@ -108,9 +109,14 @@ note_effect(struct session_note *n, const struct sql_facts *f, const struct sql_
 		break;
 	case SQL_PREPARES:
 		n->maybe |= PIN(PREPARED);
+		n->names = true;
 		break;
 	case SQL_DEALLOCATES:
 		n->frees |= PIN(PREPARED);
+		n->names = n->names || sql_name(f, fact) != NULL;
+		break;
+	case SQL_EXECUTES:
+		n->names = n->executes = true;
 		break;
 	case SQL_DECLARES:
 		n->maybe |= fact->flags & SQL_F_HOLD ? PIN(CURSORS) : 0;
@@ -128,7 +134,6 @@ note_effect(struct session_note *n, const struct sql_facts *f, const struct sql_
 		n->pins |= PIN(LOAD);
 		break;
 	case SQL_NOTHING:
-	case SQL_EXECUTES:
 	case SQL_SAVES:
 		break;
 	}
@@ -164,7 +169,7 @@ note_facts(struct session_note *n, const struct sql_facts *f)
 	n->touches |= n->all || n->reset_all;
 	n->sure = n->sure && n->maybe == 0 && n->pins == 0 && n->frees == 0;
 	return n->pins != 0 || n->maybe != 0 || n->frees != 0 || n->ends != 0 || n->all ||
-	       n->touches;
+	       n->touches || n->names;
 }
 
 static unsigned int
@@ -279,6 +284,85 @@ noted_facts(struct client *c, const struct sql_facts *f)
 	gucs_drop(n.changes);
 }
 
+/* The last Query that was looked at. */
+static struct {
+	const struct client *client;
+	const uint8_t *body;
+	const struct sql_facts *facts; /* NULL = plain */
+} looked;
+
+const struct sql_facts *
+session_look(struct client *c, const uint8_t *body, size_t len)
+{
+	looked.client = c;
+	looked.body = body;
+	looked.facts = NULL;
+	if (len > 0 && sql_is_plain(body, len - 1))
+		return NULL;
+	sql_begin(scanner(), scan_mode(&c->params));
+	sql_feed(scanner(), body, strnlen((const char *)body, len));
+	looked.facts = sql_end(scanner());
+	return looked.facts;
+}
+
+/* A Query that is there whole. */
+static void
+whole_query(struct client *c, const uint8_t *body, size_t len)
+{
+	if (looked.client != c || looked.body != body)
+		(void)session_look(c, body, len);
+	looked.client = NULL;
+	if (looked.facts != NULL)
+		noted_facts(c, looked.facts);
+	else
+		c->session.texts++;
+}
+
+static bool
+has_name(const struct session_names *names, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], name) == 0)
+			return true;
+	return false;
+}
+
+void
+session_names_in(const struct sql_facts *f, struct session_names *names)
+{
+	const char *name;
+	uint32_t i;
+
+	names->n = 0;
+	for (i = 0; i < f->n && names->n < SESSION_NAMES; i++) {
+		uint8_t effect = f->v[i].effect;
+		name = sql_name(f, &f->v[i]);
+		if (name == NULL ||
+		    (effect != SQL_PREPARES && effect != SQL_EXECUTES && effect != SQL_DEALLOCATES))
+			continue;
+		if (has_name(names, name))
+			continue; /* what is first decides whether there is a second */
+		names->executed[names->n] = effect == SQL_EXECUTES;
+		strlcpy(names->v[names->n++], name, sizeof(names->v[0]));
+	}
+}
+
+uint32_t
+session_names_of(
+    const struct params *settings, const void *text, size_t len, struct session_names *names)
+{
+	const struct sql_facts *f;
+
+	looked.client = NULL; /* its facts go */
+	sql_begin(scanner(), scan_mode(settings));
+	sql_feed(scanner(), text, len);
+	f = sql_end(scanner());
+	session_names_in(f, names);
+	return f->max_param;
+}
+
 /* The text of a Parse begins behind its name. */
 static const uint8_t *
 behind_name(struct session_part *s, const uint8_t *p, const uint8_t *end)
@@ -310,8 +394,8 @@ session_text(struct client *c, uint8_t type, const uint8_t *body, size_t avail, 
 	struct session_part *s = &c->session;
 	struct sql_scan *scan = scanner();
 
-	if (type == 'Q' && avail == len && len > 0 && sql_is_plain(body, len - 1)) {
-		s->texts++;
+	if (type == 'Q' && avail == len) {
+		whole_query(c, body, len);
 		return;
 	}
 	s->skip_name = type == 'P';
@@ -352,6 +436,7 @@ forget_open(struct session_part *s)
 	gucs_drop(s->open.changes);
 	memset(&s->open, 0, sizeof(s->open));
 	s->texts = s->completes = s->errors = 0;
+	s->ask = false;
 }
 
 /* A setting is reset: the backend has its own again, the client what it came with. */
@@ -439,8 +524,14 @@ session_settle(struct backend *b)
 {
 	struct client *c = b->client;
 	struct session_part *s = &c->session;
-	bool noted = s->open.changes != NULL || s->open.pins != 0 || s->open.maybe != 0 ||
-		     s->open.ends != 0 || s->open.touches;
+	bool noted;
+
+	if (s->held && s->pins == PIN(PREPARED)) {
+		s->open.maybe |= PIN(PREPARED);
+		s->ask = true;
+	}
+	noted = s->open.changes != NULL || s->open.pins != 0 || s->open.maybe != 0 ||
+		s->open.ends != 0 || s->open.touches;
 
 	if (!noted) {
 		s->texts = s->completes = s->errors = 0;
@@ -449,7 +540,7 @@ session_settle(struct backend *b)
 	if (s->open.touches) /* what was prepared meanwhile, was under others */
 		prepared_taint(&b->prepared, s->group);
 	settle_pins(c);
-	if (s->open.sure && s->errors == 0 && s->completes == 1) {
+	if (s->open.sure && !s->ask && s->errors == 0 && s->completes == 1) {
 		if ((s->pins & PIN(SETTINGS)) == 0)
 			believe(b);
 	} else if (must_ask(c)) {
@@ -485,11 +576,54 @@ session_learn(struct backend *b, const char *name, const char *value)
 		was_set(b, name, value);
 }
 
+/* Does server_reset_query clear everything away that can be? */
+static bool
+resets_all(void)
+{
+	return strcasecmp(wk->conf->server_reset_query, "DISCARD ALL") == 0;
+}
+
+void
+session_learn_name(struct backend *b, const char *name, size_t len)
+{
+	struct stmt_names *names = b->client->names;
+	struct stmt_name *n = names == NULL ? NULL : name_find(names, name, len);
+
+	if (n != NULL)
+		n->listed = true;
+	else
+		b->dirty = true; /* of whoever */
+}
+
+/* The names of prepared statements on the backend are known. What is left behind is cleared away
+ * with the rest. */
+static uint32_t
+learned_names(struct backend *b, uint32_t pins)
+{
+	struct client *c = b->client;
+	uint32_t asked = c->session.open.maybe;
+	uint32_t other = ((c->session.pins & ~asked) | (pins & asked)) & ~PIN(PREPARED);
+
+	if ((asked & PIN(PREPARED)) == 0)
+		return pins;
+	if (names_listed_execute(c))
+		pins |= PIN(PREPARED);
+	c->session.held = (pins & PIN(PREPARED)) == 0 && other != 0 && names_own(c);
+	if (c->session.held)
+		pins |= PIN(PREPARED);
+	if (names_listed(c, (pins & PIN(PREPARED)) != 0) && (pins & PIN(PREPARED)) == 0) {
+		b->dirty = true;
+		b->spoiled |= !resets_all();
+	}
+	return pins;
+}
+
 void
 session_learned(struct backend *b, uint32_t pins)
 {
 	struct session_part *s = &b->client->session;
 
+	pins = learned_names(b, pins);
 	if (s->open.all)
 		b->params.tainted = true; /* names nobody lists may be set too */
 	session_set_pins(b->client, (s->pins & ~s->open.maybe) | (pins & s->open.maybe));
@@ -530,13 +664,6 @@ session_fini(struct client *c)
 		sql_fini(s->scan);
 	free(s->scan);
 	s->scan = NULL;
-}
-
-/* Does server_reset_query clear everything away that can be? */
-static bool
-resets_all(void)
-{
-	return strcasecmp(wk->conf->server_reset_query, "DISCARD ALL") == 0;
 }
 
 void

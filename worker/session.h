@@ -24,6 +24,7 @@
 struct backend;
 struct client;
 struct pool;
+struct sql_facts;
 struct sql_scan;
 
 /* Reasons to keep a backend beyond the transaction; their names are in session_pin.c. Numbers are
@@ -57,6 +58,8 @@ struct session_note {
 	bool all;		    /* settings unknown to us may change */
 	bool reset_all;		    /* RESET ALL, DISCARD ALL */
 	bool sure;		    /* a single statement, and `changes` is all it does */
+	bool names;		    /* PREPARE, EXECUTE, DEALLOCATE of a name */
+	bool executes;		    /* EXECUTE among them */
 	const struct gucs *changes; /* name -> "=value", "-" (reset) or "?" */
 };
 
@@ -68,6 +71,8 @@ struct session_part {
 	uint32_t texts, completes, errors;
 	uint32_t group; /* expect.sent_ends when a text first touched settings */
 	bool probing;
+	bool held; /* PIN_PREPARED holds only because others do */
+	bool ask;  /* it must be asked about open.maybe, be the texts as they may */
 	/* A text that streams by: NULL = none. */
 	struct sql_scan *scan;
 	bool skip_name; /* of a Parse */
@@ -83,6 +88,28 @@ struct session_note *session_note_of(const struct params *, const void *text, si
 void session_note_free(struct session_note *);
 /* A text with this note (may be NULL) is about to be run. */
 void session_noted(struct client *, const struct session_note *);
+
+/* What is in the text of a Query whose body is whole: the scanner's, until the next text; NULL if
+ * there is nothing. session_text for the same body does not scan it again. */
+const struct sql_facts *session_look(struct client *, const uint8_t *body, size_t len);
+/* It reads what another session's use of sequences would falsify: currval(), lastval(). */
+static inline bool
+session_reads_sequences(const struct session_note *n)
+{
+	return n != NULL && (n->pins & PIN(SEQUENCE)) != 0;
+}
+
+/* Names of prepared statements in a text, each once, as far as they have room. */
+#define SESSION_NAMES 16
+struct session_names {
+	uint32_t n;
+	bool executed[SESSION_NAMES]; /* first mentioned by EXECUTE */
+	char v[SESSION_NAMES][64];
+};
+void session_names_in(const struct sql_facts *, struct session_names *);
+/* The same, and the highest parameter, of a text that was parsed under these settings. */
+uint32_t session_names_of(
+    const struct params *, const void *text, size_t len, struct session_names *);
 
 /* The body of a Query or Parse begins: `avail` of its `len` bytes. The rest, if any, must come
  * through session_text_more. */
@@ -122,6 +149,8 @@ void session_probe(struct backend *);
 /* What the answer says about one setting (NULL = it has none) and about pins. */
 void session_learn(struct backend *, const char *name, const char *value);
 void session_learned(struct backend *, uint32_t pins);
+/* A statement the backend has prepared by a message, under a name of the client's. */
+void session_learn_name(struct backend *, const char *name, size_t len);
 void session_unknown(struct backend *, const char *why);
 
 /* session_pin.c */

@@ -3,7 +3,8 @@
  * session.h. Called at a transaction's end, before anybody else has the backend; the client's next
  * message waits meanwhile.
  *
- * Each row is a kind and two texts: 's', name, value of a setting; 'p', number of a reason to pin.
+ * Each row is a kind and two texts: 's', name, value of a setting; 'p', number of a reason to pin;
+ * 'n', name of a statement prepared by a message.
  * Only what is in doubt is asked. Every name is qualified, as the client's search_path is in force.
  */
 #include <stdio.h>
@@ -83,6 +84,17 @@ put_pins(FILE *f, uint32_t pins)
 			    f, " UNION ALL SELECT 'p', '%d', NULL WHERE EXISTS (%s)", i, exists[i]);
 }
 
+/* What the client's names are there: a name may be SQL's by now. */
+static void
+put_prepared_names(FILE *f)
+{
+	fputs(" UNION ALL SELECT 'n', name, NULL FROM pg_catalog.pg_prepared_statements WHERE NOT "
+	      "from_sql AND NOT pg_catalog.starts_with(name,",
+	    f);
+	params_put_literal(f, STATEMENT_PREFIX);
+	fputs(")", f);
+}
+
 /* --- the answer ------------------------------------------------------------------------------- */
 
 /* The next column of a DataRow; *text is not terminated, NULL = null. False: there is none. */
@@ -134,6 +146,8 @@ probe_row(struct backend *b, const uint8_t *body, size_t len)
 		return;
 	if (*kind == 's')
 		learn_setting(b, name, n, value, v);
+	else if (*kind == 'n')
+		session_learn_name(b, name, n);
 	else if (*kind == 'p' && name[0] >= '0' && name[0] <= '9')
 		b->probed |= 1U << (name[0] - '0');
 }
@@ -169,6 +183,8 @@ session_probe(struct backend *b)
 	    "SELECT ''::pg_catalog.text, ''::pg_catalog.text, ''::pg_catalog.text WHERE false", f);
 	put_names(f, c);
 	put_pins(f, c->session.open.maybe);
+	if ((c->session.open.maybe & PIN(PREPARED)) != 0 && names_own(c))
+		put_prepared_names(f);
 	if (fclose(f) != 0)
 		fatal("settings");
 	b->probed = 0;

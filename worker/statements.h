@@ -74,6 +74,9 @@ struct stmt_name {
 	uint64_t since;	  /* DDL generation when the client prepared it */
 	uint32_t hash;
 	bool used;		/* the unnamed one: bound since its Parse */
+	bool own;		/* the backend has it by this name: gate_own.c */
+	bool stand_in;		/* ... but something else in its place */
+	bool listed;		/* ... and has said so: session_probe.c */
 	struct statement *stmt; /* NULL = there is none, or not any more */
 	char text[];
 };
@@ -100,6 +103,13 @@ void name_settled(struct client *, struct stmt_name *);
 void name_drop(struct stmt_name *);
 /* DEALLOCATE ALL has run: forgets all that no request under way decides about. */
 void names_clear(struct client *);
+/* Names the backend has by themselves: is there any? */
+bool names_own(const struct client *);
+/* What it says it has: those of them it does not name are gone. `keep`: the rest stays as it is,
+ * else it is left behind on the backend: true if there is any. */
+bool names_listed(struct client *, bool keep);
+/* ... an EXECUTE among them means what it meant when it was parsed there. */
+bool names_listed_execute(const struct client *);
 
 /* --- statements_backend.c --- */
 

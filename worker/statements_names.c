@@ -171,6 +171,60 @@ names_clear(struct client *c)
 	}
 }
 
+bool
+names_own(const struct client *c)
+{
+	const struct stmt_name *n;
+	uint32_t i;
+
+	for (i = 0; c->names != NULL && i < c->names->size; i++)
+		for (n = c->names->buckets[i]; n != NULL; n = n->next)
+			if (n->own)
+				return true;
+	return false;
+}
+
+bool
+names_listed_execute(const struct client *c)
+{
+	const struct stmt_name *n;
+	uint32_t i;
+
+	for (i = 0; c->names != NULL && i < c->names->size; i++)
+		for (n = c->names->buckets[i]; n != NULL; n = n->next)
+			if (n->listed && n->stmt != NULL && n->stmt->note != NULL &&
+			    n->stmt->note->executes)
+				return true;
+	return false;
+}
+
+bool
+names_listed(struct client *c, bool keep)
+{
+	struct stmt_name *n, *next;
+	bool left = false;
+	uint32_t i;
+
+	for (i = 0; c->names != NULL && i < c->names->size; i++) {
+		for (n = c->names->buckets[i]; n != NULL; n = next) {
+			next = n->next;
+			if (!n->own)
+				continue;
+			left = left || n->listed;
+			n->own = keep;
+			n->stand_in = keep && n->stand_in;
+			if (n->listed) {
+				n->listed = false;
+				continue;
+			}
+			statement_drop(n->stmt);
+			n->stmt = NULL;
+			name_settled(c, n);
+		}
+	}
+	return left;
+}
+
 void
 names_free(struct client *c)
 {

@@ -17,12 +17,15 @@ struct maker {
 	struct bytes *out;
 	uint64_t rng;
 	unsigned kinds;
-	bool tx;       /* believed to be in a transaction block */
-	bool failed;   /* ... that is aborted */
-	bool begun;    /* the present step has something in it */
-	bool flushed;  /* it ended with Flush and no Sync: only messages of the same kind follow */
-	bool spent[3]; /* portals -, p1, p2: ran what may have ended a transaction */
-	int stmt[4];   /* what each name was prepared as, -1 = nothing; [0] is the unnamed one */
+	bool tx;      /* believed to be in a transaction block */
+	bool failed;  /* ... that is aborted */
+	bool begun;   /* the present step has something in it */
+	bool flushed; /* it ended with Flush and no Sync: only messages of the same kind follow */
+	bool started; /* has settings of its startup packet: RESET would show that they are not the
+		       * server's */
+	bool sequences; /* pinned for them */
+	bool spent[3];	/* portals -, p1, p2: ran what may have ended a transaction */
+	int stmt[4];	/* what each name was prepared as, -1 = nothing; [0] is the unnamed one */
 };
 
 static const char *const kind_names[] = {"plain", "tx", "ext", "across", "named", "portal", "copy",
@@ -314,7 +317,7 @@ set_form(struct maker *m, char *sql, size_t size, const struct setting *s)
 {
 	const char *v = s->values[roll(m, 4)];
 
-	switch (roll(m, 14)) {
+	switch (m->started ? 13 : roll(m, 14)) {
 	case 0:
 	case 1:
 		snprintf(sql, size, "set local %s = %s", s->name, v);
@@ -368,7 +371,7 @@ op_set(struct maker *m)
 	char sql[256];
 	bool all = may(m, KIND_SET);
 
-	if (all && percent(m, 15)) {
+	if (all && !m->started && percent(m, 15)) {
 		say(m, "Q %s", PICK(m, odd));
 		return;
 	}
@@ -435,7 +438,7 @@ op_discard(struct maker *m)
 	static const char *const list[] = {
 	    "discard all", "discard all", "discard plans", "discard sequences", "discard temp"};
 
-	say(m, "Q %s", PICK(m, list));
+	say(m, "Q %s", m->started ? "discard plans" : PICK(m, list));
 	erred(m);
 }
 
@@ -505,6 +508,15 @@ op_seq(struct maker *m)
 	    "select currval('q@')", "select lastval()", "select setseed(0.5); select random()",
 	    "select setseed(0.25)"};
 
+	/* A client keeps its backend from its first currval() or lastval() on, so what it has drawn
+	 * from sequences before is not remembered. Outside a transaction, as it may not have drawn
+	 * in this one. */
+	if (!m->sequences) {
+		say(m, "Q rollback");
+		say(m, "Q select lastval()");
+		m->sequences = true;
+		m->tx = m->failed = false;
+	}
 	say(m, "Q %s", PICK(m, list));
 }
 
@@ -567,6 +579,8 @@ say_parse(struct maker *m, const char *lead, unsigned stmt)
 	do
 		i = (int)roll(m, (unsigned)NTEXTS);
 	while ((texts[i].kind != 0 && !may(m, texts[i].kind)) ||
+	       (texts[i].kind == KIND_SEQ && !m->sequences) ||
+	       (texts[i].kind == KIND_DISCARD && m->started) ||
 	       (texts[i].kind == KIND_TX && may(m, KIND_PORTAL)) ||
 	       /* PostgreSQL 15 crashes if an empty one is executed in an aborted block. */
 	       (texts[i].sql[0] == '\0' && (stmt > 0 || m->tx || may(m, KIND_ACROSS))));
@@ -736,6 +750,7 @@ make_startup(struct maker *m)
 
 	say(m, "U %s", PICK(m, list));
 	m->begun = false;
+	m->started = true;
 }
 
 void

@@ -559,14 +559,14 @@ put_login(struct bytes *b, const char *text, const struct target *t)
 	struct line l;
 	const char *parts[] = {"user", t->user, "database", t->db};
 	size_t i;
-	char *w;
+	const char *w;
 
 	for (i = 0; i < 4; i++)
 		put(&pairs, parts[i], strlen(parts[i]) + 1);
 	if (text[0] == 'U') {
 		(void)line_read(&l, text, 0);
-		while (*(w = word(&l)) != '\0')
-			put(&pairs, spaced(w), strlen(w) + 1);
+		while (*(w = spaced(word(&l))) != '\0')
+			put(&pairs, w, strlen(w) + 1);
 	}
 	put(&pairs, "", 1);
 	put_msg(b, 0, "ir", 196608, pairs.p, pairs.len);
