@@ -1,7 +1,8 @@
 /*
  * accept: see accept.h. A listener is taken out of epoll and put back after each accept, so that
- * the next exclusive wake-up goes to somebody else. A worker above its share stops listening and
- * looks again after GATE_US; the bound is above the average, so at least one worker always listens.
+ * the next exclusive wake-up goes to somebody else, if there is one. A worker above its share stops
+ * listening and looks again after GATE_US; the bound is above the average, so at least one worker
+ * always listens.
  */
 #include "worker/accept.h"
 
@@ -121,7 +122,7 @@ listener_event(struct loop_source *s, uint32_t events)
 		}
 		return;
 	}
-	if (l->added) {
+	if (l->added && wk->boot->nworkers > 1) {
 		loop_del(s);
 		if (loop_add(s, EPOLLIN | EPOLLEXCLUSIVE) == -1)
 			fatal("listener");

@@ -110,7 +110,7 @@ bio_write(BIO *bio, const char *bytes, int size)
 	ssize_t n = 0;
 
 	BIO_clear_retry_flags(bio);
-	if (c->raw == NULL && !c->blocked) {
+	if (c->raw == NULL && !c->blocked && !c->tls->held) {
 		do
 			n = send(c->src.fd, bytes, (size_t)size, MSG_NOSIGNAL);
 		while (n == -1 && errno == EINTR);
@@ -357,6 +357,28 @@ wait_for_more(struct conn *c)
 		loop_again(&c->src);
 }
 
+/* Sends what is encrypted already. */
+static enum conn_sent
+send_raw(struct conn *c)
+{
+	c->tls->held = false;
+	while (c->raw != NULL) {
+		struct buf *b = c->raw;
+		ssize_t n = send(c->src.fd, b->data + b->head, b->tail - b->head, MSG_NOSIGNAL);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno != EAGAIN)
+			return CONN_BROKEN;
+		if (n == -1) {
+			conn_block(c);
+			return CONN_BLOCKED;
+		}
+		(void)chain_drop(&c->raw, (size_t)n);
+	}
+	c->tls->raw_bytes = 0;
+	return CONN_SENT;
+}
+
 /* --- the handshake ---------------------------------------------------------------------------- */
 
 /* False: others have had this turn's share; the next turn goes on. */
@@ -407,6 +429,23 @@ count_up(const struct tls *t)
 	}
 }
 
+/* One step of the handshake. A server's last word of TLS 1.3 is a ticket, for which nobody waits:
+ * it is held back, and goes out in one piece with the answer to what the client says next. */
+static int
+step(struct conn *c)
+{
+	struct tls *t = c->tls;
+	int rc;
+
+	ERR_clear_error();
+	t->reads = 0;
+	t->held = t->ctx->server;
+	rc = SSL_do_handshake(t->ssl);
+	if (rc != 1 || SSL_version(t->ssl) < TLS1_3_VERSION)
+		(void)send_raw(c); /* if it is broken, reading tells */
+	return rc;
+}
+
 int
 tls_shake(struct conn *c)
 {
@@ -420,9 +459,7 @@ tls_shake(struct conn *c)
 		return fail_text(t, error_text);
 	if (t->ctx->server && !may_shake(c))
 		return 0;
-	ERR_clear_error();
-	t->reads = 0;
-	rc = SSL_do_handshake(t->ssl);
+	rc = step(c);
 	if (rc != 1 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ) {
 		wait_for_more(c);
 		return 0;
@@ -490,27 +527,6 @@ tls_recv(struct conn *c)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-/* Sends what is encrypted already. */
-static enum conn_sent
-send_raw(struct conn *c)
-{
-	while (c->raw != NULL) {
-		struct buf *b = c->raw;
-		ssize_t n = send(c->src.fd, b->data + b->head, b->tail - b->head, MSG_NOSIGNAL);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && errno != EAGAIN)
-			return CONN_BROKEN;
-		if (n == -1) {
-			conn_block(c);
-			return CONN_BLOCKED;
-		}
-		(void)chain_drop(&c->raw, (size_t)n);
-	}
-	c->tls->raw_bytes = 0;
-	return CONN_SENT;
-}
-
 /* One record's worth: in place if it is one piece, else put together, so that a short answer of
  * several pieces is one record and one send. */
 static const void *
@@ -537,7 +553,7 @@ enum conn_sent
 tls_send(struct conn *dst, struct conn *src, uint64_t *sent)
 {
 	struct iovec iov[CONN_IOV];
-	enum conn_sent r = send_raw(dst);
+	enum conn_sent r = dst->tls->held ? CONN_SENT : send_raw(dst);
 	int count, rc;
 	size_t len;
 
@@ -560,12 +576,14 @@ tls_send(struct conn *dst, struct conn *src, uint64_t *sent)
 		conn_gathered_sent(dst, src, (size_t)rc);
 		if (sent != NULL)
 			*sent += (uint64_t)rc;
+		if (dst->tls->held && (r = send_raw(dst)) != CONN_SENT)
+			return r;
 		if (dst->raw != NULL)
 			return CONN_BLOCKED;
 	}
 	if (src != NULL)
 		conn_trim(src);
-	return dst->raw != NULL ? CONN_BLOCKED : CONN_SENT;
+	return dst->tls->held ? send_raw(dst) : CONN_SENT;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -578,6 +596,8 @@ tls_bye(struct conn *c)
 	if (!t->up || t->broken || (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN) != 0)
 		return;
 	(void)SSL_shutdown(t->ssl);
+	if (t->held)
+		(void)send_raw(c);
 	ERR_clear_error();
 }
 

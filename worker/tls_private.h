@@ -16,6 +16,7 @@ struct tls {
 	int error;		 /* errno of the socket */
 	bool eof;
 	bool direct;
+	bool held;   /* what is encrypted waits in conn.raw for what comes next */
 	bool up;     /* the handshake is done */
 	bool broken; /* nothing more can be said */
 };

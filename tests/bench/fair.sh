@@ -51,7 +51,7 @@ fair_watch() {
 
 # fair_measure VARIANT CLIENTS: "us_per_txn tps p50 p99 ratio least most backends"
 fair_measure() {
-	local name=${1%:*} before ticks watcher n=$2
+	local name=${1%:*} before us watcher n=$2
 	WORKERS=${1#*:}
 	[ "$name" != direct ] || n=$POOL
 	pooler_start "$name"
@@ -59,15 +59,15 @@ fair_measure() {
 	touch "$WORK_DIR/watch"
 	fair_watch &
 	watcher=$!
-	before=$(cpu_ticks)
+	before=$(cpu_us)
 	pgbench_run -c "$n" -j 2 -T "$DURATION" -l --log-prefix="$WORK_DIR/txn"
-	ticks=$(($(cpu_ticks) - before))
+	us=$(($(cpu_us) - before))
 	rm -f "$WORK_DIR/watch"
 	wait "$watcher"
 	pooler_stop
-	echo "$(fair_log "$n") $ticks $(getconf CLK_TCK) $(pgbench_said transactions) $(pgbench_said tps)" \
+	echo "$(fair_log "$n") $us $(pgbench_said transactions) $(pgbench_said tps)" \
 		"$(cat "$WORK_DIR/most")" |
-		awk '{ print $5 / $6 * 1e6 / $7, $8, $1, $2, $2 / $1, $3, $4, $9 }' >>"$WORK_DIR/$1.$2"
+		awk '{ print $5 / $6, $7, $1, $2, $2 / $1, $3, $4, $8 }' >>"$WORK_DIR/$1.$2"
 }
 
 # verdict TEXT VALUE LIMIT: "ok" or "MISSED"
