@@ -86,6 +86,7 @@ ctlmsg_name(enum ctlmsg_type type)
 	    [CTL_MOVE] = "MOVE",
 	    [CTL_TAKEN] = "TAKEN",
 	    [CTL_HELD] = "HELD",
+	    [CTL_ACCEPT] = "ACCEPT",
 	};
 
 	if ((unsigned)type >= CTL_TYPES || names[type] == NULL)

@@ -52,6 +52,8 @@ enum ctlmsg_type {
 	CTL_TAKEN, /* younger -> elder: number arg64 is ours; arg32 = 0: it is not taken */
 	CTL_HELD,  /* elder -> younger, with fd: the backend that the client of number arg64, which
 		      comes next, keeps; its record as the payload */
+	/* Within a generation again: these stand last, so that the numbers above stay. */
+	CTL_ACCEPT, /* inbox: a connection waits, and you have fewer clients than others */
 	CTL_TYPES
 };
 

@@ -1,12 +1,15 @@
 /*
  * accept: see accept.h. A listener is taken out of epoll and put back after each accept, so that
- * the next exclusive wake-up goes to somebody else, if there is one. A worker above its share stops
- * listening and looks again after GATE_US; the bound is above the average, so at least one worker
- * always listens.
+ * the next exclusive wake-up goes to somebody else, if there is one. A worker above its share
+ * (share.h) stops listening and looks again after GATE_US; the bound is above the average, so at least one worker
+ * always listens. The wake-up that it got woke nobody else: it asks the worker with the fewest
+ * clients to look, and again as long as a connection waits. One that is still there after PASSES
+ * such looks is taken, share or not: whoever should have come for it hangs.
  */
 #include "worker/accept.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,10 +17,14 @@
 
 #include "conf/log.h"
 #include "worker/client.h"
+#include "worker/inbox.h"
 #include "worker/loop.h"
+#include "worker/share.h"
 #include "worker/state.h"
 
-#define GATE_US	  20000
+#define GATE_US 20000
+#define PASSES                                                                                     \
+	50 /* a second: a worker that is alive has had its turn by then, on a busy machine too */
 #define LATE_US	  3000000 /* a worker silent for so long is left out of the average */
 #define NO_FDS_US 200000
 
@@ -32,24 +39,40 @@ struct listener {
 
 static LIST_HEAD(listener_list, listener) listeners = LIST_HEAD_INITIALIZER(listeners);
 static struct timer gate;
+static int passes; /* since the gate was closed */
+
+static size_t
+look_at_peers(struct share_peer peers[SHARE_PEERS_MAX])
+{
+	size_t n = wk->boot->nworkers, w;
+
+	ENSURE(n <= SHARE_PEERS_MAX);
+	for (w = 0; w < n; w++) {
+		struct stats_worker *row = stats_worker(wk->stats, (uint32_t)w);
+		peers[w].clients = stats_get(&row->clients);
+		peers[w].serves = stats_get(&row->state) == STATS_SERVING &&
+				  loop_now() - (int64_t)stats_get(&row->heartbeat_us) <= LATE_US;
+	}
+	return n;
+}
 
 static bool
 above_share(void)
 {
-	uint64_t own = stats_get(&wk->row->clients), sum = 0, n = 0, slack, w;
+	struct share_peer peers[SHARE_PEERS_MAX];
+	size_t n = look_at_peers(peers);
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
-		struct stats_worker *row = stats_worker(wk->stats, (uint32_t)w);
-		if (stats_get(&row->state) != STATS_SERVING ||
-		    loop_now() - (int64_t)stats_get(&row->heartbeat_us) > LATE_US)
-			continue;
-		sum += stats_get(&row->clients);
-		n++;
-	}
-	if (n < 2)
-		return false;
-	slack = sum / n / 32;
-	return own * n > sum + n * (slack < 2 ? 2 : slack);
+	return share_above(peers, n, wk->self.worker);
+}
+
+/* False: there is nobody to pass it on to. */
+static bool
+pass_on(void)
+{
+	struct share_peer peers[SHARE_PEERS_MAX];
+	size_t n = look_at_peers(peers), to = share_neediest(peers, n, wk->self.worker);
+
+	return to < n && inbox_send((uint32_t)to, CTL_ACCEPT, 0, 0);
 }
 
 static void
@@ -82,18 +105,37 @@ accept_one(struct listener *l)
 	return 0;
 }
 
-/*
- * The exclusive wake-up that closed the gate woke nobody else. A connection that still waits after
- * GATE_US would wait for ever: it is taken now, share or not.
- */
+static bool
+waits(const struct listener *l)
+{
+	struct pollfd p = {.fd = l->src.fd, .events = POLLIN};
+
+	return l->src.fd != -1 && !l->pending && poll(&p, 1, 0) == 1;
+}
+
+static bool
+somebody_waits(void)
+{
+	struct listener *l;
+
+	LIST_FOREACH (l, &listeners, entry)
+		if (waits(l))
+			return true;
+	return false;
+}
+
 static void
 gate_open(struct timer *t)
 {
 	struct listener *l;
 
-	(void)t;
+	if (passes < PASSES && above_share() && somebody_waits() && pass_on()) {
+		passes++;
+		timer_set(t, loop_now() + GATE_US, gate_open);
+		return;
+	}
 	LIST_FOREACH (l, &listeners, entry)
-		if (l->src.fd != -1 && !l->pending)
+		if (waits(l))
 			(void)accept_one(l);
 	listeners_set(true);
 }
@@ -101,6 +143,7 @@ gate_open(struct timer *t)
 static void
 gate_close(int64_t us)
 {
+	passes = 0;
 	listeners_set(false);
 	timer_set(&gate, loop_now() + us, gate_open);
 }
@@ -113,6 +156,7 @@ listener_event(struct loop_source *s, uint32_t events)
 	(void)events;
 	if (above_share()) {
 		gate_close(GATE_US);
+		(void)pass_on();
 		return;
 	}
 	if (accept_one(l) == -1) {
@@ -174,6 +218,16 @@ accept_poke(void)
 	LIST_FOREACH (l, &listeners, entry)
 		if (l->added)
 			listener_event(&l->src, 0);
+}
+
+void
+accept_asked(void)
+{
+	if (timer_armed(&gate) && !above_share()) {
+		timer_stop(&gate);
+		listeners_set(true);
+	}
+	accept_poke();
 }
 
 void

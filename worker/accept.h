@@ -15,5 +15,7 @@ void accept_switch(const uint8_t *places, size_t n);
 void accept_forget(void);
 /* Another worker died: the connection it was woken for may still wait. */
 void accept_poke(void);
+/* Another worker, above its share, passes a connection on that it was woken for. */
+void accept_asked(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "worker/accept.h"
 #include "worker/adopt.h"
 #include "worker/cancel.h"
 #include "worker/console_gather.h"
@@ -140,6 +141,9 @@ deliver(const struct ctlmsg *m, int fd)
 		break;
 	case CTL_WAKE:
 		pool_woken(m->arg32);
+		break;
+	case CTL_ACCEPT:
+		accept_asked();
 		break;
 	case CTL_CANCEL:
 		cancel_asked((int32_t)m->arg32, m->payload, m->payload_len, &ack);

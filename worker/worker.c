@@ -234,6 +234,7 @@ control_message(const struct ctlmsg *m, int fd)
 	case CTL_MOVE:
 	case CTL_TAKEN:
 	case CTL_HELD:
+	case CTL_ACCEPT:
 	case CTL_TYPES:
 		log_warnx("unexpected message %s from the master",
 		    ctlmsg_name((enum ctlmsg_type)m->type));
