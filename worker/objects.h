@@ -190,6 +190,8 @@ struct pool {
 	 * were last given one */
 	enum ledger_result denied;
 	int64_t fed_us;
+	int64_t evicted_us; /* when we last asked for another pool's place, and which worker */
+	uint32_t evicted_at;
 	uint8_t *error; /* the last failed login's ErrorResponse, to show to those who wait */
 	size_t error_len;
 	bool welcomed;

@@ -8,8 +8,11 @@
  *   group. Since when: the wait of the head of its queue, but not before the last place it got, so
  *   that a hungry pool gets one place at a time.
  * - It evicts the idlest backend of the group's other pools, on whichever worker, if that one has
- *   been idle for EVICT_IDLE_US. That worker may sleep, and is woken by being asked; one whose loop
- *   has not turned DEAF_US later hangs, and the next idlest is asked for.
+ *   been idle for EVICT_IDLE_US. That worker may sleep, and is woken by being asked. The place
+ *   counts until PostgreSQL has let go of it, so the next one is evicted when the hungry pool has
+ *   got a place, or after EVICT_AGAIN_US: that one may have been used meanwhile; or when the worker
+ *   hangs: its loop has not turned DEAF_US after it was asked. Nobody is evicted for those whom
+ *   idle backends of the pool's own serve, on other workers: they are on their way (pool_ask).
  * - If all of them are busy, a pool of the group closes a backend when it releases it and the
  *   hungry one has waited longer than the pool's own clients by YIELD_US. So no pool starves, and
  *   moving places costs each hungry pool one connection per YIELD_US at most.
@@ -27,9 +30,11 @@
 #include "worker/inbox.h"
 #include "worker/pool.h"
 
-#define EVICT_IDLE_US 20000
-#define YIELD_US      100000
-#define DEAF_US	      40000
+#define EVICT_IDLE_US  20000
+#define EVICT_AGAIN_US 1000000
+#define YIELD_US       100000
+#define DEAF_US	       200000
+#define HANGS_US       3000000 /* one that sleeps gives a sign of life each second */
 
 /* Per worker: since when it has been asked for a place and not turned its loop. */
 static int64_t *asked_us;
@@ -139,13 +144,36 @@ deaf(uint32_t w)
 	return asked_us[w] != 0 && loop_now() - asked_us[w] > DEAF_US;
 }
 
+/* Are idle backends of its own, elsewhere, enough for those who wait here? */
+static bool
+others_have_idle(const struct pool *p)
+{
+	uint64_t idle = 0;
+	uint32_t w;
+
+	for (w = 0; w < wk->boot->nworkers; w++)
+		if (w != wk->self.worker &&
+		    loop_now() - (int64_t)stats_get(&stats_worker(wk->stats, w)->heartbeat_us) <
+			HANGS_US)
+			idle += stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle);
+	return idle > 0 && idle >= (uint64_t)p->nwaiting;
+}
+
 static void
 evict_for(struct pool *p, enum ledger_group kind)
 {
-	struct place victim = earliest(p, kind, idle_since, deaf);
+	struct place victim;
 
+	if (others_have_idle(p))
+		return;
+	if (p->evicted_us > p->fed_us && loop_now() - p->evicted_us < EVICT_AGAIN_US &&
+	    !deaf(p->evicted_at))
+		return;
+	victim = earliest(p, kind, idle_since, deaf);
 	if (victim.since == 0 || loop_now() - victim.since < EVICT_IDLE_US)
 		return;
+	p->evicted_us = loop_now();
+	p->evicted_at = victim.worker;
 	if (victim.worker == wk->self.worker) {
 		pool_evicted(victim.pool);
 		return;

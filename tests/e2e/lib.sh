@@ -96,6 +96,22 @@ cluster_again() {
 # admin COUNTED SQL, short: select count(*) from ...
 admin_count() { admin_sql "select count(*) from $1" app; }
 
+# e2e_stay [DB]: makes the function stay(NAME) there: whoever calls it is busy until `let_go NAME`, however long
+# what the test does meanwhile takes. With ten minutes it gives up.
+e2e_stay() {
+	admin_sql "create function stay(name text) returns void language plpgsql security definer as \$\$
+		begin
+			for i in 1..30000 loop
+				exit when (pg_stat_file('$WORK_DIR/go.' || name, true)).size is not null;
+				perform pg_sleep(0.02);
+			end loop;
+		end \$\$" "${1:-app}"
+}
+let_go() { touch "$WORK_DIR/go.$1"; }
+# stays NAME [N]: so many (1) are busy with it.
+stays() { [ "$(admin_count "pg_stat_activity where state = 'active' and pid <> pg_backend_pid()
+	and query like '%stay(''$1'')%'")" = "${2:-1}" ]; }
+
 # The backends that work for pgdrove, seen by PostgreSQL. (Ours come through the Unix socket.)
 backends() { admin_count "pg_stat_activity where datname = 'app' and client_addr is not null${1:+ and $1}"; }
 backends_are() { [ "$(backends "${2:-}")" = "$1" ]; }
