@@ -132,7 +132,7 @@ for try in 1 2 3 4; do
 	traffic_start
 	read -r _ w < <(most_clients)
 	kill -STOP "$(get "worker.$w.pid")"
-	until_true 2 in_flight && caught=yes
+	until_true 10 in_flight && caught=yes
 	kill -KILL "$(get "worker.$w.pid")"
 	deaths=$((deaths + 1))
 	within "killed with backends in its inbox, $try: a successor comes" 30 restarts_are "$deaths"

@@ -85,6 +85,7 @@ has 'a very long application_name' nnnnn "$(PGAPPNAME=$long as by_scram app "sel
 
 # max_client_conn over both workers, exactly.
 export PGPASSWORD=''
+within 'all others have left' 10 get_is clients 0
 "$TOOLS/tool_crowd" "host=127.0.0.1 port=$PORT user=by_trust dbname=app" <<<'open 50' >"$WORK_DIR/crowd.out" 2>"$WORK_DIR/crowd.err"
 is 'max_client_conn: 40 come in, 10 do not' 'open 40 10' "$(cat "$WORK_DIR/crowd.out")"
 is '... and are told why' 10 "$(grep -c 'no more connections allowed (max_client_conn)' "$WORK_DIR/crowd.err")"
@@ -92,10 +93,10 @@ is 'afterwards it serves' 1 "$(as by_scram app 'select 1')"
 
 # A client that waits in the queue can be cancelled, and goes on.
 for _ in 1 2 3; do
-	PGPASSWORD='' beside "$PG_BIN/psql" -X -q -w -h 127.0.0.1 -p "$PORT" -U by_trust -d app -c 'begin; select pg_sleep(20)' >/dev/null 2>&1
+	PGPASSWORD='' beside "$PG_BIN/psql" -X -q -w -h 127.0.0.1 -p "$PORT" -U by_trust -d app -c 'begin; select pg_sleep(200)' >/dev/null 2>&1
 	holders="${holders:-} $BESIDE"
 done
-within 'the pool is in use' 20 backends_are 3 "query like '%pg_sleep(20)%' and state = 'active'"
+within 'the pool is in use' 20 backends_are 3 "query like '%pg_sleep(200)%' and state = 'active'"
 printf 'select 1;\nselect 2;\n' | PGPASSWORD='' "$PG_BIN/psql" -X -q -A -t -w -h 127.0.0.1 -p "$PORT" -U by_trust -d app >"$WORK_DIR/queued" 2>&1 &
 queued=$!
 CHILDREN+=("$queued")

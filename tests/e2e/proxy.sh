@@ -36,7 +36,8 @@ said() {
 	[ -z "${PAUSE:-}" ] || sleep "$PAUSE"
 	# shellcheck disable=SC2059
 	printf "$(u32 $((8 + 5 + 9 + 9 + ${#2} + 1 + 1)))$(u32 196608)$body" >&"$fd"
-	timeout 3 head -c 400 <&"$fd" | tr -c '[:print:]' ' '
+	timeout 60 perl -e 'while (sysread(STDIN, $b, 400)) { $s .= $b; last if $s =~ /server_version/ } print $s' <&"$fd" |
+		tr -c '[:print:]' ' '
 	exec {fd}>&-
 }
 v1='PROXY TCP4 203.0.113.9 192.0.2.1 4711 5432\r\n'

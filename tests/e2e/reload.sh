@@ -56,6 +56,7 @@ rss_kb() {
 }
 
 e2e_begin reload
+e2e_stay
 PORT=$(port_free)
 SECOND=$(port_free)
 APP="{ name = \"app\"; host = \"127.0.0.1\"; port = $PG_PORT; }"
@@ -102,12 +103,13 @@ DATABASES="$APP, { name = \"gone\"; dbname = \"app\"; host = \"127.0.0.1\"; port
 reload
 crowd_start idle gone
 crowd idle 'open 3'
-psql_beside gone 'select pg_sleep(1.5), 42' "$WORK_DIR/busy.out"
+psql_beside gone "select stay('gone'), 42" "$WORK_DIR/busy.out"
 BUSY=$BESIDE
-within 'somebody works in the database' 10 backends_are 1 "query like '%sleep%'"
+within 'somebody works in the database' 10 stays gone
 conf
 reload
 has 'a removed database is not there any more' 'no such database' "$(sql gone 'select 1')"
+let_go gone
 wait "$BUSY"
 is '... its transactions end well' '|42' "$(grep -v FATAL "$WORK_DIR/busy.out")"
 crowd idle 'query select 1'
@@ -129,8 +131,9 @@ conf 'pool_size = 12;'
 reload
 crowd_start many app
 crowd many 'open 12'
-crowd_tell many 'query select pg_sleep(1)'
-within 'a limit grows' 20 backends_are 12
+crowd_tell many "query select stay('many')"
+within 'a limit grows' 20 stays many 12
+let_go many
 crowd_hear many
 conf 'pool_size = 3;'
 reload
@@ -177,7 +180,7 @@ FDS=$(fds) RSS=$(rss_kb)
 for ((i = 11; i <= ROUNDS; i++)); do
 	flip "$i"
 	reload
-	until_true 10 same_conf || not_ok "all have the same configuration ($i)" \
+	until_true 60 same_conf || not_ok "all have the same configuration ($i)" \
 		"$(get worker.0.conf) $(get worker.1.conf) $(get steward.conf)"
 done
 conf 'pool_size = 4;'

@@ -136,7 +136,7 @@ sleep_ms(int ms)
 bool
 until(bool (*fn)(void *), void *arg, int ms)
 {
-	int64_t end = now_ms() + ms;
+	int64_t end = now_ms() + (ms > UNTIL_LEAST_MS ? ms : UNTIL_LEAST_MS);
 
 	while (!fn(arg)) {
 		if (now_ms() > end)

@@ -32,7 +32,9 @@ bool check_text(const char *got, const char *wanted, const char *fmt, ...)
 
 int64_t now_ms(void);
 void sleep_ms(int ms);
-/* Polls fn(arg) until it is true; false after `ms`. */
+/* Polls fn(arg) until it is true; false after `ms`, which says what is usual: a machine under load
+ * gets UNTIL_LEAST_MS at least. */
+#define UNTIL_LEAST_MS 30000
 bool until(bool (*fn)(void *), void *arg, int ms);
 /* A TCP port on which nobody listens now. */
 int free_port(void);

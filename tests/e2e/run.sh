@@ -55,9 +55,10 @@ kill -USR1 "$POOLER"
 rotated() { sql nowhere "select 1" >/dev/null; [ -s "$WORK_DIR/run.log" ]; } # a refusal is logged
 within 'USR1 reopens the log' 10 rotated
 
-titles=$(for pid in $POOLER $(pid_children "$POOLER"); do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done)
-has 'process titles: the master' 'master' "$titles"
-has 'process titles: a worker' 'worker 1 (0 clients' "$titles"
+titles() { for pid in $POOLER $(pid_children "$POOLER"); do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done; }
+has 'process titles: the master' 'master' "$(titles)"
+quiet_worker() { [[ $(titles) == *'worker 1 (0 clients'* ]]; } # a title is as of the last second
+within 'process titles: a worker' 10 quiet_worker
 
 pids=$(pid_children "$POOLER")
 # shellcheck disable=SC2086

@@ -18,9 +18,10 @@
 #include "tests/e2e/raw.h"
 #include "tests/e2e/rig.h"
 
-#define BYSTANDERS 8
-#define AIMERS	   4
-#define RUN_MS	   4000
+#define BYSTANDERS  8
+#define AIMERS	    4
+#define RUN_MS	    4000 /* at least; until enough was seen, RUN_MOST_MS at most */
+#define RUN_MOST_MS 60000
 
 static struct pooler pooler;
 static atomic_bool enough;
@@ -88,14 +89,18 @@ aimer(void *arg)
 {
 	PGconn *c = client();
 	char state[6];
+	int n;
 
 	(void)arg;
 	while (!enough) {
 		pthread_t shot;
 		if (pthread_create(&shot, NULL, fire, PQgetCancel(c)) != 0)
 			break;
-		aimed++;
-		if (strcmp(ask(c, "select pg_sleep(0.003)", state), "57014") == 0)
+		/* every fourth one is easy to hit, where a cancel takes longer */
+		n = aimed++;
+		if (strcmp(ask(c, n % 4 == 0 ? "select pg_sleep(0.1)" : "select pg_sleep(0.003)",
+			       state),
+			"57014") == 0)
 			hit++;
 		else if (state[0] != '\0')
 			aimer_bad++;
@@ -130,6 +135,23 @@ guesser(void *arg)
 	return NULL;
 }
 
+static bool
+seen_enough(void *arg)
+{
+	(void)arg;
+	return bystander_ok > 100 && hit > 10 && guessed > 100;
+}
+
+static bool
+runs(void *seconds)
+{
+	return strcmp(admin("select count(*) from pg_stat_activity where query = 'select "
+			    "pg_sleep(%d)' and "
+			    "state = 'active'",
+			  *(int *)seconds),
+		   "1") == 0;
+}
+
 static void
 storm(void)
 {
@@ -142,6 +164,7 @@ storm(void)
 		n += pthread_create(&threads[n], NULL, aimer, NULL) == 0;
 	n += pthread_create(&threads[n], NULL, guesser, NULL) == 0;
 	sleep_ms(RUN_MS);
+	(void)until(seen_enough, NULL, RUN_MOST_MS);
 	enough = true;
 	for (i = 0; i < n; i++)
 		(void)pthread_join(threads[i], NULL);
@@ -221,18 +244,18 @@ long_keys(void)
 		return;
 	put_msg(&b, 'Q', "s", "select pg_sleep(2)");
 	(void)raw_put(&r, &b);
-	sleep_ms(200);
+	(void)until(runs, &(int){2}, 10000);
 	key[len - 1] ^= 1;
 	cancel_with(&t, key, len);
 	while (raw_next(&r, &m, 15000) == RAW_MSG && m.type != 'Z')
 		if (m.type == 'E')
 			check(false, "3.2: a wrong last byte cancels");
-	put_msg(&b, 'Q', "s", "select pg_sleep(30)");
+	put_msg(&b, 'Q', "s", "select pg_sleep(60)");
 	(void)raw_put(&r, &b);
-	sleep_ms(200);
+	check(until(runs, &(int){60}, 10000), "3.2: a query runs");
 	key[len - 1] ^= 1;
 	cancel_with(&t, key, len);
-	while (raw_next(&r, &m, 15000) == RAW_MSG && m.type != 'E')
+	while (raw_next(&r, &m, 50000) == RAW_MSG && m.type != 'E')
 		;
 	check_text(error_field(&m, 'C'), "57014", "3.2: the right key cancels");
 	raw_close(&r);

@@ -8,6 +8,7 @@
  * same server process, when it ends the backend is anybody's, and clean.
  */
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -420,6 +421,14 @@ objects(void)
 		    "= '77s'; end $$");
 }
 
+static bool
+hears_something(void *conn)
+{
+	struct pollfd p = {.fd = PQsocket(conn), .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
 static void
 pin_timeout(void)
 {
@@ -428,7 +437,7 @@ pin_timeout(void)
 	start("pin_timeout = \"300ms\";");
 	c = client("");
 	(void)ask(c, "listen ch");
-	sleep_ms(1500);
+	check(until(hears_something, c, 10000), "pin_timeout: the client is told");
 	(void)ask(c, "select 1");
 	check(
 	    strstr(PQerrorMessage(c), "pin_timeout") != NULL, "pin_timeout: %s", PQerrorMessage(c));

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 #
-#
 # timeouts: every limit on time ends what it is meant to end, with its SQLSTATE and its words, and
 # leaves the backend as it should be; and nothing before its time. What is set on sockets, which idle
 # backend is next. Which check of which program shows which option: options.txt.
@@ -11,6 +10,7 @@ cd "$(dirname "$0")/../.." || exit 2
 
 e2e_begin timeouts
 admin_sql 'create table t as select 1 as i' app
+e2e_stay
 
 connect_query="set work_mem to '5MB'"
 # with MODE OPTION...: a pooler with these options, in this pool mode, one backend.
@@ -26,29 +26,49 @@ with() {
 }
 # said SQL...: one session over psql, each line with the SQLSTATE of its errors.
 said() { printf '%s\n' '\set VERBOSITY verbose' "$@" | "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app 2>&1; }
+# counted NAME [N]: for psql's \!: waits until pgdrove has counted so many (1). Whatever it waits for is never late.
+counted() {
+	printf '\\! for i in $(seq 1200); do [ "$(%s stat --run-dir %s --get %s)" -ge %d ] && break; sleep 0.05; done' \
+		"$BIN" "$WORK_DIR/run" "$1" "${2:-1}"
+}
 idle_only() { backends_are 0 "state <> 'idle'"; }
 unlocked() { [ "$(admin_count '(select 1 from t for update skip locked) x')" = 1 ]; }
 backend_pid() { admin_sql "select string_agg(pid::text, ' ') from pg_stat_activity where datname = 'app' and client_addr is not null"; }
 
-with transaction 'query_timeout = "1s";' 'idle_transaction_timeout = "1s";' 'transaction_timeout = "3s";' 'query_wait_notify = "500ms";' 'query_wait_timeout = "2s";'
-is 'nothing is ended before its time' 'x' "$(said 'begin;' 'select pg_sleep(0.5);' '\! sleep 0.5' "select 'x';" 'commit;' | grep -v '^$')"
+with transaction 'query_timeout = "5s";' 'idle_transaction_timeout = "5s";' 'transaction_timeout = "8s";'
+is 'nothing is ended before its time' 'x' "$(said 'begin;' 'select pg_sleep(1);' '\! sleep 1' "select 'x';" 'commit;' | grep -v '^$')"
 is 'connect_query has run' 5MB "$(said 'show work_mem;')"
+pooler_stop 'ends well'
+
+with transaction 'query_timeout = "1s";'
+serves
 first=$(backend_pid)
+start=$(now_ms)
 out=$(said 'begin;' 'update t set i = 2;' 'select pg_sleep(60);')
+check "query_timeout: not before its time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -ge 1000 ]
 has 'query_timeout: SQLSTATE and text' 'FATAL:  57014: query timeout' "$out"
-has '... the time and the process' 'DETAIL:  It was 1.' "$out"
+has '... the time and the process' 'DETAIL:  It was ' "$out"
 has '... what to do' 'HINT:  Raise query_timeout' "$out"
 within '... the query is cancelled, the transaction rolled back' 10 idle_only
 check '... the row is free' unlocked
 is '... and the backend is used again' "$first 1" "$(backend_pid) $(sql app 'select i from t')"
 is '... counted' 1 "$(get query_timeouts)"
+pooler_stop 'ends well'
 
-out=$(said 'begin;' 'update t set i = 2;' '\! sleep 2' 'select 1;')
+with transaction 'idle_transaction_timeout = "1s";'
+serves
+first=$(backend_pid)
+out=$(said 'begin;' 'update t set i = 2;' "$(counted idle_xact_timeouts)" 'select 1;')
 has 'idle_transaction_timeout: SQLSTATE and text' 'FATAL:  25P03: idle transaction timeout' "$out"
+within '... rolled back' 10 idle_only
 check '... the row is free' unlocked
 is '... the backend is used again' "$first 1" "$(backend_pid) $(sql app 'select i from t')"
 is '... counted' 1 "$(get idle_xact_timeouts)"
+pooler_stop 'ends well'
 
+with transaction 'transaction_timeout = "2s";'
+serves
+first=$(backend_pid)
 out=$(said 'begin;' 'update t set i = 2;' "$(printf 'select pg_sleep(0.4);%.0s\n' {1..12})")
 has 'transaction_timeout: SQLSTATE and text' 'FATAL:  25P04: transaction timeout' "$out"
 within '... rolled back' 10 idle_only
@@ -56,21 +76,28 @@ is '... the backend is used again' "$first 1" "$(backend_pid) $(sql app 'select 
 is '... counted' 1 "$(get xact_timeouts)"
 pooler_stop 'ends well'
 
-with transaction 'query_wait_notify = "500ms";' 'query_wait_timeout = "2s";'
-psql_beside app 'select pg_sleep(5)' "$WORK_DIR/holder"
-within 'somebody has the only backend' 10 backends_are 1 "state = 'active'"
+# hold NAME: somebody has the only backend until `let_go NAME`; wait "$HOLDER" then.
+hold() {
+	psql_beside app "select stay('$1')" "$WORK_DIR/holder"
+	HOLDER=$BESIDE
+	within 'somebody has the only backend' 10 stays "$1"
+}
+
+with transaction 'query_wait_notify = "500ms";' 'query_wait_timeout = "5s";'
+hold notify
 out=$(said 'select 1;')
 has 'query_wait_notify: a NOTICE' 'NOTICE:  00000: all server connections are in use, waiting' "$out"
 has '... with the pool'"'"'s state' 'DETAIL:  pool app/postgres: pool_size 1, 1 connections, 1 in use (the longest for ' "$out"
 has 'query_wait_timeout: SQLSTATE and text' 'FATAL:  53300: query_wait_timeout' "$out"
 is '... counted' 1 "$(get wait_timeouts)"
-wait "$BESIDE"
-is 'who waits less is served' '' "$(tr -d '\n' <"$WORK_DIR/holder")"
+let_go notify
+wait "$HOLDER"
+is 'who has it is served' '' "$(grep -v NOTICE "$WORK_DIR/holder" | grep -v DETAIL | tr -d '\n')"
 pooler_stop 'ends well'
 
 for mode in transaction session; do
-	with $mode 'client_idle_timeout = "1s";'
-	out=$(said "select 'a';" '\! sleep 0.6' "select 'b';" '\! sleep 0.6' "select 'c';" 'begin;' '\! sleep 1.5' "select 'd';" 'commit;' '\! sleep 2' "select 'e';")
+	with $mode 'client_idle_timeout = "4s";'
+	out=$(said "select 'a';" '\! sleep 2.1' "select 'b';" '\! sleep 2.1' "select 'c';" 'begin;' '\! sleep 4.5' "select 'd';" 'commit;' "$(counted cl_idle_timeouts)" "select 'e';")
 	is "client_idle_timeout, $mode: not before, not in a transaction" 'a b c d ' "$(grep -E '^[a-e]$' <<<"$out" | tr '\n' ' ')"
 	has "client_idle_timeout, $mode: SQLSTATE and text" 'FATAL:  57P05: client_idle_timeout' "$out"
 	is '... counted' 1 "$(get cl_idle_timeouts)"
@@ -81,10 +108,11 @@ done
 
 connect_query='select nonsense'
 with transaction 'server_idle_timeout = "1s";'
+start=$(now_ms)
 is 'server_idle_timeout: a backend' 1 "$(sql app 'select 1')"
-check '... is there' backends_are 1
 check '... a connect_query that fails is told' log_has 'connect_query failed: column "nonsense" does not exist'
 within '... and is closed' 10 backends_are 0
+check "... not before its time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -ge 1000 ]
 is '... the next client is served' 1 "$(sql app 'select 1')"
 pooler_stop 'ends well'
 
@@ -103,9 +131,9 @@ is 'server_reset_query_always: nothing stays' '4MB' "$out"
 pooler_stop 'ends well'
 
 # raw_says: what comes on RAW up to its end, strings with blanks between them.
-raw_says() { timeout 20 cat <&"$RAW" | tr '\0' ' '; }
+raw_says() { timeout 60 cat <&"$RAW" | tr '\0' ' '; }
 
-with transaction 'client_login_timeout = "1s";'
+with transaction 'client_login_timeout = "3s";'
 exec {RAW}<>"/dev/tcp/127.0.0.1/$PORT"
 out=$(raw_says)
 has 'client_login_timeout: a silent client is told' 'SFATAL VFATAL C57014 Mclient_login_timeout' "$out"
@@ -116,19 +144,19 @@ pooler_stop 'ends well'
 
 # --- the levels: a user's setting before the global one, a database's too -----------------------------
 
-POSTGRES_HAS='query_timeout = "500ms"; client_idle_timeout = "1s";'
+POSTGRES_HAS='query_timeout = "2s"; client_idle_timeout = "2s";'
 with transaction 'query_timeout = "60s";'
 has "a user's query_timeout" 'FATAL:  57014: query timeout' "$(said 'select pg_sleep(60);')"
-has "a user's client_idle_timeout" 'FATAL:  57P05: client_idle_timeout' "$(said 'select 1;' '\! sleep 2' 'select 2;')"
+has "a user's client_idle_timeout" 'FATAL:  57P05: client_idle_timeout' "$(said 'select 1;' "$(counted cl_idle_timeouts)" 'select 2;')"
 pooler_stop 'ends well'
 POSTGRES_HAS=
 
-DATABASE_HAS='query_wait_timeout = "500ms"; server_lifetime = "2s";'
+DATABASE_HAS='query_wait_timeout = "3s"; server_lifetime = "2s";'
 with transaction 'query_wait_timeout = "60s"; server_lifetime = "1h";'
-psql_beside app 'select pg_sleep(2)' "$WORK_DIR/holder"
-within 'somebody has the only backend' 10 backends_are 1 "state = 'active'"
+hold level
 has "a database's query_wait_timeout" 'FATAL:  53300: query_wait_timeout' "$(said 'select 1;')"
-wait "$BESIDE"
+let_go level
+wait "$HOLDER"
 within "a database's server_lifetime" 10 backends_are 0
 pooler_stop 'ends well'
 DATABASE_HAS=
@@ -138,14 +166,14 @@ DATABASE_HAS=
 admin_sql 'create role bob login'
 MORE_USERS=', { name = "bob"; }'
 DATABASE_HAS='max_db_connections = 1;'
-with transaction 'query_wait_timeout = "1s";'
-psql_beside app 'select pg_sleep(8)' "$WORK_DIR/holder"
-within 'somebody has the only backend of the database' 10 backends_are 1 "state = 'active'"
+with transaction 'query_wait_timeout = "3s";'
+hold login
 out=$("$PG_BIN/psql" -X -h 127.0.0.1 -p "$PORT" -U bob -d app -c 'select 1' 2>&1)
 has 'query_wait_timeout holds for a login' 'FATAL:  query_wait_timeout' "$out"
 has '... which is told by which limit' 'max_db_connections 1 reached' "$out"
 has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mquery_wait_timeout Dpool app/bob: ' "$(refusal app bob)"
-wait "$BESIDE"
+let_go login
+wait "$HOLDER"
 pooler_stop 'ends well'
 DATABASE_HAS='' MORE_USERS=''
 
@@ -153,14 +181,13 @@ DATABASE_HAS='' MORE_USERS=''
 
 with transaction 'cancel_wait_timeout = "500ms";'
 first=$(sql app "select pg_backend_pid()")
-psql_beside app "select pg_sleep(3), 'done'" "$WORK_DIR/holder"
-holder=$BESIDE
-within 'a query runs' 10 backends_are 1 "state = 'active' and query like 'select pg_sleep%'"
+hold cancel
 kill -STOP "$PG_PID"
-kill -INT "$holder"
+kill -INT "$HOLDER"
 within 'cancel_wait_timeout: counted' 10 get_is cancel_timeouts 1
 check '... and in the log' log_has 'a cancel request was not taken by the server in time'
-wait "$holder"
+let_go cancel
+wait "$HOLDER"
 is '... the query goes on to its end' 0 "$(grep -c ERROR "$WORK_DIR/holder")"
 kill -CONT "$PG_PID"
 second=$(sql app 'select pg_backend_pid() from pg_sleep(0.5)')
@@ -181,7 +208,7 @@ reload_to() {
 	before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 	sed -i "s/host = \"[^\"]*\"; port = $PG_PORT/host = \"$1\"; port = $PG_PORT/" "$WORK_DIR/pgdrove.conf"
 	kill -HUP "$POOLER"
-	until_true 20 reloaded "$before"
+	until_true 60 reloaded "$before"
 }
 reloaded() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$1" ]; }
 for fast in true false; do
@@ -243,13 +270,17 @@ done
 for turns in false true; do
 	pooler_conf < <(
 		echo "workers = 1; pool_mode = \"transaction\"; pool_size = 4; server_round_robin = $turns;"
-		echo 'server_lifetime = "4s"; server_idle_timeout = "0"; tcp_keepidle = "33s";'
+		echo "server_lifetime = \"$([ $turns = true ] && echo 1h || echo 10s)\"; log_level = \"debug\";"
+		echo 'server_idle_timeout = "0"; tcp_keepidle = "33s";'
 		echo "databases = ( { name = \"app\"; host = \"127.0.0.1\"; port = $PG_PORT; } );"
 	)
 	pooler_start
 	crowd_start "turns$turns" app
 	crowd "turns$turns" 'open 4'
-	crowd "turns$turns" 'query select pg_sleep(0.2)'
+	crowd_tell "turns$turns" "query select stay('turns$turns')"
+	within 'four backends' 20 stays "turns$turns" 4
+	let_go "turns$turns"
+	crowd_hear "turns$turns"
 	pids=$(for _ in 1 2 3 4; do sql app 'select pg_backend_pid()'; done | sort -u | wc -l)
 	if [ $turns = true ]; then
 		is 'server_round_robin: each in turn' 4 "$pids"
@@ -263,10 +294,10 @@ for turns in false true; do
 		}
 		check "tcp_keepidle towards clients" [ "$(keeps "$PORT" 2)" -ge 4 ]
 		check "tcp_keepidle towards the server" [ "$(keeps "$PG_PORT" 3)" -ge 1 ]
-		some_left() { [ "$(backends)" -lt 4 ]; }
-		within 'server_lifetime: backends opened together' 10 some_left
-		check '... do not end together' [ "$(backends)" -gt 0 ]
-		within '... and all end' 10 backends_are 0
+		# When each was closed, as the log has it: "... closing: server_lifetime", in ms of the minute.
+		ends() { sed -n 's/^[^ ]* [0-9]*:[0-9]*:\([0-9]*\)\.\([0-9]*\) .* closing: server_lifetime$/\1\2/p' "$WORK_DIR/pgdrove.log" | sort -u; }
+		within 'server_lifetime: backends opened together all end' 60 backends_are 0
+		check "... but not together ($(ends | tr '\n' ' '))" [ "$(ends | wc -l)" -ge 3 ]
 		is '... no client was told' '4 0 0' "$(crowd turnsfalse 'query select 1' && echo "$A $B $C")"
 	fi
 	has 'pgdrove stat --pools: the pool' 'app/postgres' "$("$BIN" stat --run-dir "$WORK_DIR/run" --pools)"

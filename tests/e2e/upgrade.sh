@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.." || exit 2
 . tests/e2e/lib.sh
 
 e2e_begin upgrade
+e2e_stay
 REAL=$BIN
 cp "$REAL" "$WORK_DIR/pgdrove"
 own_file "$WORK_DIR/pgdrove"
@@ -23,7 +24,7 @@ pooler_conf <<-CONF
 	pool_mode = "transaction";
 	workers = 2;
 	pool_size = 4;
-	upgrade_timeout = "6s";
+	upgrade_timeout = "15s";
 	upgrade_start_timeout = "60s";
 CONF
 # What a service manager hears, a line each.
@@ -87,7 +88,7 @@ hup() {
 	in_force() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$n" ]; }
 	until_true 30 in_force || not_ok 'a reload'
 }
-hup 's/upgrade_start_timeout = .*/upgrade_start_timeout = "5s";/'
+hup 's/upgrade_start_timeout = .*/upgrade_start_timeout = "8s";/'
 within 'the service manager is told of a reload' 10 told '^RELOADING=1 MONOTONIC_USEC='
 kill -USR2 "$old"
 within 'one that hangs' 20 hangs
@@ -112,11 +113,11 @@ beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -f 
 OLD_CLIENT=$BESIDE
 echo "select 'here';" >&"$OLD_IN"
 within 'a client of the first generation' 10 grep -q here "$WORK_DIR/old.out"
-asleep() { backends_are "$1" "query like '%sleep%' and state = 'active'"; }
-psql_beside app 'select pg_sleep(50)' "$WORK_DIR/sleep.out"
+asleep() { backends_are "$1" "(query like '%sleep%' or query like '%stay%') and state = 'active'"; }
+psql_beside app 'select pg_sleep(300)' "$WORK_DIR/sleep.out"
 SLEEPER=$BESIDE
 within 'somebody sleeps' 10 asleep 1
-beside "$PG_BIN/psql" -X -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'begin' -c 'select pg_sleep(9)' -c commit -c 'select 8' \
+beside "$PG_BIN/psql" -X -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'begin' -c "select stay('held')" -c commit -c 'select 8' \
 	>"$WORK_DIR/held.out" 2>&1
 within '... somebody is in a transaction' 10 asleep 2
 kill -USR2 "$old"
@@ -162,7 +163,7 @@ is '... and what is paused: its client waits still' '' "$(cat "$WORK_DIR/paused.
 sql pgbouncer 'resume held' >/dev/null
 wait "$PAUSED"
 is '... and is served when it is resumed' 4711 "$(cat "$WORK_DIR/paused.out")"
-echo 'select pg_sleep(60);' >&"$OLD_IN"
+echo 'select pg_sleep(300);' >&"$OLD_IN"
 within 'who came with the first runs something' 10 asleep 1
 kill -INT "$OLD_CLIENT"
 within '... and its key cancels it, two generations on' 20 grep -q 'canceling statement' "$WORK_DIR/old.out"
