@@ -52,7 +52,7 @@ pam_begin() {
 	PAM
 }
 
-external_conf pam "auth_pam_service = \"$service\"; client_login_timeout = \"5s\"; auth_helpers = 1;"
+external_conf pam "auth_pam_service = \"$service\"; client_login_timeout = \"10s\"; auth_helpers = 1;"
 if [ "$(id -u)" != 0 ]; then
 	echo 'ok PAM is left out: it needs root'
 elif ! built; then

@@ -231,7 +231,7 @@ crowd_run(void)
 		send_next(&crowd[i]);
 	}
 	while (running > 0 && now_ms() < end) {
-		n = poll(fds, CLIENTS, 10000);
+		n = poll(fds, CLIENTS, 60000);
 		if (n == 0 || (n == -1 && errno != EINTR))
 			break;
 		for (i = 0; i < CLIENTS; i++)

@@ -25,7 +25,7 @@ pooler_conf <<-CONF
 	workers = 2;
 	pool_size = $POOL;
 	min_pool_size = $POOL;
-	upgrade_timeout = "4s";
+	upgrade_timeout = "6s";
 	shutdown_timeout = "10s";
 	client_tls_sslmode = "allow";
 	client_tls_key_file = "$CERTS/server.key";
