@@ -134,7 +134,10 @@ is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out")"
 kill -INT "$SLEEPER"
 within 'a cancel of a client of the old generation hits' 10 asleep 1
 within '... and it is told' 20 grep -q 'canceling statement' "$WORK_DIR/sleep.out"
-within 'upgrade_timeout over, the old generation leaves' 30 pid_gone "$old" 100
+within 'upgrade_timeout is over' 60 log_has 'upgrade_timeout is over'
+check '... but not for who is in a transaction' backends_are 1 "query like '%stay%' and state = 'active'"
+let_go held
+within '... at whose end the old generation leaves' 30 pid_gone "$old" 100
 has '... with a word to those who were left' 'administrator command' "$(cat "$WORK_DIR/held.out")"
 check '... while those between transactions went over' kill -0 "$STAYERS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
