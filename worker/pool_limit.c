@@ -11,8 +11,8 @@
  *   been idle for EVICT_IDLE_US. That worker may sleep, and is woken by being asked. The place
  *   counts until PostgreSQL has let go of it, so the next one is evicted when the hungry pool has
  *   got a place, or after EVICT_AGAIN_US: that one may have been used meanwhile; or when the worker
- *   hangs: its loop has not turned DEAF_US after it was asked. Nobody is evicted for those whom
- *   idle backends of the pool's own serve, on other workers: they are on their way (pool_ask).
+ *   hangs: its loop has not turned DEAF_US after it was asked. Nobody is evicted while idle
+ *   backends of the pool's own are on their way from other workers, asked for ASKED_US ago at most.
  * - If all of them are busy, a pool of the group closes a backend when it releases it and the
  *   hungry one has waited longer than the pool's own clients by YIELD_US. So no pool starves, and
  *   moving places costs each hungry pool one connection per YIELD_US at most.
@@ -34,7 +34,7 @@
 #define EVICT_AGAIN_US 1000000
 #define YIELD_US       100000
 #define DEAF_US	       200000
-#define HANGS_US       3000000 /* one that sleeps gives a sign of life each second */
+#define ASKED_US       100000
 
 /* Per worker: since when it has been asked for a place and not turned its loop. */
 static int64_t *asked_us;
@@ -144,19 +144,11 @@ deaf(uint32_t w)
 	return asked_us[w] != 0 && loop_now() - asked_us[w] > DEAF_US;
 }
 
-/* Are idle backends of its own, elsewhere, enough for those who wait here? */
+/* Has it asked other workers for idle backends of its own? They come, unless that worker hangs. */
 static bool
-others_have_idle(const struct pool *p)
+own_are_coming(const struct pool *p)
 {
-	uint64_t idle = 0;
-	uint32_t w;
-
-	for (w = 0; w < wk->boot->nworkers; w++)
-		if (w != wk->self.worker &&
-		    loop_now() - (int64_t)stats_get(&stats_worker(wk->stats, w)->heartbeat_us) <
-			HANGS_US)
-			idle += stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle);
-	return idle > 0 && idle >= (uint64_t)p->nwaiting;
+	return loop_now() - p->asked_us < ASKED_US && loop_now() - head_since(p) < EVICT_AGAIN_US;
 }
 
 static void
@@ -164,7 +156,7 @@ evict_for(struct pool *p, enum ledger_group kind)
 {
 	struct place victim;
 
-	if (others_have_idle(p))
+	if (own_are_coming(p))
 		return;
 	if (p->evicted_us > p->fed_us && loop_now() - p->evicted_us < EVICT_AGAIN_US &&
 	    !deaf(p->evicted_at))
