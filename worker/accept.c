@@ -1,10 +1,10 @@
 /*
  * accept: see accept.h. A listener is taken out of epoll and put back after each accept, so that
  * the next exclusive wake-up goes to somebody else, if there is one. A worker above its share
- * (share.h) stops listening and looks again after GATE_US; the bound is above the average, so at least one worker
- * always listens. The wake-up that it got woke nobody else: it asks the worker with the fewest
- * clients to look, and again as long as a connection waits. One that is still there after PASSES
- * such looks is taken, share or not: whoever should have come for it hangs.
+ * (share.h) stops listening and looks again after GATE_US; the bound is above the average, so at
+ * least one worker always listens. The wake-up that it got woke nobody else: it asks the worker
+ * with the fewest clients to look, and again as long as a connection waits. One that is still there
+ * after PASSES such looks is taken, share or not: whoever should have come for it hangs.
  */
 #include "worker/accept.h"
 
