@@ -23,7 +23,7 @@ settings() {
 	CONF
 }
 pooler_conf < <(settings)
-e2e_stay
+e2e_stay app
 admin_sql 'create table rows as select i, 0 as v from generate_series(0, 199) i; alter table rows add primary key (i); create table marks (client int, n bigint)' app
 
 # --- a worker dies ----------------------------------------------------------------------------------------

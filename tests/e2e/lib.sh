@@ -96,7 +96,7 @@ cluster_again() {
 # admin COUNTED SQL, short: select count(*) from ...
 admin_count() { admin_sql "select count(*) from $1" app; }
 
-# e2e_stay [DB]: makes the function stay(NAME) there: whoever calls it is busy until `let_go NAME`, however long
+# e2e_stay DB: makes the function stay(NAME) there: whoever calls it is busy until `let_go NAME`, however long
 # what the test does meanwhile takes. With ten minutes it gives up.
 e2e_stay() {
 	admin_sql "create function stay(name text) returns void language plpgsql security definer as \$\$
@@ -105,7 +105,7 @@ e2e_stay() {
 				exit when (pg_stat_file('$WORK_DIR/go.' || name, true)).size is not null;
 				perform pg_sleep(0.02);
 			end loop;
-		end \$\$" "${1:-app}"
+		end \$\$" "$1"
 }
 let_go() { touch "$WORK_DIR/go.$1"; }
 # stays NAME [N]: so many (1) are busy with it.

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.." || exit 2
 . tests/e2e/lib.sh
 
 e2e_begin lifecycle
-e2e_stay
+e2e_stay app
 
 # begin DATABASE OPTION...: a pooler with two workers, or WORKERS; DATABASE is what the entry `app` has.
 begin() {

@@ -113,7 +113,7 @@ crowd one 'open 1'
 crowd many close
 within 'min_pool_size: what is above it leaves' 20 ours_are 4 "usename = 'alice'"
 sleep 1.5
-is '... it is kept for clients of one worker by all' 4 "$(ours "usename = 'alice'")"
+is 'min_pool_size: kept for clients of one worker by all' 4 "$(ours "usename = 'alice'")"
 end_alice
 within '... there again after their end' 20 ours_are 4 "usename = 'alice' and pid not in ($ENDED)"
 crowd one close

@@ -36,6 +36,7 @@ said() {
 	[ -z "${PAUSE:-}" ] || sleep "$PAUSE"
 	# shellcheck disable=SC2059
 	printf "$(u32 $((8 + 5 + 9 + 9 + ${#2} + 1 + 1)))$(u32 196608)$body" >&"$fd"
+	# shellcheck disable=SC2016
 	timeout 60 perl -e 'while (sysread(STDIN, $b, 400)) { $s .= $b; last if $s =~ /server_version/ } print $s' <&"$fd" |
 		tr -c '[:print:]' ' '
 	exec {fd}>&-

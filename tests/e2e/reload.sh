@@ -56,7 +56,7 @@ rss_kb() {
 }
 
 e2e_begin reload
-e2e_stay
+e2e_stay app
 PORT=$(port_free)
 SECOND=$(port_free)
 APP="{ name = \"app\"; host = \"127.0.0.1\"; port = $PG_PORT; }"

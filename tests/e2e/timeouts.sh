@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.." || exit 2
 
 e2e_begin timeouts
 admin_sql 'create table t as select 1 as i' app
-e2e_stay
+e2e_stay app
 
 connect_query="set work_mem to '5MB'"
 # with MODE OPTION...: a pooler with these options, in this pool mode, one backend.
@@ -28,6 +28,7 @@ with() {
 said() { printf '%s\n' '\set VERBOSITY verbose' "$@" | "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app 2>&1; }
 # counted NAME [N]: for psql's \!: waits until pgdrove has counted so many (1). Whatever it waits for is never late.
 counted() {
+	# shellcheck disable=SC2016
 	printf '\\! for i in $(seq 1200); do [ "$(%s stat --run-dir %s --get %s)" -ge %d ] && break; sleep 0.05; done' \
 		"$BIN" "$WORK_DIR/run" "$1" "${2:-1}"
 }
@@ -92,7 +93,7 @@ has 'query_wait_timeout: SQLSTATE and text' 'FATAL:  53300: query_wait_timeout' 
 is '... counted' 1 "$(get wait_timeouts)"
 let_go notify
 wait "$HOLDER"
-is 'who has it is served' '' "$(grep -v NOTICE "$WORK_DIR/holder" | grep -v DETAIL | tr -d '\n')"
+is 'who has the backend is served to the end' '' "$(grep -v NOTICE "$WORK_DIR/holder" | grep -v DETAIL | tr -d '\n')"
 pooler_stop 'ends well'
 
 for mode in transaction session; do
@@ -297,7 +298,7 @@ for turns in false true; do
 		# When each was closed, as the log has it: "... closing: server_lifetime", in ms of the minute.
 		ends() { sed -n 's/^[^ ]* [0-9]*:[0-9]*:\([0-9]*\)\.\([0-9]*\) .* closing: server_lifetime$/\1\2/p' "$WORK_DIR/pgdrove.log" | sort -u; }
 		within 'server_lifetime: backends opened together all end' 60 backends_are 0
-		check "... but not together ($(ends | tr '\n' ' '))" [ "$(ends | wc -l)" -ge 3 ]
+		check "... but they do not end together ($(ends | tr '\n' ' '))" [ "$(ends | wc -l)" -ge 3 ]
 		is '... no client was told' '4 0 0' "$(crowd turnsfalse 'query select 1' && echo "$A $B $C")"
 	fi
 	has 'pgdrove stat --pools: the pool' 'app/postgres' "$("$BIN" stat --run-dir "$WORK_DIR/run" --pools)"

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.." || exit 2
 . tests/e2e/lib.sh
 
 e2e_begin upgrade
-e2e_stay
+e2e_stay app
 REAL=$BIN
 cp "$REAL" "$WORK_DIR/pgdrove"
 own_file "$WORK_DIR/pgdrove"
