@@ -175,9 +175,13 @@ struct pool {
 	struct backend_queue idle; /* newest first */
 	struct backend_queue held; /* by clients, longest first */
 	struct timer timer;	   /* armed while somebody waits */
-	uint32_t asked;	  /* pool_share.c: idle backends other workers were asked for ... */
-	int64_t asked_us; /* ... last at this time */
-	int64_t gave_us;  /* a backend was last given to another worker */
+	struct loop_source pump;   /* no fd: pool_pump at the end of this turn of the loop */
+	uint32_t asked;	      /* pool_share.c: idle backends other workers were asked for ... */
+	int64_t asked_us;     /* ... last at this time */
+	uint32_t vain;	      /* ... so often in a row that nothing came */
+	int64_t gave_us;      /* a backend was last given to another worker */
+	uint64_t looked;      /* in this turn of the loop at the others' queues ... */
+	int64_t elsewhere_us; /* ... whose longest wait began then, INT64_MAX = nobody waits */
 	/* pool_open.c: the hosts (NULL: not looked at yet); what has failed since when, in a row;
 	 * no attempt before, unless it was a host's fault and the host works again */
 	struct targets *targets;

@@ -81,12 +81,9 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 	p->scram = strongbox_take(sizeof(*p->scram));
 	strlcpy(p->db, db, sizeof(p->db));
 	strlcpy(p->user, user, sizeof(p->user));
+	pool_queue_init(p);
 	pool_configure(p, d);
 	command_pool_born(p);
-	TAILQ_INIT(&p->waiting);
-	TAILQ_INIT(&p->logins);
-	TAILQ_INIT(&p->idle);
-	TAILQ_INIT(&p->held);
 	return p;
 }
 
@@ -160,6 +157,7 @@ pool_free_if_unused(struct pool *p)
 	RB_REMOVE(pool_names, &by_name, p);
 	by_index[p->index] = NULL;
 	timer_stop(&p->timer);
+	loop_del(&p->pump);
 	params_fini(&p->defaults);
 	strongbox_put(p->scram);
 	pool_forget_secret(p);

@@ -68,6 +68,8 @@ bool pool_too_big(struct pool *);
 
 /* --- pool_queue.c --- */
 
+/* A new pool: nobody waits, nothing is idle. */
+void pool_queue_init(struct pool *);
 /* True if a backend could be linked at once and nobody waits before. */
 bool pool_has_idle(const struct pool *);
 /* Links the client to a backend now, or queues it. */
@@ -137,7 +139,7 @@ void pool_demand_count(struct pool *);
 void pool_ask(struct pool *, uint32_t wanted);
 /* The worker whose client has waited longest, if so much longer than since `mine` (0 = nobody of
  * ours waits) that it should be given a backend; TABLE_NONE if there is none. */
-uint32_t pool_longest_wait(const struct pool *, int64_t mine);
+uint32_t pool_longest_wait(struct pool *, int64_t mine);
 /* Gives a clean backend to that worker. False: it stays ours, as one with TLS always does. */
 bool pool_give(struct backend *, uint32_t worker);
 /* It has shown no sign of life for longer than anybody who waits does: count on nothing of it. */

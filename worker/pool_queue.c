@@ -20,6 +20,26 @@
 #define RETRY_US    50000 /* look again while somebody waits */
 #define MATCH_DEPTH 16	  /* idle backends looked at for matching settings */
 
+static void
+pump_event(struct loop_source *s, uint32_t events)
+{
+	struct pool *p = LOOP_CONTAINER(s, struct pool, pump);
+
+	(void)events;
+	if (p->nwaiting > 0)
+		pool_pump(p);
+}
+
+void
+pool_queue_init(struct pool *p)
+{
+	TAILQ_INIT(&p->waiting);
+	TAILQ_INIT(&p->logins);
+	TAILQ_INIT(&p->idle);
+	TAILQ_INIT(&p->held);
+	p->pump = (struct loop_source){.fd = -1, .fn = pump_event};
+}
+
 /* --- idle backends ---------------------------------------------------------------------------- */
 
 void
@@ -250,7 +270,7 @@ pool_want(struct pool *p, struct client *c)
 	enqueue(p, c);
 	pool_demand_count(p);
 	pool_queue_changed(p);
-	pool_pump(p);
+	loop_again(&p->pump); /* once for all who came in this turn, if no release serves them */
 }
 
 /* ", max_db_connections 30 reached": which limit it is that they wait for. */
@@ -427,6 +447,7 @@ pool_release(struct backend *b)
 	/* Pairs with the fence in pool_ask: either we see a wait elsewhere, or it sees our idle
 	 * backend. If neither thinks it worth moving yet, the timer of the queue looks again. */
 	atomic_thread_fence(memory_order_seq_cst);
+	p->looked = 0;
 	w = pool_longest_wait(p, 0);
 	if (w != TABLE_NONE)
 		pool_asked(p->index, w, 1);

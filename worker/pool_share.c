@@ -30,7 +30,13 @@ worth_asking(const struct pool *p, struct stats_pool *theirs)
 	       loop_now() - (int64_t)stats_get(&theirs->idle_since_us) >= window;
 }
 
-#define ASK_US 1000 /* by then the answer is here, or none will come */
+/*
+ * By ASK_US the answer is here, or none will come. What a worker shows as idle when it is not
+ * running is mostly not: queries for it wait in its sockets. So each ask in vain doubles the pause
+ * before the next, ASK_DOUBLINGS times at most, until a backend comes.
+ */
+#define ASK_US	      1000
+#define ASK_DOUBLINGS 4
 
 void
 pool_ask(struct pool *p, uint32_t wanted)
@@ -40,8 +46,10 @@ pool_ask(struct pool *p, uint32_t wanted)
 
 	/* Pairs with the fence in pool_release. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (loop_now() - p->asked_us >= ASK_US)
+	if (loop_now() - p->asked_us >= ASK_US << p->vain)
 		p->asked = 0;
+	if (p->vain > 0 && p->asked > 0)
+		return;
 	wanted = wanted > p->asked ? wanted - p->asked : 0;
 	for (w = 0; w < wk->boot->nworkers && wanted > 0; w++) {
 		if (w == wk->self.worker)
@@ -58,6 +66,8 @@ pool_ask(struct pool *p, uint32_t wanted)
 		p->asked += idle;
 		p->asked_us = loop_now();
 	}
+	if (p->asked_us == loop_now() && p->vain < ASK_DOUBLINGS)
+		p->vain++; /* until it is answered */
 }
 
 /*
@@ -141,6 +151,15 @@ short_of(struct stats_pool *ours, struct stats_pool *theirs, uint32_t under_way)
 	return 4 * (have * they_need - they_have * need) / (need + they_need);
 }
 
+/* Who has waited so much longer than our head, or less, gets nothing whatever the shares. */
+static int64_t
+patience(int64_t mine)
+{
+	int64_t window = wk->conf->fairness_window_us, wait = loop_now() - mine;
+
+	return wait / 4 < window ? wait / 4 : window;
+}
+
 /* `mine`, `since`: the heads of both queues wait since then; mine = 0: nobody here does. */
 static bool
 deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
@@ -152,20 +171,45 @@ deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
 		return stats_get(&theirs->sv_active) == 0 || loop_now() - since >= window;
 	longer = mine - since;
 	wait = loop_now() - mine;
+	if (longer <= patience(mine))
+		return false;
 	if (longer > 4 * window + wait / 2)
 		return true;
-	if (longer <= (wait / 4 < window ? wait / 4 : window))
-		return false;
 	quarters = short_of(p->row, theirs, gifts[w].given);
 	return quarters >= 4 || (quarters > 0 && loop_now() - p->gave_us >= CALM * (longer + wait));
 }
 
-uint32_t
-pool_longest_wait(const struct pool *p, int64_t mine)
+/* The others' rows change with every transaction there, so that looking at them is dear: once a
+ * turn of the loop is enough to know that nobody deserves a backend. */
+static int64_t
+waits_elsewhere(struct pool *p)
 {
-	int64_t oldest = INT64_MAX, since;
+	int64_t since;
+	uint32_t w;
+
+	if (p->looked == loop_turns())
+		return p->elsewhere_us;
+	p->looked = loop_turns();
+	p->elsewhere_us = INT64_MAX;
+	for (w = 0; w < wk->boot->nworkers; w++) {
+		if (w == wk->self.worker)
+			continue;
+		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
+		if (since != 0 && since < p->elsewhere_us)
+			p->elsewhere_us = since;
+	}
+	return p->elsewhere_us;
+}
+
+uint32_t
+pool_longest_wait(struct pool *p, int64_t mine)
+{
+	int64_t oldest = waits_elsewhere(p), since;
 	uint32_t w, best = TABLE_NONE;
 
+	if (oldest == INT64_MAX || (mine != 0 && mine - oldest <= patience(mine)))
+		return TABLE_NONE;
+	oldest = INT64_MAX;
 	for (w = 0; w < wk->boot->nworkers; w++) {
 		if (w == wk->self.worker)
 			continue;
@@ -259,5 +303,6 @@ pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len)
 	if (b == NULL)
 		return;
 	stats_add(&p->row->sv_received, 1);
+	p->vain = 0;
 	pool_release(b);
 }
