@@ -293,8 +293,10 @@ for turns in false true; do
 				split($col, a, ":") && a[2] == port && $4 == "01" && split($6, t, ":") && t[1] == "02" { print t[2] }' /proc/net/tcp |
 				while read -r when; do [ $((16#$when)) -gt 3300 ] || echo yes; done | grep -c yes
 		}
-		check "tcp_keepidle towards clients" [ "$(keeps "$PORT" 2)" -ge 4 ]
-		check "tcp_keepidle towards the server" [ "$(keeps "$PG_PORT" 3)" -ge 1 ]
+		# ... once the last answer is acknowledged: until then the timer is that of its resending
+		kept() { [ "$(keeps "$1" "$2")" -ge "$3" ]; }
+		within 'tcp_keepidle towards clients' 20 kept "$PORT" 2 4
+		within 'tcp_keepidle towards the server' 20 kept "$PG_PORT" 3 1
 		# When each was closed, as the log has it: "... closing: server_lifetime", in ms of the minute.
 		ends() { sed -n 's/^[^ ]* [0-9]*:[0-9]*:\([0-9]*\)\.\([0-9]*\) .* closing: server_lifetime$/\1\2/p' "$WORK_DIR/pgdrove.log" | sort -u; }
 		within 'server_lifetime: backends opened together all end' 60 backends_are 0
