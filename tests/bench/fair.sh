@@ -7,14 +7,16 @@
 # the medians over the rounds:
 #
 #   - with 4 workers p99 / p50 of the latencies <= 1.5, no client starves (each gets at least half of
-#     the mean), and PostgreSQL never shows more backends than pool_size;
+#     the mean), and PostgreSQL never shows more backends than pool_size. The floor is printed beside it:
+#     one bare proxy is one strict queue in one process, so that its scatter is that of PostgreSQL's
+#     backends, of pgbench and of the kernel's scheduler, and not of any order;
 #   - busy clients on one worker and idle backends on another: the whole pool is in use within 100 ms
 #     (tests/e2e/test_fairness, by pgdrove's own statistics);
 #   - CPU per transaction: 2 workers <= 1.10 x 1 worker; 4 workers <= 1.15 x four bare proxies with
 #     pools of their own; less than pgbouncer's with 64 clients and more.
 
 FAIR_CLIENTS=${FAIR_CLIENTS:-64 200 1000}
-FAIR_POOLERS=${FAIR_POOLERS:-direct:1 pgbouncer:1 proxy:4 pgdrove:1 pgdrove:2 pgdrove:4}
+FAIR_POOLERS=${FAIR_POOLERS:-direct:1 pgbouncer:1 proxy:1 proxy:4 pgdrove:1 pgdrove:2 pgdrove:4}
 
 # direct: as many clients as the pool has backends, straight at PostgreSQL. How even its own answers are:
 # no pooler can know that a transaction will take longer than its neighbours.
@@ -40,6 +42,16 @@ fair_log() {
 	rm -f "$WORK_DIR"/txn.[0-9]*
 }
 
+# How even it is among those who are served at the same time: p99 of each latency by the median of the tenth
+# of a second it ended in. The rest is how the machine's speed varies.
+fair_moment() {
+	cat "$WORK_DIR"/txn.[0-9]* | awk '{ print int(($5 + $6 / 1e6) * 10), $3 }' | sort -n -k1,1 -k2,2 | awk '
+		function done_with(i) { for (i = 1; i <= n; i++) print t[i] / t[int((n + 1) / 2)]; n = 0 }
+		$1 != w { done_with(); w = $1 }
+		{ t[++n] = $2 }
+		END { done_with() }' | sort -n | awk '{ r[NR] = $1 } END { print r[int(NR * 0.99) + 1] }'
+}
+
 # The most backends PostgreSQL shows while the file `watch` is there.
 fair_watch() {
 	while [ -e "$WORK_DIR/watch" ]; do
@@ -49,9 +61,9 @@ fair_watch() {
 		postgres | sort -n | tail -n 1 >"$WORK_DIR/most"
 }
 
-# fair_measure VARIANT CLIENTS: "us_per_txn tps p50 p99 ratio least most backends"
+# fair_measure VARIANT CLIENTS: "us_per_txn tps p50 p99 ratio least most backends moment"
 fair_measure() {
-	local name=${1%:*} before us watcher n=$2
+	local name=${1%:*} before us watcher n=$2 moment
 	WORKERS=${1#*:}
 	[ "$name" != direct ] || n=$POOL
 	pooler_start "$name"
@@ -65,9 +77,10 @@ fair_measure() {
 	rm -f "$WORK_DIR/watch"
 	wait "$watcher"
 	pooler_stop
+	moment=$(fair_moment)
 	echo "$(fair_log "$n") $us $(pgbench_said transactions) $(pgbench_said tps)" \
-		"$(cat "$WORK_DIR/most")" |
-		awk '{ print $5 / $6, $7, $1, $2, $2 / $1, $3, $4, $8 }' >>"$WORK_DIR/$1.$2"
+		"$(cat "$WORK_DIR/most") $moment" |
+		awk '{ print $5 / $6, $7, $1, $2, $2 / $1, $3, $4, $8, $9 }' >>"$WORK_DIR/$1.$2"
 }
 
 # verdict TEXT VALUE LIMIT: "ok" or "MISSED"
@@ -81,16 +94,19 @@ fair_ratio() { awk -v a="$(median "$WORK_DIR/$1" 1)" -v b="$(median "$WORK_DIR/$
 
 fair_row() {
 	local file=$WORK_DIR/$1.$2
-	printf '%7s  %-12s %10.2f %8.0f %9.2f %9.2f %8.2f %7.0f %7.0f %8s\n' "$2" "$1" "$(median "$file" 1)" \
+	printf '%7s  %-12s %10.2f %8.0f %9.2f %9.2f %8.2f %8.2f %7.0f %7.0f %8s\n' "$2" "$1" "$(median "$file" 1)" \
 		"$(median "$file" 2)" "$(median "$file" 3 | awk '{ print $1 / 1000 }')" \
 		"$(median "$file" 4 | awk '{ print $1 / 1000 }')" "$(median "$file" 5)" \
-		"$(median "$file" 6)" "$(median "$file" 7)" "$(awk '{ print $8 }' "$file" | sort -n | tail -n 1)"
+		"$(median "$file" 9)" "$(median "$file" 6)" "$(median "$file" 7)" "$(awk '{ print $8 }' "$file" | sort -n | tail -n 1)"
 }
 
 fair_verdicts() {
 	local n=$1
 	if [ -s "$WORK_DIR/pgdrove:4.$n" ] && [ "$n" -ge 200 ]; then
 		fair_verdict "$n clients, 4 workers: p99 / p50" "$(median "$WORK_DIR/pgdrove:4.$n" 5)" 1.5
+		[ ! -s "$WORK_DIR/proxy:1.$n" ] ||
+			printf '%-62s %6.2f\n' '    of one bare proxy, a strict queue: the floor here' \
+				"$(median "$WORK_DIR/proxy:1.$n" 5)"
 		fair_verdict "$n clients, 4 workers: mean / poorest client's transactions" \
 			"$(awk -v n="$n" '{ print $2 / n * '"$DURATION"' / ($6 > 0 ? $6 : 0.001) }' "$WORK_DIR/pgdrove:4.$n" |
 				sort -g | tail -n 1)" 2
@@ -122,8 +138,8 @@ bench_fair() {
 	done
 	[ -t 2 ] && printf '\r%60s\r' '' >&2
 	echo "pgbench -S -M $MODE, pool of $POOL, $ROUNDS rounds of $DURATION s, medians; NAME:PROCESSES"
-	printf '%7s  %-12s %10s %8s %9s %9s %8s %7s %7s %8s\n' clients pooler 'CPU us/txn' tps 'p50 ms' 'p99 ms' \
-		'p99/p50' poorest richest backends
+	printf '%7s  %-12s %10s %8s %9s %9s %8s %8s %7s %7s %8s\n' clients pooler 'CPU us/txn' tps 'p50 ms' 'p99 ms' \
+		'p99/p50' 'in 0.1 s' poorest richest backends
 	for n in $FAIR_CLIENTS; do
 		for v in $FAIR_POOLERS; do fair_row "$v" "$n"; done
 	done
