@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define REQUEST_SIZE   8  /* length and code: what SSLRequest and GSSENCRequest consist of */
 #define CANCEL_HEAD    12 /* length, code, pid */
@@ -69,7 +70,7 @@ keep_param(struct startup *s, const char *name, const char *value)
 	} else if (strcmp(name, "database") == 0) {
 		s->database = value;
 	} else if (strcmp(name, "replication") == 0) {
-		s->replication = value;
+		s->replication_asked = value;
 	} else if (strcmp(name, "options") == 0) {
 		s->options = value;
 	} else if (strncmp(name, "_pq_.", 5) == 0) {
@@ -104,6 +105,34 @@ parse_params(struct wire_in *in, struct startup *s)
 	return STARTUP_SESSION;
 }
 
+/* Is `text` a beginning of `word`, of so many letters at least? */
+static bool
+begins(const char *text, const char *word, size_t least)
+{
+	size_t n = strlen(text);
+
+	return n >= least && strncasecmp(text, word, n) == 0;
+}
+
+/* As PostgreSQL reads it: "database", or a boolean. False: it is neither. */
+static bool
+parse_replication(struct startup *s)
+{
+	const char *v = s->replication_asked;
+
+	if (v == NULL || begins(v, "false", 1) || begins(v, "no", 1) || begins(v, "off", 2) ||
+	    strcmp(v, "0") == 0)
+		s->replication = REPLICATION_NONE;
+	else if (strcmp(v, "database") == 0)
+		s->replication = REPLICATION_LOGICAL;
+	else if (begins(v, "true", 1) || begins(v, "yes", 1) || begins(v, "on", 2) ||
+		 strcmp(v, "1") == 0)
+		s->replication = REPLICATION_PHYSICAL;
+	else
+		return false;
+	return true;
+}
+
 static enum startup_kind
 parse_session(const uint8_t *p, struct startup *s)
 {
@@ -116,6 +145,9 @@ parse_session(const uint8_t *p, struct startup *s)
 	wire_read(&in, p + REQUEST_SIZE, s->len - REQUEST_SIZE);
 	if (parse_params(&in, s) == STARTUP_BAD)
 		return STARTUP_BAD;
+	if (!parse_replication(s))
+		return bad(s, "22023", "invalid value for parameter \"replication\": \"%.64s\"",
+		    s->replication_asked);
 	s->negotiate = s->protocol > WIRE_PROTO_3_2 || s->npq > 0;
 	if (s->user == NULL || *s->user == '\0') {
 		s->user = NULL;

@@ -18,6 +18,10 @@ enum startup_kind {
 
 #define STARTUP_MAX_PARAMS 64
 
+/* The streaming replication protocol: of the whole server, or of one database, whose SQL works too.
+ */
+enum startup_replication { REPLICATION_NONE, REPLICATION_PHYSICAL, REPLICATION_LOGICAL };
+
 struct startup_param {
 	const char *name;
 	const char *value;
@@ -33,7 +37,8 @@ struct startup {
 	size_t cancel_key_len;
 	const char *user;     /* NULL if absent or empty */
 	const char *database; /* never NULL for a session with a user: defaults to the user */
-	const char *replication;
+	const char *replication_asked; /* as it was spelled, or NULL */
+	enum startup_replication replication;
 	const char *options;
 	struct startup_param params[STARTUP_MAX_PARAMS]; /* all others, _pq_.* excluded */
 	size_t nparams;

@@ -43,6 +43,7 @@ struct ledger_backend {
 	uint32_t addr_len;
 	struct sockaddr_storage addr; /* the server address we connected to */
 	uint32_t host;		      /* the host that it is one of (shm/hosts), or HOSTS_NONE */
+	uint32_t replication;	      /* enum startup_replication (proto/startup.h) */
 	int64_t opened_us;	      /* monotonic time of the connection's birth */
 	uint64_t dest;		      /* conf_destination of what it was opened for */
 };

@@ -122,6 +122,7 @@ static struct pool *
 backend_fini(struct backend *b)
 {
 	set_cleaning(b, false);
+	b->pool->nown -= b->own;
 	cancel_forget(b);
 	timer_stop(&b->timer);
 	timer_stop(&b->deadline);
@@ -599,6 +600,12 @@ void
 backend_clean(struct backend *b)
 {
 	timer_stop(&b->timer);
+	if (b->own) {
+		if (backend_running(b))
+			cancel_backend(b, NULL);
+		backend_close(b, "its client left");
+		return;
+	}
 	if (!expect_empty(&b->expect) || b->expect.open) {
 		drain_start(b);
 		return;

@@ -8,7 +8,7 @@
 #include "worker/objects.h"
 
 /* Starts a connection for a reserved slot. Reports to the pool by itself. */
-void backend_open(struct pool *, uint32_t slot);
+void backend_open(struct pool *, uint32_t slot, struct client *own);
 /* One to the server of `like` (any host of the pool if no address is known) outside the ledger, for
  * the steward: `ready` is called after login, `gone` when it ends, in whatever way and exactly
  * once. */

@@ -27,6 +27,7 @@
 #include "worker/backend.h"
 #include "worker/backend_login.h"
 #include "worker/pool.h"
+#include "worker/replication.h"
 
 #define REFUSED_WAIT_US 1000000 /* for the server's end after its refusal */
 
@@ -386,12 +387,14 @@ start_any(struct backend *b)
 }
 
 void
-backend_open(struct pool *p, uint32_t slot)
+backend_open(struct pool *p, uint32_t slot, struct client *own)
 {
 	struct backend *b = backend_new(p, slot);
 
 	if (b == NULL)
 		fatal("backend");
+	if (own != NULL)
+		replication_begin(b, own);
 	connect_start(b);
 	start_any(b);
 }

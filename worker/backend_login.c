@@ -19,6 +19,7 @@
 #include "worker/gate.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
+#include "worker/replication.h"
 #include "worker/tls.h"
 
 struct backend *
@@ -100,7 +101,9 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 		backend_free_slot(b->slot); /* who is told of the pool's state is not told of it */
 		b->slot = TABLE_NONE;
 	}
-	if (counts && b->login->undecided)
+	if (b->own)
+		replication_failed(b, error, len);
+	else if (counts && b->login->undecided)
 		pool_open_undecided(p);
 	else if (counts)
 		pool_open_failed(p, error, len, may_pass(error, len));
@@ -140,7 +143,7 @@ login_send(struct backend *b, struct wire_out *w)
 void
 login_begin(struct backend *b)
 {
-	uint8_t msg[512];
+	uint8_t msg[WIRE_STARTUP_MAX];
 	struct wire_out w;
 	const struct conf_database *d = b->pool->conf;
 
@@ -151,11 +154,15 @@ login_begin(struct backend *b)
 	wire_string(&w, b->pool->user);
 	wire_string(&w, "database");
 	wire_string(&w, d->dbname != NULL ? d->dbname : b->pool->db);
+	if (b->own)
+		replication_put_startup(b->meant_for, &w);
 	wire_byte(&w, 0);
 	wire_end(&w);
-	ENSURE(!w.failed);
 	backend_set_state(b, BACKEND_LOGIN);
-	login_send(b, &w);
+	if (w.failed)
+		login_failed(b, "08P01", "cannot log in at", "too many startup parameters");
+	else
+		login_send(b, &w);
 }
 
 /* --- authentication --------------------------------------------------------------------------- */
@@ -406,7 +413,8 @@ login_ready(struct backend *b)
 	stats_add(&p->row->sv_opened, 1);
 	stats_took(&p->times->connect, loop_now() - b->since_us);
 	b->status = 'I';
-	pool_open_worked(p);
+	if (!b->own)
+		pool_open_worked(p);
 	backend_set_state(b, BACKEND_ACTIVE);
 	if (b->slot == TABLE_NONE) {
 		backend_login_fini(b);
@@ -414,6 +422,11 @@ login_ready(struct backend *b)
 		return;
 	}
 	ledger_opened(wk->table, wk->self, b->slot, &b->facts);
+	if (b->own) {
+		replication_ready(b, b->login->welcome, b->login->welcome_len);
+		backend_login_fini(b);
+		return;
+	}
 	if (!pool_stale(b))
 		pool_welcome_put(p, b->login->welcome, b->login->welcome_len);
 	backend_login_fini(b);

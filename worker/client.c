@@ -208,6 +208,7 @@ client_leave(struct client *c, const char *why)
 		client_row_give(c, p);
 	c->pool = NULL;
 	pool_dismiss(c);
+	p->nstreams -= c->replication != REPLICATION_NONE;
 	pool_client_gone(p);
 }
 
@@ -581,8 +582,11 @@ between_transactions(const struct client *c)
 {
 	const struct backend *b = c->backend;
 
-	return b == NULL ||
-	       (b->state == BACKEND_ACTIVE && expect_empty(&b->expect) && b->status == 'I');
+	if (b == NULL)
+		return true;
+	/* a stream of replication has no end to wait for */
+	return b->state == BACKEND_ACTIVE &&
+	       (b->expect.copy_both || (expect_empty(&b->expect) && b->status == 'I'));
 }
 
 static void

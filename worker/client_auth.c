@@ -418,6 +418,7 @@ apply_rules(struct client_auth *a)
 	const struct client *c = a->client;
 	const struct hba_client who = {.local = c->conn.is_unix,
 	    .tls = c->conn.tls != NULL,
+	    .replication = c->replication == REPLICATION_PHYSICAL,
 	    .addr = c->addr,
 	    .db = a->db,
 	    .user = a->user};

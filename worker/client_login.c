@@ -20,6 +20,7 @@
 #include "worker/console.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
+#include "worker/replication.h"
 #include "worker/tls.h"
 
 /* --- what it asks for ------------------------------------------------------------------------- */
@@ -113,14 +114,12 @@ negotiate(struct client *c, const struct startup *s)
 static void
 begin_session(struct client *c, const struct startup *s)
 {
+	c->replication = s->replication;
 	c->long_key = s->protocol >= WIRE_PROTO_3_2;
 	if (s->negotiate)
 		negotiate(c, s);
 	if (c->offer != NULL && c->offer->mode >= TLS_REQUIRE && c->conn.tls == NULL)
 		refuse(c, "28000", "Connect with sslmode=require.", "SSL required", "");
-	else if (s->replication != NULL && strcmp(s->replication, "false") != 0)
-		refuse(c, "0A000", "Connect to PostgreSQL directly.",
-		    "replication connections are not supported", "");
 	else if (take_parameters(c, s))
 		client_auth_start(c, s->database, s->user);
 }
@@ -160,7 +159,7 @@ client_login_go(struct client *c, const char *db, const char *user)
 	uint8_t welcome[TABLE_WELCOME_BYTES];
 	size_t len;
 
-	if (console_is(db)) {
+	if (console_is(db) && c->replication == REPLICATION_NONE) {
 		console_login(c, user);
 		return;
 	}
@@ -169,7 +168,11 @@ client_login_go(struct client *c, const char *db, const char *user)
 		return;
 	}
 	if (d == NULL) {
-		refuse(c, "3D000", "Add it to databases, or add a \"*\" entry.",
+		refuse(c, "3D000",
+		    c->replication == REPLICATION_PHYSICAL
+			? "Physical replication needs an entry of this name, or \"*\", that says "
+			  "which server is meant."
+			: "Add it to databases, or add a \"*\" entry.",
 		    "no such database: ", db);
 		return;
 	}
@@ -182,6 +185,11 @@ client_login_go(struct client *c, const char *db, const char *user)
 	pool_learn(c->pool, user, client_auth_secret(c), client_auth_password(c));
 	client_auth_fini(c);
 	client_row_taken(c);
+	if (c->replication != REPLICATION_NONE) {
+		c->pool->nstreams++;
+		replication_login(c);
+		return;
+	}
 	len = c->pool->welcomed ? table_welcome_get(wk->table, c->pool->index, welcome) : 0;
 	if (len > 0)
 		client_welcome(c, welcome, len);

@@ -13,12 +13,14 @@
 #include "worker/console_gather.h"
 #include "worker/console_sheet.h"
 #include "worker/pool.h"
+#include "worker/replication.h"
 
 /* A client or a backend. */
 struct who {
 	bool server;
 	bool tls;
 	bool close_needed;
+	enum startup_replication replication;
 	char state[24];
 	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
 	char application[CONF_NAME_SIZE];
@@ -105,6 +107,7 @@ add_client(struct client *c, void *arg)
 	strlcpy(w->user, c->user == NULL ? c->pool->user : c->user, sizeof(w->user));
 	if (name != -1 && c->params.v[name] != NULL)
 		strlcpy(w->application, c->params.v[name], sizeof(w->application));
+	w->replication = c->replication;
 	put_socket(w, &c->conn);
 	w->pins = c->session.pins;
 	w->statements = count_names(c->names);
@@ -128,6 +131,7 @@ add_backend(struct gather_list *l, const struct backend *b, const char *state)
 	strlcpy(w->user, b->pool->user, sizeof(w->user));
 	if (name != -1 && b->params.v[name] != NULL)
 		strlcpy(w->application, b->params.v[name], sizeof(w->application));
+	w->replication = (enum startup_replication)b->facts.replication;
 	put_socket(w, &b->conn);
 	w->statements = b->prepared.n;
 	w->since_us = b->facts.opened_us;
@@ -191,7 +195,7 @@ put_who(struct sheet *s, const struct who *w, bool sockets)
 	sheet_text(s, w->server ? "S" : "C");
 	sheet_text(s, w->user);
 	sheet_text(s, w->db);
-	sheet_text(s, "none");
+	sheet_text(s, replication_name(w->replication));
 	sheet_text(s, w->state);
 	sheet_text(s, w->addr);
 	sheet_number(s, w->port);

@@ -67,8 +67,11 @@ next_due(const struct backend *b, int64_t *at)
 	if (b->state != BACKEND_ACTIVE || b->client == NULL)
 		return DUE_NONE;
 	u = b->client->who;
-	earlier(b->query_us, CONF_USER(wk->conf, u, query_timeout_us), DUE_QUERY, at, &due);
-	earlier(b->xact_us, CONF_USER(wk->conf, u, transaction_timeout_us), DUE_XACT, at, &due);
+	if (!b->own) { /* what replication does takes as long as it takes */
+		earlier(b->query_us, CONF_USER(wk->conf, u, query_timeout_us), DUE_QUERY, at, &due);
+		earlier(
+		    b->xact_us, CONF_USER(wk->conf, u, transaction_timeout_us), DUE_XACT, at, &due);
+	}
 	if (b->query_us == 0 && b->xact_us != 0)
 		earlier(b->quiet_us, CONF_USER(wk->conf, u, idle_transaction_timeout_us), DUE_PAUSE,
 		    at, &due);

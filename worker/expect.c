@@ -296,7 +296,7 @@ got_ready(struct expect *x)
 	if (x->len == 0 || !is_end(at(x, 0)->type))
 		return EXPECT_BAD;
 	v = head_verdict(x);
-	x->skipping = x->copy_in = false;
+	x->skipping = x->copy_in = x->copy_both = false;
 	pop(x, EXPECT_DONE);
 	return v;
 }
@@ -309,7 +309,9 @@ expect_got(struct expect *x, uint8_t type)
 	case 'd':
 	case 'H':
 	case 'V':
-	case 'W':
+		return got_part(x);
+	case 'W': /* how it ends is for the two sides to agree on: what comes is passed on */
+		x->copy_both = true;
 		return got_part(x);
 	case 'c': /* CopyDone of a COPY OUT */
 		return got_part(x);

@@ -58,9 +58,10 @@ struct expect {
 	uint32_t ends; /* entries that end with ReadyForQuery */
 	/* Such requests ever sent, and those answered or never to be */
 	uint32_t sent_ends, got_ends;
-	bool copy_in;  /* the server reads COPY data now */
-	bool skipping; /* it skips to the next Sync */
-	bool open;     /* messages of the extended protocol were sent, and no Sync behind them */
+	bool copy_in;	/* the server reads COPY data now */
+	bool copy_both; /* both sides send them: replication streams, until ReadyForQuery */
+	bool skipping;	/* it skips to the next Sync */
+	bool open;	/* messages of the extended protocol were sent, and no Sync behind them */
 	/* Told once for every entry that has an op; after an error the newest first. May be NULL;
 	 * must not push. */
 	void (*settle)(struct expect *, const struct expect_entry *, enum expect_end);

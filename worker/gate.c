@@ -26,11 +26,11 @@
 #define BLANKS	      " \t\r\n\f\v"
 
 bool
-gate_looks(const struct pool *p, uint8_t type)
+gate_looks(const struct client *c, uint8_t type)
 {
 	bool known = type == 'Q' || type == 'B' || type == 'D' || type == 'P' || type == 'C';
 
-	return known && p->mode != POOL_SESSION && wk->conf->max_prepared_statements > 0;
+	return known && client_mode(c) != POOL_SESSION && wk->conf->max_prepared_statements > 0;
 }
 
 /* --- sending ---------------------------------------------------------------------------------- */
@@ -356,7 +356,7 @@ unnamed_begin(struct view *v, const struct stmt_name *n, struct expect_entry *e)
 static bool
 is_of_names(const struct view *v, const struct statement *s)
 {
-	return s->note != NULL && s->note->names && session_watches(v->c->pool);
+	return s->note != NULL && s->note->names && session_watches(v->c);
 }
 
 static enum gate
@@ -534,7 +534,7 @@ note_use(struct view *v, const struct statement *s)
 {
 	if (s != NULL)
 		slow_note(v->b, statement_text(s), strlen(statement_text(s)));
-	if (v->type == 'B' && session_watches(v->c->pool))
+	if (v->type == 'B' && session_watches(v->c))
 		session_noted(v->c, s == NULL ? NULL : s->note);
 }
 
@@ -544,7 +544,7 @@ prepare_use(struct view *v, const struct statement *s)
 {
 	enum gate g = GATE_TAKEN;
 
-	if (s == NULL || s->note == NULL || !session_watches(v->c->pool))
+	if (s == NULL || s->note == NULL || !session_watches(v->c))
 		return GATE_TAKEN;
 	if (v->type == 'B' && session_reads_sequences(s->note))
 		g = gate_sequences(v);
@@ -750,7 +750,7 @@ static bool
 is_plain(const struct view *v, const struct sql_facts **facts)
 {
 	*facts = NULL;
-	if (v->avail < v->len || v->p[v->len - 1] != '\0' || !session_watches(v->c->pool))
+	if (v->avail < v->len || v->p[v->len - 1] != '\0' || !session_watches(v->c))
 		return false;
 	*facts = session_look(v->c, v->p + WIRE_HEADER, v->len - WIRE_HEADER);
 	return *facts == NULL;

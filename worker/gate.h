@@ -24,8 +24,8 @@ enum gate {
 	GATE_FULL   /* the backend must take what is there first */
 };
 
-/* Does the gate look at messages of this type in this pool? */
-bool gate_looks(const struct pool *, uint8_t type);
+/* Does the gate look at messages of this type of this client? */
+bool gate_looks(const struct client *, uint8_t type);
 /* A client's message, `avail` of its `len` bytes are at `p`. Its backend is linked and active. */
 enum gate gate_message(
     struct client *, uint8_t type, const uint8_t *p, uint32_t avail, uint32_t len);

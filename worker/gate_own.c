@@ -22,7 +22,7 @@ gate_own_mode(const struct view *v)
 {
 	const struct session_part *s = &v->c->session;
 
-	return session_watches(v->c->pool) && ((s->pins | s->open.maybe) & PIN(PREPARED)) != 0;
+	return session_watches(v->c) && ((s->pins | s->open.maybe) & PIN(PREPARED)) != 0;
 }
 
 void

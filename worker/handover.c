@@ -337,10 +337,9 @@ handover_client(struct client *c)
 static uint64_t
 shared(const struct pool *p)
 {
-	uint64_t kept =
-	    stats_get(p->mode == POOL_SESSION ? &p->row->cl_active : &p->row->cl_pinned);
-
-	return p->nbackends - kept;
+	if (p->mode == POOL_SESSION)
+		return p->nbackends - stats_get(&p->row->cl_active);
+	return p->nbackends - p->nown - stats_get(&p->row->cl_pinned);
 }
 
 /* Clients that stay need one, but not if nobody there has any. */

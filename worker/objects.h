@@ -15,6 +15,7 @@
 #include <bsd/sys/tree.h>
 
 #include "proto/scram.h"
+#include "proto/startup.h"
 #include "shm/ledger.h"
 #include "worker/conn.h"
 #include "worker/expect.h"
@@ -55,10 +56,12 @@ struct client {
 	const struct wire_error *reject;
 	uint8_t *refusal; /* in the place of `reject`: the body of an error of the server's */
 	size_t refusal_len;
-	bool refused;		  /* ... by the next generation: it stays */
-	bool settled;		  /* a backend has once taken its settings */
-	struct client_auth *auth; /* while it logs in */
-	struct console *console;  /* CLIENT_CONSOLE */
+	bool refused;			      /* ... by the next generation: it stays */
+	bool settled;			      /* a backend has once taken its settings */
+	struct client_auth *auth;	      /* while it logs in */
+	struct console *console;	      /* CLIENT_CONSOLE */
+	enum startup_replication replication; /* then its backend is its own: replication.h */
+	struct backend *coming;		      /* ... and is being opened */
 	struct pool *pool;
 	const struct conf_user *who;	/* its settings; NULL = it has no entry */
 	char *user;			/* who it logged in as */
@@ -104,10 +107,12 @@ struct backend {
 	bool spoiled;	/* nothing makes it as new: to be closed */
 	bool checking;	/* runs server_check_query: pool_check.c */
 	bool cleaning;	/* counted in sv_cleaning */
+	bool own;	/* of one client for life: replication.h */
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
 	struct client *client;
-	uint32_t slot; /* TABLE_NONE: a connection outside the ledger (the steward's) */
+	struct client *meant_for; /* while it is opened: whose own it will be */
+	uint32_t slot;		  /* TABLE_NONE: a connection outside the ledger (the steward's) */
 	struct ledger_backend facts;
 	struct expect expect;
 	struct prepared prepared;
@@ -166,10 +171,14 @@ struct pool {
 	struct stats_times *times; /* ours too */
 	struct client_queue waiting;
 	struct client_queue logins;
+	struct client_queue replicas; /* who wait for a backend of their own: replication.c */
 	uint32_t nlogins;
+	uint32_t nreplicas;
 	uint32_t nwaiting;
 	uint32_t nclients;
+	uint32_t nstreams;  /* ... of replication */
 	uint32_t nbackends; /* in any state */
+	uint32_t nown;	    /* ... of one client each */
 	uint32_t nopening;
 	uint32_t nchecking;	   /* idle ones that are proving that they work */
 	struct backend_queue idle; /* newest first */
@@ -182,6 +191,7 @@ struct pool {
 	int64_t gave_us;      /* a backend was last given to another worker */
 	uint64_t looked;      /* in this turn of the loop at the others' queues ... */
 	int64_t elsewhere_us; /* ... whose longest wait began then, INT64_MAX = nobody waits */
+	int64_t cleared_us;   /* replication.c: an idle one was last closed to make room */
 	/* pool_open.c: the hosts (NULL: not looked at yet); what has failed since when, in a row;
 	 * no attempt before, unless it was a host's fault and the host works again */
 	struct targets *targets;
@@ -203,5 +213,19 @@ struct pool {
 	struct scram_keys *scram; /* in the strongbox */
 	TAILQ_ENTRY(pool) all;
 };
+
+/* Somebody waits for a backend, or for the welcome that the first one brings. */
+static inline bool
+pool_has_waiters(const struct pool *p)
+{
+	return p->nwaiting + p->nlogins + p->nreplicas > 0;
+}
+
+/* When this client's backend goes to others. */
+static inline enum pool_mode
+client_mode(const struct client *c)
+{
+	return c->replication == REPLICATION_NONE ? c->pool->mode : POOL_SESSION;
+}
 
 #endif

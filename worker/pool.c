@@ -188,7 +188,7 @@ pool_backend_gone(struct pool *p)
 	p->nbackends--;
 	pool_place_free(p);
 	pool_wake_others(p);
-	if (p->nwaiting + p->nlogins > 0)
+	if (pool_has_waiters(p))
 		pool_pump(p);
 	else if (pool_below_min(p))
 		pool_look_again(p, loop_now());
@@ -219,7 +219,7 @@ pool_kick_all(void)
 
 	for (i = 0; i < ledger_pools(wk->table); i++) {
 		struct pool *p = by_index[i];
-		if (p != NULL && p->nwaiting + p->nlogins > 0)
+		if (p != NULL && pool_has_waiters(p))
 			pool_pump(p);
 		else if (p != NULL)
 			pool_fill(p);

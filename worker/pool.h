@@ -61,7 +61,8 @@ void pools_pin(void);
 void pools_conf_changed(const struct conf *old);
 /* It was opened for another server than the pool has now: it must not be used again. */
 bool pool_stale(const struct backend *);
-/* server_fast_close: sessions on backends of yesterday end at their next border. */
+/* Sessions on backends of yesterday end at their next border: with server_fast_close, and those of
+ * replication. */
 void pool_end_sessions(struct pool *, const char *why);
 /* It has more backends than its limits, which were lowered, allow: release one by closing it. */
 bool pool_too_big(struct pool *);
@@ -115,6 +116,13 @@ void pool_check_over(struct backend *, bool good);
 
 /* Opens connections until `wanted` are on their way, within the limits. */
 void pool_open(struct pool *, uint32_t wanted);
+/* The pool is full of what does not help those who wait: an idle backend, here or on another
+ * worker, is closed. */
+void pool_make_place(struct pool *);
+/* Opens one for this client alone, if the limits let it; c->coming is it. */
+enum ledger_result pool_open_own(struct client *);
+/* Not too many are being opened already. */
+bool pool_may_connect(struct pool *);
 struct targets;
 /* The hosts it lies on. */
 struct targets *pool_targets(struct pool *);

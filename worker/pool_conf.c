@@ -227,12 +227,11 @@ bereave(struct pool *p)
 void
 pool_end_sessions(struct pool *p, const char *why)
 {
+	bool all = wk->conf->server_fast_close && p->mode == POOL_SESSION;
 	struct backend *b, *next;
 
-	if (!wk->conf->server_fast_close || p->mode != POOL_SESSION)
-		return;
 	TAILQ_FOREACH_SAFE (b, &p->held, list, next) {
-		if (!pool_stale(b))
+		if ((!all && !b->own) || !pool_stale(b))
 			continue;
 		b->client->dismissed = why;
 		(void)client_dismissed(b->client);
@@ -280,7 +279,7 @@ conf_changed(struct pool *p)
 		unpin(p);
 	close_idle(p);
 	touch_all(p);
-	if (p->nwaiting + p->nlogins > 0)
+	if (pool_has_waiters(p))
 		pool_look_again(p, loop_now());
 	else if (pool_below_min(p))
 		pool_look_again(p, loop_now());

@@ -50,8 +50,7 @@ pool_room(const struct pool *p, const struct ledger_limits *limits)
 	if (r != LEDGER_OK || !shared())
 		return r;
 	r = room(p, limits, 1);
-	if (r != LEDGER_OK && p->nwaiting + p->nlogins > 0 &&
-	    ledger_pool_used(wk->table, p->index) == 0)
+	if (r != LEDGER_OK && pool_has_waiters(p) && ledger_pool_used(wk->table, p->index) == 0)
 		budget_hungry(wk->boot->budget, p->index, loop_now());
 	return r;
 }

@@ -353,8 +353,9 @@ has_clients(struct stats_pool *row)
 bool
 pool_below_min(const struct pool *p)
 {
-	return p->min_size > 0 && !p->hold && p->nclients > 0 && !wk->draining && !wk->retired &&
-	       wk->self.worker < wk->boot->nworkers && pool_used_all(p) < p->min_size;
+	return p->min_size > 0 && !p->hold && p->nclients > p->nstreams && !wk->draining &&
+	       !wk->retired && wk->self.worker < wk->boot->nworkers &&
+	       pool_used_all(p) < p->min_size;
 }
 
 bool

@@ -76,18 +76,25 @@ opening_elsewhere(const struct pool *p)
 	return n;
 }
 
+bool
+pool_may_connect(struct pool *p)
+{
+	return p->nopening < OPEN_PARALLEL && !targets_crowded(pool_targets(p)) &&
+	       p->nopening + opening_elsewhere(p) < OPEN_ALL;
+}
+
 static bool
 may_open(struct pool *p)
 {
-	return p->nopening < OPEN_PARALLEL && may_try(p) && !targets_crowded(pool_targets(p)) &&
-	       p->nopening + opening_elsewhere(p) < OPEN_ALL;
+	return may_try(p) && pool_may_connect(p);
 }
 
 static void tell_waiters(struct pool *);
 
-/* The look at the counts keeps the mutex out of the path of those who wait for a full pool. */
+/* The look at the counts keeps the mutex out of the path of those who wait for a full pool. `own`:
+ * it is for this client alone; NULL = for all. */
 static enum ledger_result
-open_one(struct pool *p, const struct ledger_limits *limits)
+open_one(struct pool *p, const struct ledger_limits *limits, struct client *own)
 {
 	enum ledger_result r = pool_room(p, limits);
 	uint32_t slot;
@@ -101,15 +108,12 @@ open_one(struct pool *p, const struct ledger_limits *limits)
 	if (r != LEDGER_OK)
 		return r;
 	p->fed_us = loop_now();
-	backend_open(p, slot);
+	backend_open(p, slot, own);
 	return LEDGER_OK;
 }
 
-/* Clients log in, the pool is full, and nobody knows the server's parameters: they came and went
- * (RECONNECT, a reload), or were too long to be kept. A backend that is idle does not help them;
- * one that logs in in its place does. */
-static void
-make_place_for_logins(struct pool *p)
+void
+pool_make_place(struct pool *p)
 {
 	uint32_t w;
 
@@ -123,17 +127,10 @@ make_place_for_logins(struct pool *p)
 			return;
 }
 
-void
-pool_open(struct pool *p, uint32_t wanted)
+/* What came of trying. */
+static void
+opened(struct pool *p, enum ledger_result r)
 {
-	struct ledger_limits limits = pool_limits_now(p);
-	enum ledger_result r = LEDGER_OK;
-
-	tell_waiters(p);
-	while (r == LEDGER_OK && p->nopening < wanted && may_open(p))
-		r = open_one(p, &limits);
-	if (r == LEDGER_POOL_FULL && p->nlogins > 0)
-		make_place_for_logins(p);
 	if (r == LEDGER_TABLE_FULL)
 		log_warnx("pool %s/%s: the table has no free slot (max_backends)", p->db, p->user);
 	if (r == LEDGER_DB_FULL || r == LEDGER_USER_FULL)
@@ -143,13 +140,39 @@ pool_open(struct pool *p, uint32_t wanted)
 }
 
 void
+pool_open(struct pool *p, uint32_t wanted)
+{
+	struct ledger_limits limits = pool_limits_now(p);
+	enum ledger_result r = LEDGER_OK;
+
+	tell_waiters(p);
+	while (r == LEDGER_OK && p->nopening < wanted && may_open(p))
+		r = open_one(p, &limits, NULL);
+	/* Nobody knows the server's parameters: those who did came and went (RECONNECT, a reload),
+	 * or they were too long to be kept. One that logs in tells. */
+	if (r == LEDGER_POOL_FULL && p->nlogins > 0)
+		pool_make_place(p);
+	opened(p, r);
+}
+
+enum ledger_result
+pool_open_own(struct client *c)
+{
+	struct ledger_limits limits = pool_limits_now(c->pool);
+	enum ledger_result r = open_one(c->pool, &limits, c);
+
+	opened(c->pool, r);
+	return r;
+}
+
+void
 pool_fill(struct pool *p)
 {
 	struct ledger_limits limits = p->limits;
 
 	if (limits.pool > p->min_size)
 		limits.pool = p->min_size;
-	while (pool_below_min(p) && may_open(p) && open_one(p, &limits) == LEDGER_OK)
+	while (pool_below_min(p) && may_open(p) && open_one(p, &limits, NULL) == LEDGER_OK)
 		;
 	if (pool_below_min(p))
 		pool_look_again(p, try_at(p) > loop_now() ? try_at(p) : loop_now() + FILL_US);
@@ -239,7 +262,7 @@ pool_open_worked(struct pool *p)
 	p->failures = 0;
 	p->retry_us = 0;
 	p->by_host = false;
-	if (p->nwaiting + p->nlogins > 0) /* the next one may be opened */
+	if (pool_has_waiters(p)) /* the next one may be opened */
 		pool_look_again(p, loop_now());
 	if (p->nopening + opening_elsewhere(p) >= OPEN_ALL - 1)
 		pool_wake_others(p);

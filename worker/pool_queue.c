@@ -16,6 +16,7 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
 #include "worker/handover.h"
+#include "worker/replication.h"
 
 #define RETRY_US    50000 /* look again while somebody waits */
 #define MATCH_DEPTH 16	  /* idle backends looked at for matching settings */
@@ -35,6 +36,7 @@ pool_queue_init(struct pool *p)
 {
 	TAILQ_INIT(&p->waiting);
 	TAILQ_INIT(&p->logins);
+	TAILQ_INIT(&p->replicas);
 	TAILQ_INIT(&p->idle);
 	TAILQ_INIT(&p->held);
 	p->pump = (struct loop_source){.fd = -1, .fn = pump_event};
@@ -109,7 +111,7 @@ pool_tick(struct timer *t)
 {
 	struct pool *p = LOOP_CONTAINER(t, struct pool, timer);
 
-	if (p->nwaiting + p->nlogins > 0)
+	if (pool_has_waiters(p))
 		pool_pump(p);
 	else if (!p->hold)
 		pool_fill(p);
@@ -151,10 +153,12 @@ void
 pool_queue_changed(struct pool *p)
 {
 	const struct client *head = TAILQ_FIRST(&p->waiting), *login = TAILQ_FIRST(&p->logins);
-	int64_t since = head != NULL ? head->since_us : 0;
+	int64_t since = head != NULL ? head->since_us : 0, replica = replication_waits_since(p);
 
 	if (login != NULL && !p->welcomed && (since == 0 || login->since_us < since))
 		since = login->since_us;
+	if (replica != 0 && (since == 0 || replica < since))
+		since = replica;
 	stats_set(&p->row->oldest_wait_us, (uint64_t)since);
 	if (since == 0) {
 		pool_sated(p);
@@ -197,6 +201,8 @@ pool_unqueue(struct pool *p, struct client *c)
 {
 	if (c->state == CLIENT_WAITING) {
 		dequeue(p, c);
+	} else if (c->state == CLIENT_LOGIN && c->replication != REPLICATION_NONE) {
+		replication_left(c);
 	} else if (c->state == CLIENT_LOGIN) {
 		TAILQ_REMOVE(&p->logins, c, queue);
 		p->nlogins--;
@@ -374,6 +380,7 @@ pool_pump(struct pool *p)
 		serve_head(p, b);
 	expire(p, &p->waiting);
 	expire(p, &p->logins); /* their first backend is late */
+	expire(p, &p->replicas);
 	notify_waiters(p);
 	pool_check_for_waiters(p);
 	if (p->nlogins > 0)
@@ -383,6 +390,8 @@ pool_pump(struct pool *p)
 		wanted = 0;
 	if (p->nwaiting > 0 && !p->hold)
 		pool_ask(p, p->nwaiting);
+	if (p->nreplicas > 0 && !p->hold && !wk->draining)
+		replication_open(p);
 	if (wanted > 0 && !wk->draining)
 		pool_open(p, wanted);
 	if (!p->hold)
@@ -398,6 +407,7 @@ pool_release(struct backend *b)
 {
 	struct pool *p = b->pool;
 	const struct client *head = TAILQ_FIRST(&p->waiting);
+	int64_t since;
 	uint32_t w;
 
 	if (wk->draining && head == NULL) {
@@ -428,6 +438,11 @@ pool_release(struct backend *b)
 	if (pool_owes_place(p) ||
 	    (b->conn.tls != NULL && pool_owes_worker(p, head == NULL ? 0 : head->since_us, 0))) {
 		pool_yield(b);
+		return;
+	}
+	since = replication_waits_since(p);
+	if (since != 0 && (head == NULL || since < head->since_us)) {
+		pool_yield(b); /* it wants a place only */
 		return;
 	}
 	w = pool_longest_wait(p, head == NULL ? 0 : head->since_us);

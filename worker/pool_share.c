@@ -284,7 +284,7 @@ pool_woken(uint32_t index)
 
 	if (index == TABLE_NONE)
 		pool_kick_all();
-	if (p != NULL && p->nwaiting + p->nlogins > 0)
+	if (p != NULL && pool_has_waiters(p))
 		pool_pump(p);
 	else if (p != NULL)
 		pool_fill(p);

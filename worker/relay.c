@@ -209,11 +209,11 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		return parse_rejected(c, type, len);
 	if (!have_backend(c, !needs_no_backend(type, len)))
 		return STOPPED;
-	if (c->backend != NULL && gate_looks(c->pool, type)) {
+	if (c->backend != NULL && gate_looks(c, type)) {
 		uint32_t avail = in->tail - in->fwd;
 		enum gate g =
 		    gate_message(c, type, in->data + in->fwd, avail < len ? avail : len, len);
-		if (type == 'Q' && g == GATE_TAKEN && conn->left > 0 && session_watches(c->pool))
+		if (type == 'Q' && g == GATE_TAKEN && conn->left > 0 && session_watches(c))
 			look_at_text(c, type, len);
 		return gate_said(c, g, type);
 	}
@@ -223,7 +223,7 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		relay_sent(c->backend, &(struct expect_entry){.type = type});
 	count_query(c, type);
 	conn->left = len;
-	if ((type == 'Q' || type == 'P') && c->backend != NULL && session_watches(c->pool))
+	if ((type == 'Q' || type == 'P') && c->backend != NULL && session_watches(c))
 		look_at_text(c, type, len);
 	return PARSED;
 }
@@ -498,7 +498,7 @@ forbidden_block(struct backend *b)
 {
 	struct client *c = b->client;
 
-	if (b->pool->mode != POOL_STATEMENT || b->status == 'I')
+	if (client_mode(c) != POOL_STATEMENT || b->status == 'I')
 		return false;
 	client_fail(c, &(struct wire_error){.severity = "FATAL",
 			   .sqlstate = "0A000",
@@ -537,7 +537,7 @@ release(struct backend *b)
 static void
 transaction_done(struct backend *b)
 {
-	if (b->pool->mode == POOL_SESSION) {
+	if (client_mode(b->client) == POOL_SESSION) {
 		if (!client_dismissed(b->client))
 			(void)handover_client(b->client);
 		return;

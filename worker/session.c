@@ -20,9 +20,9 @@
 #include "worker/objects.h"
 
 bool
-session_watches(const struct pool *p)
+session_watches(const struct client *c)
 {
-	return p->mode != POOL_SESSION && p->session_state != SESSION_IGNORE;
+	return client_mode(c) != POOL_SESSION && c->pool->session_state != SESSION_IGNORE;
 }
 
 /* --- notes ------------------------------------------------------------------------------------ */

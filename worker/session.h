@@ -80,8 +80,8 @@ struct session_part {
 	struct params start;
 };
 
-/* Are texts of clients of this pool looked at? */
-bool session_watches(const struct pool *);
+/* Are this client's texts looked at? */
+bool session_watches(const struct client *);
 
 /* A note of a whole text read under these settings, or NULL; to free with session_note_free. */
 struct session_note *session_note_of(const struct params *, const void *text, size_t len);

@@ -48,7 +48,7 @@ slow_ready(struct backend *b, char status)
 {
 	const int64_t limit = wk->conf->log_min_duration_us, now = loop_now();
 
-	if (limit == 0 || b->client == NULL)
+	if (limit == 0 || b->client == NULL || b->own)
 		return;
 	if (now - b->query_us >= limit)
 		tell(b, "query", now - b->query_us, b->sql);

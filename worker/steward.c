@@ -10,6 +10,9 @@
  * in as the same user to the same database and is as old as the orphan is, by PostgreSQL's own
  * clock and ours (SAME_US).
  *
+ * A backend of physical replication is in no database where one could look: it is cancelled, has
+ * seen our end close, and is freed after NAMELESS_US.
+ *
  * A backend whose pid we never learned was logging in and saw our end close. It is freed when a
  * look that began later has succeeded, since PostgreSQL takes connections in order; or after
  * NAMELESS_US. So is one that nobody can be asked about, since its database has left the
@@ -165,11 +168,18 @@ look_done(struct backend *b, const uint8_t *error, size_t len)
 	backend_close(b, "the steward has seen enough");
 }
 
+/* No look can tell about it. */
+static bool
+never_seen(const struct orphan *o)
+{
+	return o->facts.replication == REPLICATION_PHYSICAL;
+}
+
 /* Is this orphan one that a look over this connection can tell about? */
 static bool
 look_covers(const struct orphan *o, const struct backend *b)
 {
-	if (o->facts.pool != b->pool->index)
+	if (o->facts.pool != b->pool->index || never_seen(o))
 		return false;
 	if (o->facts.pid == 0)
 		return o->since_us < look_since_us;
@@ -211,7 +221,7 @@ look_start(struct orphan *o)
 	const struct conf_database *d;
 	struct wire_error why;
 
-	if (!ledger_pool_name(wk->table, o->facts.pool, db, user) ||
+	if (never_seen(o) || !ledger_pool_name(wk->table, o->facts.pool, db, user) ||
 	    (d = conf_database(wk->conf, db)) == NULL)
 		return false;
 	look_pool = pool_get(db, user, d, &why);
@@ -231,7 +241,7 @@ patience(const struct orphan *o)
 
 	if (ledger_pool_name(wk->table, o->facts.pool, db, user))
 		d = conf_database(wk->conf, db);
-	if (o->facts.pid == 0 || d == NULL || conf_destination(d) != o->facts.dest)
+	if (o->facts.pid == 0 || never_seen(o) || d == NULL || conf_destination(d) != o->facts.dest)
 		return NAMELESS_US;
 	return conf_hosts(d) > 1 ? LONG_US : INT64_MAX;
 }

@@ -23,6 +23,29 @@ func bigSize() int {
 
 var badStatements = []string{"select 1/0", "selec", "insert into items values (1, 'twice')"}
 
+// rows is what the drivers' rows have in common.
+type rows interface {
+	Next() bool
+	Scan(...interface{}) error
+	Err() error
+}
+
+// walk sums the numbers that a cursor gives; fetch asks it for the next ones.
+func walk(fetch func() (rows, error)) {
+	sum, n := 0, 1
+	for n > 0 {
+		some, err := fetch()
+		must(err)
+		for n = 0; some.Next(); n++ {
+			var id int
+			must(some.Scan(&id))
+			sum += id
+		}
+		must(some.Err())
+	}
+	fmt.Println(sum)
+}
+
 // one gives the first value of a query's first row as text, whatever the driver.
 type one func(sql string) string
 

@@ -5,6 +5,7 @@ sys.path.pop(0)  # or a file beside this one would be the driver
 import datetime, io, os, select
 
 import django
+import psycopg2
 from django.conf import settings
 
 place = {"ENGINE": "django.db.backends.postgresql", "NAME": "app", "USER": "postgres",
@@ -88,6 +89,11 @@ with connection.cursor() as cursor:
     out = io.StringIO()
     cursor.copy_expert("copy (select * from items order by id) to stdout", out)
     print(len(out.getvalue()))
+    try:
+        cursor.copy_from(io.StringIO("20000\tfirst\n10000\ttwice\n"), "items")
+    except psycopg2.Error as e:
+        print(e.pgcode)
+print(Item.objects.filter(id=20000).count())
 pg, other = connection.connection, connections["other"]
 with transaction.atomic():
     lo = pg.lobject(0, "wb")

@@ -88,18 +88,7 @@ func cursor(db *pgx.Conn) {
 	must(err)
 	_, err = tx.Exec(ctx, "declare walk cursor for select id from items order by id")
 	must(err)
-	sum, rows := 0, 1
-	for rows > 0 {
-		some, err := tx.Query(ctx, "fetch 500 from walk")
-		must(err)
-		for rows = 0; some.Next(); rows++ {
-			var id int
-			must(some.Scan(&id))
-			sum += id
-		}
-		must(some.Err())
-	}
-	fmt.Println(sum)
+	walk(func() (rows, error) { return tx.Query(ctx, "fetch 500 from walk") })
 	must(tx.Commit(ctx))
 }
 

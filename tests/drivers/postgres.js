@@ -27,6 +27,7 @@ async function main() {
 		as b, ${sql.json({ a: 1 })}::jsonb as j`.values());
 	await pipeline(Readable.from(Array.from({ length: 5000 }, (_, i) => `${i + 1000}\tcopied\n`)),
 		await sql`copy items from stdin`.writable());
+	await pipeline(Readable.from(["1000\ttwice\n"]), await sql`copy items from stdin`.writable()).catch(fail);
 	let bytes = 0;
 	// Less than a stream's mark of 16 kB: above it the driver pauses its socket, and does not resume it when the COPY ends
 	// in that state. Whatever comes next waits for ever, with PostgreSQL directly too.

@@ -5,6 +5,7 @@ sys.path.pop(0)  # or this file would be the module
 import io, os, select
 
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"
+import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session, declarative_base
@@ -78,6 +79,13 @@ with engine.connect() as db, engine.connect().execution_options(isolation_level=
     print(lo.write(b"x" * 100000))
     lo.unlink()
     one(db, "select 1")
+    raw.commit()
+    try:
+        cur.copy_from(io.StringIO("20000\tfirst\n1\ttwice\n"), "items")
+    except psycopg2.Error as e:
+        print(e.pgcode)
+    raw.rollback()
+    print(one(db, "select count(*) from items where id = 20000"))
     raw.commit()
     one(other, "select 1")
     db.execute(sa.text("set search_path = pg_catalog"))

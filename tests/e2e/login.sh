@@ -72,7 +72,7 @@ has 'a database that is not configured' 'no such database: other' "$(as by_scram
 has 'a user that is not configured' 'no such user: stranger' "$(as stranger app 'select 1')"
 has 'a server that is down: the cause' 'Connection refused' "$(as by_scram down 'select 1')"
 has 'a host that nobody knows: the cause' 'cannot look up server no-such-host.invalid' "$(as by_scram nowhere 'select 1')"
-has 'replication' 'replication connections are not supported' "$(as by_scram 'dbname=app replication=database' 'select 1')"
+has 'replication is the server'"'"'s to refuse' 'must be superuser or replication role' "$(as by_scram 'dbname=app replication=database' 'select 1')"
 is 'any setting as a startup parameter' 1MB "$(PGOPTIONS='-c work_mem=1MB' as by_scram app 'show work_mem')"
 has 'one that does not exist' 'unrecognized configuration parameter "nonsense"' \
 	"$(PGOPTIONS='-c nonsense=1' as by_scram app 'select 1')"

@@ -61,7 +61,7 @@ session(const struct packet *k, const struct startup *s)
 	HOLDS(s->negotiate || s->npq == 0);
 	inside(k, s->user);
 	inside(k, s->database);
-	inside(k, s->replication);
+	inside(k, s->replication_asked);
 	inside(k, s->options);
 	for (size_t i = 0; i < s->nparams; i++) {
 		inside(k, s->params[i].name);

@@ -134,6 +134,33 @@ test_simple(void **state)
 	check("<E", true); /* FATAL: the server ends the connection */
 }
 
+/* Replication: CopyBoth ends by CopyDone in either order, an error, or with more answers behind it.
+ */
+static void
+test_copy_both(void **state)
+{
+	struct expect x;
+	char out[32];
+
+	(void)state;
+	check(">Q<Wddd>dd<d>c<cCZ", true);
+	check(">Q<Wdd>d<dc>c<CZ", true);
+	check(">Q<Wd>d<c>dc<TDCCZ", true); /* a standby at the end of a timeline */
+	check(">Q<Wd>d<EZ", true);
+	check(">Q<Wd>dd<E>dc<Z>dc", true); /* data that cross the error */
+	check(">Q<Wd>df<EZ", true);
+	check(">Q<Wd>cQ<cCZTDCZ", true);
+	check(">Q<TDCHddddcHdcCZ", true); /* BASE_BACKUP */
+	check(">Q<Wd>c<c", false);
+	verdicts("<W", "X");
+	expect_init(&x, settle);
+	(void)play(&x, ">Q<Wd>d", out);
+	assert_true(x.copy_both);
+	(void)play(&x, "<cCZ", out);
+	assert_false(x.copy_both);
+	expect_fini(&x);
+}
+
 static void
 test_extended(void **state)
 {
@@ -311,10 +338,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_simple),
-	    cmocka_unit_test(test_extended), cmocka_unit_test(test_copy),
-	    cmocka_unit_test(test_out_of_step), cmocka_unit_test(test_ours),
-	    cmocka_unit_test(test_settle), cmocka_unit_test(test_ends_counted),
-	    cmocka_unit_test(test_after), cmocka_unit_test(test_long_pipeline)};
+	    cmocka_unit_test(test_copy_both), cmocka_unit_test(test_extended),
+	    cmocka_unit_test(test_copy), cmocka_unit_test(test_out_of_step),
+	    cmocka_unit_test(test_ours), cmocka_unit_test(test_settle),
+	    cmocka_unit_test(test_ends_counted), cmocka_unit_test(test_after),
+	    cmocka_unit_test(test_long_pipeline)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

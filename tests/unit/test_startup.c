@@ -68,7 +68,7 @@ session_plain(void **state)
 	assert_int_equal(s.protocol, WIRE_PROTO_3_0);
 	assert_string_equal(s.user, "alice");
 	assert_string_equal(s.database, "app");
-	assert_null(s.replication);
+	assert_int_equal(s.replication, REPLICATION_NONE);
 	assert_null(s.options);
 	assert_false(s.negotiate);
 	assert_int_equal(s.nparams, 2);
@@ -85,7 +85,7 @@ session_special_params(void **state)
 	assert_int_equal(
 	    SESSION(WIRE_PROTO_3_2, "replication\0database\0options\0-c a=b\0user\0u\0"),
 	    STARTUP_SESSION);
-	assert_string_equal(s.replication, "database");
+	assert_int_equal(s.replication, REPLICATION_LOGICAL);
 	assert_string_equal(s.options, "-c a=b");
 	assert_string_equal(s.database, "u");
 	assert_int_equal(s.nparams, 0);
@@ -96,6 +96,37 @@ session_special_params(void **state)
 	assert_string_equal(s.database, "u");
 	assert_int_equal(s.nparams, 1);
 	assert_string_equal(s.params[0].value, "");
+}
+
+static void
+session_replication(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *value;
+		enum startup_replication kind;
+	} good[] = {{"database", REPLICATION_LOGICAL}, {"true", REPLICATION_PHYSICAL},
+	    {"T", REPLICATION_PHYSICAL}, {"yes", REPLICATION_PHYSICAL},
+	    {"on", REPLICATION_PHYSICAL}, {"1", REPLICATION_PHYSICAL}, {"false", REPLICATION_NONE},
+	    {"No", REPLICATION_NONE}, {"of", REPLICATION_NONE}, {"0", REPLICATION_NONE}};
+	static const char *const bad[] = {"", "o", "Database", "truely", "2", "10"};
+	char params[64];
+	size_t i;
+	int n;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		n = snprintf(params, sizeof(params), "user%cu%creplication%c%s%c", 0, 0, 0,
+		    good[i].value, 0);
+		assert_int_equal(
+		    parse_packet(WIRE_PROTO_3_0, params, (size_t)n + 1), STARTUP_SESSION);
+		assert_int_equal(s.replication, good[i].kind);
+	}
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		n = snprintf(
+		    params, sizeof(params), "user%cu%creplication%c%s%c", 0, 0, 0, bad[i], 0);
+		assert_int_equal(parse_packet(WIRE_PROTO_3_0, params, (size_t)n + 1), STARTUP_BAD);
+		assert_string_equal(s.sqlstate, "22023");
+	}
 }
 
 static void
@@ -457,6 +488,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(session_plain),
 	    cmocka_unit_test(session_special_params),
+	    cmocka_unit_test(session_replication),
 	    cmocka_unit_test(session_duplicates),
 	    cmocka_unit_test(session_long_names_kept),
 	    cmocka_unit_test(session_without_user),
