@@ -22,7 +22,7 @@
 #include "worker/slow.h"
 
 #define BIG_FIRST     65536U
-#define LOOKED_AT_MAX 4096U /* a Query so short is looked at whole */
+#define LOOKED_AT_MAX 2048U /* a Query so short is looked at whole; the smallest buffer is 4 kB */
 #define BLANKS	      " \t\r\n\f\v"
 
 bool

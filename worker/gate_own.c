@@ -36,13 +36,13 @@ gate_own_ask(struct view *v)
 
 /* Is something else to be done before this name can be used like that? */
 static bool
-is_missing(const struct stmt_name *n, bool executed)
+is_missing(const struct stmt_name *n, bool real)
 {
-	return n->stmt != NULL && (!n->own || (executed && n->stand_in));
+	return n->stmt != NULL && (!n->own || (real && n->stand_in));
 }
 
-/* Any statement will do for PREPARE, which meets it, and DEALLOCATE; it may not be possible to
- * prepare the real one now. ROLLBACK always can be. */
+/* Any statement will do for PREPARE, which meets it; it may not be possible to prepare the real one
+ * now. ROLLBACK always can be. */
 static void
 stand_in(struct view *v, struct stmt_name *n)
 {
@@ -70,7 +70,7 @@ own_all(struct view *v, const struct session_names *names)
 			continue;
 		if (gate_name_undecided(v, n))
 			g = gate_stall(v);
-		else if (is_missing(n, names->executed[i]) && names->executed[i])
+		else if (is_missing(n, names->real[i]) && names->real[i])
 			g = gate_own_begin(v, n);
 		else if (is_missing(n, false))
 			stand_in(v, n);
@@ -134,7 +134,7 @@ any_missing(struct view *v, const struct session_names *names)
 
 	for (i = 0; i < names->n; i++) {
 		n = name_find(v->names, names->v[i], strlen(names->v[i]));
-		if (n != NULL && (is_missing(n, names->executed[i]) || gate_name_undecided(v, n)))
+		if (n != NULL && (is_missing(n, names->real[i]) || gate_name_undecided(v, n)))
 			return true;
 	}
 	return false;

@@ -372,9 +372,9 @@ enum answer {
 };
 
 static enum answer
-ready_for_query(struct backend *b, char status)
+ready_for_query(struct backend *b, char status, bool ours)
 {
-	if (status == 'I')
+	if (status == 'I' && !ours)
 		stats_add(&b->pool->row->xact_count, 1);
 	b->status = status;
 	gate_ready(b, status);
@@ -469,10 +469,7 @@ parse_answer(struct backend *b, bool *on)
 	(void)pass_rest(conn, in);
 	if (type != 'Z')
 		return ANSWER_MORE;
-	if (v == EXPECT_PASS)
-		return ready_for_query(b, (char)p[WIRE_HEADER]);
-	b->status = (char)p[WIRE_HEADER];
-	return ANSWER_MORE;
+	return ready_for_query(b, (char)p[WIRE_HEADER], v != EXPECT_PASS);
 }
 
 /* Looks at whole messages and approves them for sending. Stops behind the last answer owed. */

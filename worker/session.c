@@ -344,7 +344,7 @@ session_names_in(const struct sql_facts *f, struct session_names *names)
 			continue;
 		if (has_name(names, name))
 			continue; /* what is first decides whether there is a second */
-		names->executed[names->n] = effect == SQL_EXECUTES;
+		names->real[names->n] = effect != SQL_PREPARES;
 		strlcpy(names->v[names->n++], name, sizeof(names->v[0]));
 	}
 }
@@ -559,9 +559,6 @@ void
 session_learn(struct backend *b, const char *name, const char *value)
 {
 	struct client *c = b->client;
-	const char *how = gucs_get(c->session.open.changes, name);
-	const char *before = gucs_get(b->params.set, name);
-	bool same = before != NULL && value != NULL && strcmp(before, value) == 0;
 
 	if (c->session.pins & PIN(SETTINGS))
 		return;
@@ -570,7 +567,7 @@ session_learn(struct backend *b, const char *name, const char *value)
 	if (strcmp(name, "session_authorization") == 0 && value != NULL &&
 	    strcmp(value, c->pool->user) == 0)
 		value = NULL;
-	if (value == NULL || (how != NULL && how[0] == '-' && !same))
+	if (value == NULL)
 		was_reset(b, name);
 	else
 		was_set(b, name, value);

@@ -103,7 +103,7 @@ session_reads_sequences(const struct session_note *n)
 #define SESSION_NAMES 16
 struct session_names {
 	uint32_t n;
-	bool executed[SESSION_NAMES]; /* first mentioned by EXECUTE */
+	bool real[SESSION_NAMES]; /* first mentioned by EXECUTE or DEALLOCATE */
 	char v[SESSION_NAMES][64];
 };
 void session_names_in(const struct sql_facts *, struct session_names *);

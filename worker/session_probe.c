@@ -22,6 +22,7 @@
 
 /* --- the question ----------------------------------------------------------------------------- */
 
+/* The next of a list of names, whose values are asked for. */
 static void
 put_name(FILE *f, const char *name, int *n)
 {
@@ -32,6 +33,22 @@ put_name(FILE *f, const char *name, int *n)
 			  : ",",
 	    f);
 	params_put_literal(f, name);
+}
+
+/* The same for one that may have been reset: null unless the session has set it. Those that are in
+ * no view have no default but an empty one. */
+static void
+put_reset_name(FILE *f, const char *name)
+{
+	if (params_index(name) != -1)
+		return;
+	fputs(" UNION ALL SELECT 's', n, CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_settings "
+	      "WHERE pg_catalog.lower(name)" EQ "n AND source OPERATOR(pg_catalog.<>) 'session') "
+	      "THEN NULL ELSE pg_catalog.current_setting(n, true) END FROM (SELECT "
+	      "pg_catalog.lower(",
+	    f);
+	params_put_literal(f, name);
+	fputs(") AS n) AS r", f);
 }
 
 static void
@@ -47,13 +64,18 @@ put_names(FILE *f, const struct client *c)
 		put_name(f, "role", &n);
 	}
 	while (gucs_next(open->changes, &at, &name, &value))
-		put_name(f, name, &n);
+		if (value[0] != '-')
+			put_name(f, name, &n);
 	at = 0;
 	while (open->all && gucs_next(c->params.set, &at, &name, &value))
 		if (gucs_get(open->changes, name) == NULL)
 			put_name(f, name, &n);
 	if (n > 0)
 		fputs("]::pg_catalog.text[]) AS n", f);
+	at = 0;
+	while (gucs_next(open->changes, &at, &name, &value))
+		if (value[0] == '-')
+			put_reset_name(f, name);
 	if (open->all)
 		fputs(" UNION ALL SELECT 's', name, pg_catalog.current_setting(name) FROM "
 		      "pg_catalog.pg_settings WHERE source" EQ "'session'",

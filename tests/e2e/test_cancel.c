@@ -291,6 +291,29 @@ dies_after(const char *what, const char *first, const char *then)
 	PQfinish(c);
 }
 
+/* The same for one that has sent no Sync behind what it did, which it has seen to be done. */
+static void
+dies_in_pipeline(void)
+{
+	PGconn *c = client();
+	PGresult *r;
+
+	(void)PQenterPipelineMode(c);
+	(void)PQsendQueryParams(c, "update t set i = 3", 0, NULL, NULL, NULL, NULL, 0);
+	(void)PQsendFlushRequest(c);
+	(void)PQflush(c);
+	r = PQgetResult(c);
+	check(PQresultStatus(r) == PGRES_COMMAND_OK, "in a pipeline: update");
+	PQclear(r);
+	close(PQsocket(c));
+	PQfinish(c);
+	check(until(nothing_runs, NULL, 15000), "in a pipeline: nothing of it is left");
+	c = client();
+	check(ask(c, "vacuum t", (char[6]){""})[0] == '\0',
+	    "in a pipeline: the next one is in no transaction");
+	PQfinish(c);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -315,6 +338,7 @@ main(int argc, char **argv)
 	dies_after("in a query", NULL, "select pg_sleep(60)");
 	dies_after(
 	    "in a query in a transaction", "begin; update t set i = 2", "select pg_sleep(60)");
+	dies_in_pipeline();
 	dies_after("in COPY in", NULL, "copy t from stdin");
 	dies_after("in COPY out", NULL, "copy (select generate_series(1, 30000000)) to stdout");
 	check_text(admin("select i::text from t"), "1", "none of their changes stayed");

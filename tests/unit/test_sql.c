@@ -457,11 +457,12 @@ plain(void **state)
 {
 	static const char *const yes[] = {"SELECT abalance FROM pgbench_accounts WHERE aid = 42;",
 	    "select 1 + 2 ; \n", "update t set a = 1, b=a%3 where points < 5", "DELETE from t",
-	    "select print, int4, page from t\n"};
+	    "select print, int4, page from t\n",
+	    "SELECT \"u\".\"id\" FROM \"users\" AS \"u\" WHERE a::int != -1 / 2"};
 	static const char *const no[] = {"", "select", "selects ", "select 1; set a = 1",
 	    "select a into temp t from b", "select a INTO\nt2 from b",
 	    "update pg_settings set x = y", "UPDATE PG_Settings set x=y", "select f(1)",
-	    "select 'a'", "select \"a\"", "select 1 -- x", "select 1 /* x", "select $1",
+	    "select 'a'", "select \"a;b\"", "select 1 -- x", "select 1 /* x", "select $1",
 	    "select $$a$$", "set a = 1", "insert into t values (1)", "select a\xC3\xA9",
 	    "select 1;;", "select *,into t from b", "select 1into t"};
 	size_t i;
