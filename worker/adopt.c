@@ -90,6 +90,7 @@ take_record(struct lane *l, uint64_t len, int fd)
 	map = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	if (map == MAP_FAILED)
 		return;
+	(void)madvise(map, len, MADV_DONTDUMP);
 	l->record = map;
 	l->record_len = len;
 }

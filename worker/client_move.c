@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "proto/move.h"
 #include "proto/scram_server.h"
 #include "worker/backend.h"
@@ -128,16 +129,13 @@ pack(void (*fn)(struct wire_out *, const void *), const void *what, size_t *len)
 	uint8_t *p;
 
 	for (size = FIRST_SIZE; size <= MOVE_RECORD_MAX; size *= 4) {
-		p = malloc(size);
-		if (p == NULL)
-			return NULL;
+		p = strongbox_take(size);
 		wire_init(&w, p, size);
 		fn(&w, what);
 		*len = w.len;
 		if (!w.failed)
 			return p;
-		explicit_bzero(p, size);
-		free(p);
+		strongbox_put(p);
 	}
 	return NULL;
 }

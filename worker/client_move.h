@@ -12,7 +12,7 @@
 /* Plain text, logged in, at a border, with nothing outstanding: by itself, or with the backend that
  * it keeps, which is as quiet. */
 bool client_may_move(const struct client *);
-/* malloc'd records, with secrets in them: to be wiped. NULL = too long. */
+/* Records with secrets in them, of the strongbox. NULL = too long. */
 uint8_t *client_pack(struct client *, size_t *len);
 uint8_t *backend_pack(const struct backend *, size_t *len);
 /* It is on its way, with its backend if it has one; it was not taken, and is not to be offered

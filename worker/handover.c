@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "conf/log.h"
+#include "conf/strongbox.h"
 #include "proto/ctlmsg.h"
 #include "proto/move.h"
 #include "worker/backend.h"
@@ -273,8 +274,7 @@ send_client(struct lane *l, uint64_t id, struct client *c)
 	if (record == NULL)
 		return false;
 	sent = lane_send(l, CTL_MOVE, id, MOVE_CLIENT, record, len, c->conn.src.fd);
-	explicit_bzero(record, len);
-	free(record);
+	strongbox_put(record);
 	return sent;
 }
 
@@ -288,8 +288,7 @@ send_backend(struct lane *l, enum ctlmsg_type type, uint64_t id, const struct ba
 	if (record == NULL)
 		return false;
 	sent = lane_send(l, type, id, MOVE_BACKEND, record, len, b->conn.src.fd);
-	explicit_bzero(record, len);
-	free(record);
+	strongbox_put(record);
 	return sent;
 }
 
