@@ -297,7 +297,7 @@ describe_limit(const struct pool *p, char *text, size_t size)
 void
 pool_describe(const struct pool *p, char *text, size_t size)
 {
-	uint64_t waiting = 0, used = 0, oldest = 0, since;
+	uint64_t waiting = p->nlogins, used = 0, oldest = 0, since;
 	char limit[64];
 	uint32_t w;
 
@@ -335,7 +335,10 @@ expire(struct pool *p, struct client_queue *q)
 			   .sqlstate = "53300",
 			   .message = "query_wait_timeout",
 			   .detail = detail,
-			   .hint = "Raise pool_size, or look for transactions that stay open."});
+			   .hint = p->denied == LEDGER_OK
+				       ? "Raise pool_size, or look for transactions that stay open."
+				       : "Raise that limit, or look for transactions that stay "
+					 "open."});
 	}
 }
 

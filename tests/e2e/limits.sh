@@ -195,7 +195,7 @@ for user in alice bob alice bob alice bob alice bob; do
 	served "$user" app || not_ok 'one place, in turn'
 	[ $(($(now_ms) - start)) -gt 500 ] || quick=$((quick + 1))
 done
-check "max_db_connections 1: places move at once ($quick of 8)" [ "$quick" -ge 5 ]
+check "max_db_connections 1: places move at once ($quick of 8)" [ "$quick" -ge 6 ]
 is '... each time' 7 "$(get sv_evicted)"
 pooler_stop 'ends well'
 
