@@ -29,10 +29,11 @@ enum expect_flag {
 };
 
 struct expect_entry {
-	uint8_t type;  /* of the message */
-	uint8_t flags; /* enum expect_flag */
-	uint8_t op;    /* what its outcome decides: the owner's */
-	uint16_t drop; /* Query: CommandCompletes that are not shown */
+	uint8_t type;	 /* of the message */
+	uint8_t flags;	 /* enum expect_flag */
+	uint8_t op;	 /* what its outcome decides: the owner's */
+	bool was_shared; /* Parse: its name was not on the server itself before */
+	uint16_t drop;	 /* Query: CommandCompletes that are not shown */
 	struct stmt_name *name;
 	struct statement *stmt, *prev;
 	struct prep *prep;

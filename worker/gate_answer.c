@@ -49,6 +49,8 @@ settle_parse(struct backend *b, const struct expect_entry *e, enum expect_end en
 		statement_drop(e->prev);
 	else
 		name_becomes(&b->expect, e, e->prev);
+	if (end != EXPECT_DONE && e->was_shared)
+		e->name->own = false;
 	if (e->prep != NULL)
 		settle_prep(b, e->prep, end == EXPECT_DONE && e->prep->there, false);
 	name_done(b, e->name);

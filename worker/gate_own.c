@@ -175,6 +175,8 @@ gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 {
 	struct expect_entry e = {.type = 'P', .op = GATE_PARSE, .name = n, .prev = n->stmt};
 
+	e.was_shared = !n->own;
+
 	gate_name_touch(v, n);
 	gate_own_ask(v);
 	n->stmt = s;
