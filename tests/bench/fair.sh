@@ -45,7 +45,7 @@ fair_log() {
 # How even it is among those who are served at the same time: p99 of each latency by the median of the tenth
 # of a second it ended in. The rest is how the machine's speed varies.
 fair_moment() {
-	cat "$WORK_DIR"/txn.[0-9]* | awk '{ print int(($5 + $6 / 1e6) * 10), $3 }' | sort -n -k1,1 -k2,2 | awk '
+	cat "$WORK_DIR"/txn.[0-9]* | awk '{ print $5 % 1000 * 10 + int($6 / 1e5), $3 }' | sort -n -k1,1 -k2,2 | awk '
 		function done_with(i) { for (i = 1; i <= n; i++) print t[i] / t[int((n + 1) / 2)]; n = 0 }
 		$1 != w { done_with(); w = $1 }
 		{ t[++n] = $2 }
