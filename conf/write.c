@@ -325,7 +325,7 @@ take_over(const struct option *o, struct conf *to, const struct conf *from)
 }
 
 /* What the shared memory and the process are made by. */
-static const char *const fixed[] = {"workers", "user", "run_dir", "pid_file", "log_file",
+static const char *const fixed[] = {"max_workers", "user", "run_dir", "pid_file", "log_file",
     "max_client_conn", "max_backends", "max_pools", "pkt_buf", NULL};
 
 bool

@@ -156,6 +156,9 @@ make_children(struct master *m, struct why *why)
 		child = &m->children[w];
 		child->control_fd = -1;
 		child->steward = w == m->nworkers;
+		child->wanted = child->steward;
+		if (!child->steward)
+			stats_set(&stats_worker(m->kit.stats, w)->state, STATS_UNUSED);
 		if (child->steward)
 			(void)snprintf(child->name, sizeof child->name, "steward");
 		else
@@ -190,7 +193,8 @@ boot_begin(struct master *m, struct why *why)
 	    pidfile_acquire(&m->pidfile, m->conf, &m->privs, why) == -1)
 		return -1;
 	conf_warn(m->conf);
-	m->nworkers = limits_workers(m->conf);
+	m->nworkers = limits_places(m->conf);
+	m->nwanted = limits_workers(m->conf);
 	m->nchildren = m->nworkers + 1;
 	limits_raise_nofile(m->conf, m->nworkers);
 	limits_oom_protect();

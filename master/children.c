@@ -23,13 +23,15 @@ children_count(const struct master *m, bool only_ready)
 	uint32_t w, n = 0;
 
 	for (w = 0; w < m->nworkers; w++)
-		if (m->children[w].pid != 0 && (!only_ready || m->children[w].ready))
-			n++;
+		if (only_ready)
+			n += m->children[w].wanted && m->children[w].ready;
+		else
+			n += m->children[w].pid != 0;
 	return n;
 }
 
-void
-children_start(struct master *m, uint32_t w)
+static void
+start(struct master *m, uint32_t w)
 {
 	struct child *child = &m->children[w];
 	int64_t pause;
@@ -51,8 +53,71 @@ children_start_due(struct master *m)
 
 	for (w = 0; w < m->nchildren; w++)
 		if (m->children[w].respawn_us != 0 && m->now_us >= m->children[w].respawn_us)
-			children_start(m, w);
+			start(m, w);
 }
+
+/* --- how many --------------------------------------------------------------------------------- */
+
+/* A place that nobody has, for one more; NULL: those who leave must have left first. */
+static struct child *
+free_place(struct master *m)
+{
+	uint32_t w;
+
+	for (w = 0; w < m->nworkers; w++)
+		if (!m->children[w].wanted && m->children[w].pid == 0)
+			return &m->children[w];
+	return NULL;
+}
+
+static void
+place_fill(struct master *m, struct child *child)
+{
+	child->wanted = true;
+	child->failed = child->served = child->retired = false;
+	child->backoff = (struct reap_backoff){.next_us = 0};
+	child->respawn_us = m->now_us;
+	stats_set(&stats_worker(m->kit.stats, (uint32_t)(child - m->children))->state, STATS_DOWN);
+}
+
+static void
+place_empty(struct master *m, uint32_t w)
+{
+	struct child *child = &m->children[w];
+
+	child->wanted = false;
+	child->respawn_us = 0;
+	child->surplus = child->pid != 0;
+	if (!child->surplus)
+		stats_set(&stats_worker(m->kit.stats, w)->state, STATS_UNUSED);
+	else if (!control_send(child, CTL_DRAIN, CTL_DRAIN_SURPLUS, 0))
+		child->surplus = false; /* the next turn tries again */
+	else
+		log_info("%s is too many: it leaves when its clients have", child->name);
+}
+
+void
+children_resize(struct master *m)
+{
+	struct child *place;
+	uint32_t w, n = 0;
+
+	for (w = 0; w < m->nworkers; w++) {
+		place = &m->children[w];
+		n += place->wanted;
+		if (!place->wanted && place->pid != 0 && !place->surplus)
+			place_empty(m, w);
+	}
+	for (; n < m->nwanted && (place = free_place(m)) != NULL; n++)
+		place_fill(m, place);
+	for (w = m->nworkers; w-- > 0 && n > m->nwanted;)
+		if (m->children[w].wanted) {
+			place_empty(m, w);
+			n--;
+		}
+}
+
+/* --- deaths ----------------------------------------------------------------------------------- */
 
 /* Nobody believes the dead process from here on. */
 static void
@@ -106,6 +171,11 @@ handle_death(struct master *m, uint32_t w, int status)
 	bury(m, w);
 	if (m->state != MASTER_RUN) {
 		log_info("%s %s", child->name, how);
+		return;
+	}
+	if (!child->wanted) {
+		log_info("%s %s; its place is free", child->name, how);
+		stats_set(&stats_worker(m->kit.stats, w)->state, STATS_UNUSED);
 		return;
 	}
 	child->failed = true;

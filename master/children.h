@@ -4,11 +4,13 @@
 
 #include "master/master.h"
 
-/* Workers that live, or that serve; the steward does not count. */
+/* Workers that live, or those of the wanted that serve; the steward does not count. */
 uint32_t children_count(const struct master *, bool only_ready);
-/* Starts one now; starts all whose pause is over. */
-void children_start(struct master *, uint32_t w);
+/* Starts all whose pause is over. */
 void children_start_due(struct master *);
+/* As many workers as are wanted: plans the start of those that lack, has those leave that are too
+ * many. Until a place is free, there may be fewer. */
+void children_resize(struct master *);
 /* Buries all the dead and plans their successors. */
 void children_reap(struct master *);
 

@@ -24,21 +24,38 @@
 static bool oom_changed;
 static int oom_before;
 
-uint32_t
-limits_workers(const struct conf *conf)
+static int
+cpus(void)
 {
 	cpu_set_t set;
 	int n;
 
-	if (conf->workers > 0)
-		return (uint32_t)conf->workers;
 	if (sched_getaffinity(0, sizeof set, &set) == 0)
 		n = CPU_COUNT(&set);
 	else
 		n = (int)sysconf(_SC_NPROCESSORS_ONLN); /* more than 1024 CPUs */
-	if (n < 1)
-		n = 1;
+	return n < 1 ? 1 : n;
+}
+
+static uint32_t
+at_most(int n)
+{
 	return n < LIMITS_WORKERS ? (uint32_t)n : LIMITS_WORKERS;
+}
+
+uint32_t
+limits_workers(const struct conf *conf)
+{
+	return at_most(conf->workers > 0 ? conf->workers : cpus());
+}
+
+uint32_t
+limits_places(const struct conf *conf)
+{
+	const uint32_t least = limits_workers(conf);
+	const uint32_t places = at_most(conf->max_workers > 0 ? conf->max_workers : 2 * cpus());
+
+	return places > least ? places : least;
 }
 
 void

@@ -8,6 +8,8 @@
 
 /* conf->workers, or the number of CPUs we may run on. */
 uint32_t limits_workers(const struct conf *);
+/* How many of them there can come to be without a restart: max_workers, or twice the CPUs. */
+uint32_t limits_places(const struct conf *);
 /* Raises the soft limit on descriptors to the hard one; warns if that is not enough. */
 void limits_raise_nofile(const struct conf *, uint32_t nworkers);
 /* Asks the out-of-memory killer to spare the master; ignored where it is not allowed. */

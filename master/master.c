@@ -65,7 +65,7 @@ send_orders(struct master *m)
 		if (child->pid == 0 || child->told == type || (child->steward && !last))
 			continue;
 		if (control_send_with(child, type, (uint32_t)m->retiring, (uint64_t)m->stop_us,
-			NULL, 0, m->retiring == RETIRE_HANDS_OVER ? m->upgrade.elder_fd : -1))
+			NULL, 0, m->retiring == CTL_DRAIN_UPGRADE ? m->upgrade.elder_fd : -1))
 			child->told = type;
 	}
 	if (!last || m->state != MASTER_DRAINING)
@@ -116,7 +116,7 @@ begin_drain(struct master *m)
 }
 
 static void
-retire(struct master *m, enum retire how, int64_t until_us)
+retire(struct master *m, enum ctlmsg_drain how, int64_t until_us)
 {
 	m->retiring = how;
 	leave_run(m);
@@ -129,14 +129,14 @@ retire(struct master *m, enum retire how, int64_t until_us)
 void
 retire_begin(struct master *m)
 {
-	retire(m, RETIRE_HANDS_OVER, m->now_us + m->conf->upgrade_timeout_us);
+	retire(m, CTL_DRAIN_UPGRADE, m->now_us + m->conf->upgrade_timeout_us);
 }
 
 void
 retire_alone(struct master *m)
 {
 	if (m->state == MASTER_RUN)
-		retire(m, RETIRE_ALONE, INT64_MAX);
+		retire(m, CTL_DRAIN_ALONE, INT64_MAX);
 }
 
 /* upgrade_timeout is over: those who are still here leave at their transactions' border. */
@@ -146,7 +146,7 @@ end_retirement(struct master *m)
 	uint32_t w;
 
 	log_warnx("upgrade_timeout is over: clients that are left shall leave");
-	m->retiring = RETIRE_NOT;
+	m->retiring = CTL_DRAIN_NOW;
 	m->stop_us = m->now_us + m->conf->shutdown_timeout_us;
 	for (w = 0; w < m->nchildren; w++)
 		m->children[w].told = 0;
@@ -200,7 +200,7 @@ show_status(struct master *m)
 		return;
 	n = children_count(m, true);
 	(void)snprintf(text, sizeof text, "%s: %u of %u workers serve%s",
-	    m->ready ? "serving" : "starting", n, m->nworkers,
+	    m->ready ? "serving" : "starting", n, m->nwanted,
 	    m->children[m->nworkers].ready ? "" : ", no steward");
 	if (strcmp(text, m->status) == 0)
 		return;
@@ -224,17 +224,17 @@ take_over(struct master *m)
 static void
 check_ready(struct master *m)
 {
-	const char *plural = m->nworkers == 1 ? "" : "s";
+	const char *plural = m->nwanted == 1 ? "" : "s";
 
 	if (m->ready || m->state != MASTER_RUN || !m->children[m->nworkers].ready ||
-	    children_count(m, true) != m->nworkers)
+	    children_count(m, true) != m->nwanted)
 		return;
 	m->ready = true;
 	take_over(m);
 	stats_set_state(m->kit.stats, STATS_READY);
 	show_status(m);
 	notify_ready(&m->notify, m->status);
-	log_info("ready: %u worker%s and the steward serve", m->nworkers, plural);
+	log_info("ready: %u worker%s and the steward serve", m->nwanted, plural);
 	if (m->ready_fd == -1)
 		return;
 	if (write(m->ready_fd, "+", 1) != 1)
@@ -256,7 +256,7 @@ check_boot(struct master *m)
 	for (w = 0; w < m->nchildren; w++)
 		retired |= m->children[w].retired;
 	for (w = 0; w < m->nworkers; w++)
-		hope |= m->children[w].served || !m->children[w].failed;
+		hope |= m->children[w].wanted && (m->children[w].served || !m->children[w].failed);
 	if (!hope) {
 		(void)snprintf(reason, sizeof reason, "no worker could start; %s", m->last_death);
 		fail_start(m, reason);
@@ -275,7 +275,7 @@ check_boot_deadline(struct master *m)
 		return;
 	m->boot_deadline_us = 0;
 	(void)snprintf(reason, sizeof reason, "after %d s only %u of %u workers serve%s",
-	    MASTER_BOOT_US / 1000000, children_count(m, true), m->nworkers,
+	    MASTER_BOOT_US / 1000000, children_count(m, true), m->nwanted,
 	    m->children[m->nworkers].ready ? "" : " and the steward does not");
 	fail_start(m, reason);
 }
@@ -380,7 +380,7 @@ check_deadline(struct master *m)
 
 	if (m->state == MASTER_RUN || m->now_us < m->stop_us)
 		return;
-	if (m->retiring) {
+	if (m->retiring != CTL_DRAIN_NOW) {
 		end_retirement(m);
 		return;
 	}
@@ -439,6 +439,8 @@ turn(struct master *m)
 	check_boot_deadline(m);
 	check_deadline(m);
 	reload_go_on(m);
+	if (m->state == MASTER_RUN && m->reload.state == RELOAD_NONE)
+		children_resize(m);
 	upgrade_check_deadline(m);
 	if (m->state != MASTER_RUN)
 		send_orders(m);
@@ -471,8 +473,6 @@ choose_tick(const struct master *m)
 static void
 supervise(struct master *m)
 {
-	uint32_t w;
-
 	m->now_us = m->watch_from_us = master_now_us();
 	m->tick_us = choose_tick(m);
 	m->kit.accepts = !inherit_any();
@@ -480,9 +480,10 @@ supervise(struct master *m)
 		m->boot_deadline_us = m->now_us + MASTER_BOOT_US;
 	stats_master_beat(m->kit.stats, m->now_us);
 	log_info("pgdrove %s starts %u workers on %zu listening sockets", PGDROVE_VERSION,
-	    m->nworkers, m->listeners.n);
-	for (w = 0; w < m->nchildren; w++)
-		children_start(m, w);
+	    m->nwanted, m->listeners.n);
+	m->children[m->nworkers].respawn_us = m->now_us;
+	children_resize(m);
+	children_start_due(m);
 	while (!is_over(m))
 		turn(m);
 	stats_set_state(m->kit.stats, STATS_STOPPED);

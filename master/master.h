@@ -19,8 +19,6 @@
 #include "master/spawn.h"
 #include "master/upgrade.h"
 
-enum retire { RETIRE_NOT, RETIRE_HANDS_OVER, RETIRE_ALONE };
-
 enum master_state {
 	MASTER_RUN,	 /* keep every worker alive */
 	MASTER_DRAINING, /* nobody is replaced; workers finish their transactions */
@@ -32,7 +30,8 @@ struct master {
 	enum master_state state;
 	bool ready; /* every worker and the steward have served at the same time once */
 	int exit_code;
-	uint32_t nworkers;	/* without the steward */
+	uint32_t nworkers;	/* places for them; without the steward */
+	uint32_t nwanted;	/* how many the configuration wants */
 	uint32_t nchildren;	/* with it; it is the last */
 	struct child *children; /* [nchildren] */
 	struct spawn_kit kit;
@@ -42,7 +41,7 @@ struct master {
 	struct notify notify;
 	struct reload reload;
 	struct upgrade upgrade;
-	enum retire retiring; /* DRAINING, and clients may stay until stop_us */
+	enum ctlmsg_drain retiring; /* not NOW: DRAINING, and clients may stay until stop_us */
 	int signal_fd;
 	int ready_fd; /* to the launcher of -d, -1 if there is none */
 	int64_t now_us;

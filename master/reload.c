@@ -17,6 +17,7 @@
 #include "conf/log.h"
 #include "master/command.h"
 #include "master/control.h"
+#include "master/limits.h"
 #include "master/master.h"
 
 #define RELOAD_WAIT_US 30000000 /* for the slowest child; watch.c sees to those that hang */
@@ -240,6 +241,19 @@ list_listeners(const struct listen_set *set, struct place *places)
 	return set->n * sizeof *places;
 }
 
+/* children_resize sees to them. */
+static void
+take_workers(struct master *m)
+{
+	m->nwanted = limits_workers(m->conf);
+	if (m->nwanted <= m->nworkers)
+		return;
+	log_warnx(
+	    "reload: workers: there is room for %u (max_workers): %u need a restart or an upgrade",
+	    m->nworkers, m->nwanted);
+	m->nwanted = m->nworkers;
+}
+
 static void
 take_next(struct master *m)
 {
@@ -251,6 +265,7 @@ take_next(struct master *m)
 	m->privs.user = r->next->user;
 	r->in_force = r->serial;
 	r->next = NULL;
+	take_workers(m);
 	conf_log(m->conf);
 	listen_commit(&m->listeners, &r->listeners, m->conf);
 	(void)close(r->fd);

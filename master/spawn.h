@@ -24,7 +24,9 @@
 struct child {
 	char name[24]; /* "worker 2", "steward" */
 	bool steward;
-	pid_t pid; /* 0 = nobody */
+	bool wanted;  /* somebody shall live here */
+	bool surplus; /* whoever still lives here was told to leave when it can */
+	pid_t pid;    /* 0 = nobody */
 	uint32_t incarnation;
 	int control_fd; /* -1 = none */
 	bool ready;	/* this process said CTL_READY */
@@ -51,7 +53,7 @@ struct spawn_kit {
 	struct admin *admin;
 	struct failures *failures;
 	struct budget *budget;
-	uint32_t nworkers; /* without the steward */
+	uint32_t nworkers; /* places for them; without the steward */
 	const struct listen_set *listeners;
 	const struct reload *reload;
 	const struct upgrade *upgrade;

@@ -21,7 +21,9 @@ enum stat_life {
 	LIFE_DRAINING,
 	LIFE_LATE,    /* alive, but its heartbeat is old */
 	LIFE_STOPPED, /* SIGSTOP, or a debugger */
-	LIFE_DEAD     /* a process is expected, and there is none */
+	LIFE_DEAD,    /* a process is expected, and there is none */
+	LIFE_UNUSED,  /* a place that a reload may fill */
+	LIFE_SURPLUS  /* too many since a reload: leaves with its last client */
 };
 
 /* The segment and what /proc says about it, taken at one moment. */
@@ -61,6 +63,10 @@ void stat_show_pools(const struct stat_view *, FILE *out);
 void stat_disarm(char *name);
 void stat_json(const struct stat_view *, FILE *out);
 
+/* False: nobody has ever lived there. */
+bool stat_worker_known(const struct stat_view *, uint32_t w);
+/* How many workers there shall be, without the steward. */
+uint32_t stat_workers(const struct stat_view *);
 /* Sums of a field over rows; gauges of dead workers are zero. `field` indexes the field tables. */
 uint64_t stat_worker_value(const struct stat_view *, uint32_t w, size_t field);
 uint64_t stat_pool_value(const struct stat_view *, uint32_t pool, size_t field);

@@ -175,7 +175,7 @@ walk_instance(struct search *s)
 	offer_number(s, "master_pid", (uint64_t)stats_master_pid(v->stats));
 	offer_text(s, "master_life", stat_life_name(v->master));
 	offer_number(s, "uptime_us", (uint64_t)v->uptime_us);
-	offer_number(s, "workers", v->nchildren - 1);
+	offer_number(s, "workers", stat_workers(v));
 }
 
 static uint64_t

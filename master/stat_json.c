@@ -98,7 +98,8 @@ stat_json(const struct stat_view *v, FILE *out)
 	put_head(v, out);
 	(void)fputs("  \"workers\": [", out);
 	for (w = 0; w < v->nchildren; w++)
-		put_worker(v, w, out);
+		if (stat_worker_known(v, w))
+			put_worker(v, w, out);
 	(void)fputs("\n  ],\n  \"pools\": [", out);
 	for (p = 0; p < stats_pools(v->stats); p++) {
 		if (!stat_pool_named(v, p, db, user))

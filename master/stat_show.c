@@ -38,6 +38,8 @@ master_words(const struct stat_view *v)
 	case LIFE_STARTING:
 	case LIFE_SERVING:
 	case LIFE_DRAINING:
+	case LIFE_UNUSED:
+	case LIFE_SURPLUS:
 		return "is alive";
 	}
 	return "?";
@@ -80,17 +82,18 @@ show_head(const struct stat_view *v, FILE *out)
 static void
 show_warning(const struct stat_view *v, FILE *out)
 {
-	uint32_t w, stopped = 0, dead = 0;
+	uint32_t w, n = 0, stopped = 0, dead = 0;
 
 	for (w = 0; w < v->nchildren; w++) {
+		n += v->lives[w] != LIFE_UNUSED;
 		stopped += v->lives[w] == LIFE_STOPPED;
 		dead += v->lives[w] == LIFE_DEAD || v->lives[w] == LIFE_DOWN;
 	}
-	if (v->master == LIFE_STOPPED && stopped == v->nchildren)
+	if (v->master == LIFE_STOPPED && stopped == n)
 		(void)fputs("the master and all workers are stopped (SIGSTOP): the numbers are "
 			    "their last words\n",
 		    out);
-	else if (v->master == LIFE_DEAD && dead == v->nchildren)
+	else if (v->master == LIFE_DEAD && dead == n)
 		(void)fputs("the master and all workers are dead: the numbers are their last "
 			    "words\n",
 		    out);
@@ -170,7 +173,8 @@ stat_show(const struct stat_view *v, FILE *out)
 	    "state", "clients", "active", "waiting", "idle", "backends", "logins", "restarts",
 	    "xacts");
 	for (w = 0; w < v->nchildren; w++)
-		show_worker(v, w, out);
+		if (v->lives[w] != LIFE_UNUSED)
+			show_worker(v, w, out);
 	(void)fprintf(out, "\n%-16s %-16s %7s %8s %7s %5s %12s %12s %9s %9s\n", "database", "user",
 	    "cl_act", "cl_wait", "sv_act", "idle", "xacts", "queries", "wait ms", "oldest");
 	for (p = 0; p < stats_pools(v->stats); p++) {

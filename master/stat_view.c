@@ -47,6 +47,8 @@ read_letter(uint64_t pid)
 enum stat_life
 stat_judge(uint64_t pid, uint64_t state, char letter, int64_t silent_us, int64_t timeout_us)
 {
+	if (state == STATS_UNUSED)
+		return LIFE_UNUSED;
 	if (pid == 0 || state == STATS_DOWN)
 		return LIFE_DOWN;
 	if (letter == 0 || letter == 'Z' || letter == 'X')
@@ -57,14 +59,16 @@ stat_judge(uint64_t pid, uint64_t state, char letter, int64_t silent_us, int64_t
 		return LIFE_LATE;
 	if (state == STATS_STARTING)
 		return LIFE_STARTING;
+	if (state == STATS_SURPLUS)
+		return LIFE_SURPLUS;
 	return state == STATS_DRAINING ? LIFE_DRAINING : LIFE_SERVING;
 }
 
 const char *
 stat_life_name(enum stat_life life)
 {
-	static const char *const names[] = {
-	    "down", "starting", "serving", "draining", "late", "stopped", "dead"};
+	static const char *const names[] = {"down", "starting", "serving", "draining", "late",
+	    "stopped", "dead", "unused", "surplus"};
 
 	return names[life];
 }
@@ -118,7 +122,8 @@ judge_all(const struct stat_view *v)
 	if (v->master != LIFE_SERVING)
 		return STAT_DEGRADED;
 	for (w = 0; w < v->nchildren; w++)
-		if (v->lives[w] != LIFE_SERVING)
+		if (v->lives[w] != LIFE_SERVING && v->lives[w] != LIFE_UNUSED &&
+		    v->lives[w] != LIFE_SURPLUS)
 			return STAT_DEGRADED;
 	return STAT_HEALTHY;
 }
@@ -165,6 +170,22 @@ stat_close(struct stat_view *v)
 {
 	free(v->lives);
 	stats_close(v->stats);
+}
+
+bool
+stat_worker_known(const struct stat_view *v, uint32_t w)
+{
+	return v->lives[w] != LIFE_UNUSED || stats_get(&stats_worker(v->stats, w)->incarnation) > 0;
+}
+
+uint32_t
+stat_workers(const struct stat_view *v)
+{
+	uint32_t w, n = 0;
+
+	for (w = 0; w + 1 < v->nchildren; w++)
+		n += v->lives[w] != LIFE_UNUSED && v->lives[w] != LIFE_SURPLUS;
+	return n;
 }
 
 uint64_t

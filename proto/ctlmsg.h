@@ -13,8 +13,7 @@
 enum ctlmsg_type {
 	CTL_READY = 1, /* worker -> master: I serve */
 	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline,
-			  monotonic us; arg32 = 1: clients may stay until then; 2: and nobody takes
-			  them over */
+			  monotonic us; arg32: enum ctlmsg_drain */
 	CTL_STOP,      /* master -> worker: leave now */
 	CTL_REOPEN,    /* master -> worker: reopen the log */
 	CTL_DEATH,  /* master -> worker: worker arg32, incarnation arg64, is dead; also "try accept
@@ -55,6 +54,15 @@ enum ctlmsg_type {
 	/* Within a generation again: these stand last, so that the numbers above stay. */
 	CTL_ACCEPT, /* inbox: a connection waits, and you have fewer clients than others */
 	CTL_TYPES
+};
+
+/* How CTL_DRAIN is meant. */
+enum ctlmsg_drain {
+	CTL_DRAIN_NOW,	   /* clients leave at their transactions' border */
+	CTL_DRAIN_UPGRADE, /* they may stay until the deadline; another generation takes them over
+			    */
+	CTL_DRAIN_ALONE,   /* they may stay; nobody takes them over */
+	CTL_DRAIN_SURPLUS, /* they may stay; our siblings take them over */
 };
 
 /* What operators can ask for. */

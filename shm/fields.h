@@ -13,7 +13,7 @@
 #define STATS_WORKER_FIELDS(X)                                                                     \
 	X(pid, GAUGE, "pid", "process id, 0 = not running")                                        \
 	X(incarnation, GAUGE, "count", "number of this worker's life, counted from 1")             \
-	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining")                       \
+	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining, 4 unused, 5 surplus")  \
 	X(conf, GAUGE, "count", "number of the configuration in force, 1 = the one of the start")  \
 	X(started_us, GAUGE, "us", "monotonic time of the process's start")                        \
 	X(heartbeat_us, GAUGE, "us", "monotonic time of the last turn of its loop")                \
@@ -160,6 +160,13 @@
 	X(connect, "opening a backend: connecting and logging in to PostgreSQL")                   \
 	X(login, "login of a client, from the connection to ReadyForQuery")
 
-enum stats_worker_state { STATS_DOWN, STATS_STARTING, STATS_SERVING, STATS_DRAINING };
+enum stats_worker_state {
+	STATS_DOWN,
+	STATS_STARTING,
+	STATS_SERVING,
+	STATS_DRAINING,
+	STATS_UNUSED, /* a place that a reload may fill (max_workers) */
+	STATS_SURPLUS /* too many since a reload: ends with its last client */
+};
 
 #endif

@@ -122,6 +122,7 @@ struct table {
 	uint32_t group_buckets;	 /* likewise */
 	uint32_t row_bits;	 /* of the number shown to a client, that say its row */
 	_Atomic uint32_t strays; /* 1: some adopted clients are in rows that theirs do not say */
+	_Atomic uint32_t workers_high; /* written by the master */
 
 	_Alignas(LAYOUT_LINE) struct lock lock;
 

@@ -136,6 +136,8 @@ table_worker_start(struct table *t, uint32_t w)
 
 	if (++lw->last == 0)
 		lw->last = 1;
+	if (w + 1 < t->shape.workers && w >= table_workers_high(t))
+		atomic_store_explicit(&t->workers_high, w + 1, memory_order_relaxed);
 	atomic_store_explicit(&lw->row, (uint32_t)first, memory_order_relaxed);
 	/* pairs with table_worker_live */
 	atomic_store_explicit(&lw->live, lw->last, memory_order_release);
@@ -147,6 +149,13 @@ table_worker_gone(struct table *t, uint32_t w)
 {
 	/* pairs with table_worker_live */
 	atomic_store_explicit(&layout_worker(t, w)->live, 0, memory_order_release);
+}
+
+uint32_t
+table_workers_high(const struct table *t)
+{
+	/* Who sees it late does not see the rows of a worker that has just come. */
+	return atomic_load_explicit(&t->workers_high, memory_order_relaxed);
 }
 
 uint32_t

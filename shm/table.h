@@ -50,6 +50,8 @@ const struct table_shape *table_shape(const struct table *);
 uint32_t table_worker_start(struct table *, uint32_t w);
 /* Master only, after reaping worker `w`: nothing it owns is believed any more. */
 void table_worker_gone(struct table *, uint32_t w);
+/* Workers from here on have never been started; the steward does not count. */
+uint32_t table_workers_high(const struct table *);
 /* The live incarnation of worker `w`, 0 if it is dead. */
 uint32_t table_worker_live(const struct table *, uint32_t w);
 

@@ -245,7 +245,7 @@ accept_stop(void)
 void
 accept_add(uint32_t id, int fd)
 {
-	if (wk->draining)
+	if (wk->draining || wk->retired)
 		close(fd);
 	else
 		add(id, fd, 0, true);

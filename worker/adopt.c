@@ -236,7 +236,7 @@ adopt_lane(int fd)
 	if (loop_add(&l->src, EPOLLIN) == -1) {
 		close(fd);
 		free(l);
-	} else if (!answer(l, CTL_LANE_READY, wk->boot->nworkers, MOVE_VERSION)) {
+	} else if (!answer(l, CTL_LANE_READY, table_workers_high(wk->table), MOVE_VERSION)) {
 		lane_close(l);
 	}
 }
@@ -249,11 +249,11 @@ offers_event(struct loop_source *s, uint32_t events)
 	ssize_t n = inbox_receive(s->fd, &m, &fd);
 
 	if (n > 0 && ctlmsg_valid(&m, (size_t)n) && m.type == CTL_LANE && fd != -1) {
-		uint32_t target = m.arg32 % wk->boot->nworkers;
+		uint32_t target = worker_serving(m.arg32);
 		if (target == wk->self.worker) {
 			adopt_lane(fd);
 			fd = -1;
-		} else {
+		} else if (target != TABLE_NONE) {
 			(void)inbox_send_fd(target, CTL_LANE, target, 0, fd);
 		}
 	}

@@ -18,6 +18,7 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
 #include "worker/facts.h"
+#include "worker/handover.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
 
@@ -36,7 +37,8 @@ quiet(const struct client *c)
 {
 	const struct conn *conn = &c->conn;
 
-	return !c->refused && !c->internal && c->replication == REPLICATION_NONE &&
+	return (c->refused == TO_NOBODY || c->refused != handover_where()) && !c->internal &&
+	       c->replication == REPLICATION_NONE &&
 	       c->row != TABLE_NONE && c->pool != NULL && c->dismissed == NULL &&
 	       c->reject == NULL && c->refusal == NULL && c->big == NULL &&
 	       c->session.scan == NULL && conn->tls == NULL && conn->left == 0 && !conn->discard &&
@@ -80,7 +82,7 @@ client_stays(struct client *c, bool for_good)
 	struct backend *b = c->backend;
 
 	c->state = b != NULL ? CLIENT_ACTIVE : CLIENT_IDLE;
-	c->refused = for_good;
+	c->refused = (uint8_t)(for_good ? handover_where() : TO_NOBODY);
 	if (b != NULL) {
 		backend_set_state(b, BACKEND_ACTIVE);
 		deadline_touch(b);

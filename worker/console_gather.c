@@ -110,7 +110,7 @@ gather_start(uint64_t ticket, const struct gather_kind *kind)
 	g->kind = kind;
 	kind->collect(&g->list);
 	LIST_INSERT_HEAD(&gathers, g, entry);
-	for (w = 0; w < wk->boot->nworkers; w++)
+	for (w = 0; w < table_workers_high(wk->table); w++)
 		if (w != wk->self.worker && inbox_send(w, CTL_TELL, k, ticket))
 			g->missing++;
 	timer_set(&g->timer, loop_now() + (g->missing == 0 ? 0 : PATIENCE_US), over);

@@ -301,18 +301,21 @@ fill_config(struct sheet *s)
 static void
 fill_workers(struct sheet *s)
 {
-	static const char *const states[] = {"down", "starting", "serving", "draining"};
+	static const char *const states[] = {
+	    "down", "starting", "serving", "draining", "unused", "surplus"};
 	uint32_t w;
 
 	for (w = 0; w < stats_workers(wk->stats); w++) {
 		const struct stats_worker *row = stats_worker(wk->stats, w);
 		uint64_t state = stats_get(&row->state);
+		if (state == STATS_UNUSED)
+			continue;
 		if (w == wk->boot->nworkers)
 			sheet_text(s, "steward");
 		else
 			sheet_number(s, w);
 		sheet_number(s, stats_get(&row->pid));
-		sheet_text(s, state < 4 ? states[state] : "?");
+		sheet_text(s, state < 6 ? states[state] : "?");
 		sheet_number(s, stats_get(&row->conf));
 		sheet_number(s, stats_get(&row->clients));
 		sheet_number(s, stats_get(&row->clients_active));

@@ -2,10 +2,10 @@
  * handover: see handover.h. Called by worker.c, relay.c and pool_queue.c.
  *
  * Lanes. A worker of the elder makes a socket pair and offers one end of it to the younger
- * generation (CTL_LANE on the pair that elder.h is about). A worker of the younger that takes it
- * says so (CTL_LANE_READY); then records go one way, each with its socket, and answers the other
- * way. The first answer tells how many workers there are: a lane is offered to LANES of them, so
- * that clients spread.
+ * generation (CTL_LANE on the pair that elder.h is about), or to a sibling, in its inbox. A worker
+ * of the younger that takes it says so (CTL_LANE_READY); then records go one way, each with its
+ * socket, and answers the other way. The first answer tells how many workers there are: a lane is
+ * offered to LANES of them, so that clients spread.
  *
  * One owner. The socket of what is on its way stays open here, and nobody reads or writes it until
  * the answer has come: "taken" (the receiver said so before it touched the socket: we forget it) or
@@ -50,14 +50,16 @@ struct move {
 static struct lane {
 	struct loop_source src;
 	bool ready;
-	uint32_t target; /* of the younger's workers */
+	enum handover_to to;
+	uint32_t target; /* of the workers there: worker_serving */
 	uint32_t offers; /* not answered, in a row */
 	int64_t again_us;
 	uint32_t nmoves;
 	TAILQ_HEAD(, move) moves;
 } lanes[LANES];
 
-static bool started, stopped;
+static enum handover_to where;
+static bool stopped;
 static uint32_t nlanes, next_lane;
 static uint64_t last_id;
 static int64_t idle_since_us; /* no client is left since then; 0 = there are */
@@ -116,6 +118,14 @@ lane_close(struct lane *l)
 
 /* --- lanes ------------------------------------------------------------------------------------ */
 
+static bool
+sibling_send(const struct ctlmsg *m, int fd)
+{
+	uint32_t w = worker_serving(m->arg32);
+
+	return w != TABLE_NONE && inbox_send_fd(w, CTL_LANE, m->arg32, 0, fd);
+}
+
 static void
 lane_offer(struct lane *l)
 {
@@ -124,6 +134,7 @@ lane_offer(struct lane *l)
 
 	l->again_us = loop_now() + ANSWER_US;
 	l->offers++;
+	l->to = where;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == -1)
 		return;
 	ctlmsg_init(&m, CTL_LANE, wk->self.worker, wk->self.incarnation);
@@ -132,10 +143,22 @@ lane_offer(struct lane *l)
 	if (loop_add(&l->src, EPOLLIN) == -1) {
 		close(pair[0]);
 		l->src.fd = -1;
-	} else if (!elder_send(&m, pair[1])) {
+	} else if (!(where == TO_SIBLINGS ? sibling_send(&m, pair[1]) : elder_send(&m, pair[1]))) {
 		lane_close(l);
 	}
 	close(pair[1]);
+}
+
+/* It leads to siblings, but an upgrade has come: when all answers are here it is offered to the
+ * next generation instead. */
+static void
+lane_turn(struct lane *l)
+{
+	if (l->nmoves > 0)
+		return;
+	lane_close(l);
+	l->offers = 0;
+	lane_offer(l);
 }
 
 static void
@@ -177,7 +200,9 @@ lane_answer(struct lane *l, const struct ctlmsg *m)
 			break;
 	if (x == NULL)
 		return;
-	move_end(l, x, m->arg32 == 1, true);
+	move_end(l, x, m->arg32 == 1, l->to == where);
+	if (l->to != where)
+		lane_turn(l);
 	if (l->nmoves <= WINDOW / 2)
 		look_soon();
 }
@@ -216,7 +241,7 @@ lane_free(void)
 
 	for (i = 0; i < nlanes; i++) {
 		struct lane *l = &lanes[next_lane++ % nlanes];
-		if (l->ready && l->nmoves < WINDOW)
+		if (l->ready && l->to == where && l->nmoves < WINDOW)
 			return l;
 	}
 	return NULL;
@@ -270,7 +295,7 @@ send_client(struct lane *l, uint64_t id, struct client *c)
 	uint8_t *record = client_pack(c, &len);
 	bool sent;
 
-	c->refused = record == NULL; /* too long, and will be */
+	c->refused = (uint8_t)(record == NULL ? where : TO_NOBODY); /* too long, and will be */
 	if (record == NULL)
 		return false;
 	sent = lane_send(l, CTL_MOVE, id, MOVE_CLIENT, record, len, c->conn.src.fd);
@@ -322,7 +347,7 @@ give(struct client *c, struct backend *b)
 bool
 handover_client(struct client *c)
 {
-	if (!started || stopped)
+	if (where == TO_NOBODY || stopped)
 		return false;
 	if (c->backend != NULL)
 		conn_trim(&c->backend->conn);
@@ -354,9 +379,17 @@ surplus(const struct pool *p)
 bool
 handover_backend(struct backend *b)
 {
-	if (!started || stopped || b->state != BACKEND_ACTIVE || !surplus(b->pool) ||
-	    b->conn.in != NULL || b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup ||
-	    !give(NULL, b))
+	static uint32_t next_sibling;
+	uint32_t w;
+
+	if (where == TO_NOBODY || stopped || b->state != BACKEND_ACTIVE || !surplus(b->pool) ||
+	    b->conn.in != NULL || b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup)
+		return false;
+	if (where == TO_SIBLINGS) { /* within one table it keeps its slot */
+		w = worker_serving(next_sibling++);
+		return w != TABLE_NONE && pool_give(b, w);
+	}
+	if (!give(NULL, b))
 		return false;
 	backend_set_state(b, BACKEND_MOVING);
 	return true;
@@ -434,12 +467,18 @@ tick(struct timer *t)
 	worker_check_done();
 }
 
+enum handover_to
+handover_where(void)
+{
+	return where;
+}
+
 bool
 handover_busy(void)
 {
 	uint32_t i;
 
-	if (!started)
+	if (where == TO_NOBODY)
 		return false;
 	for (i = 0; i < nlanes; i++)
 		if (lanes[i].nmoves > 0)
@@ -457,11 +496,16 @@ handover_stop(void)
 }
 
 void
-handover_start(void)
+handover_start(enum handover_to to)
 {
-	if (started)
+	uint32_t i;
+
+	if (where >= to)
 		return;
-	started = true;
-	lane_init(wk->self.worker);
+	where = to;
+	for (i = 0; i < nlanes; i++)
+		lane_turn(&lanes[i]);
+	if (nlanes == 0)
+		lane_init(wk->self.worker);
 	timer_set(&tick_timer, loop_now() + TICK_US, tick);
 }

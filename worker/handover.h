@@ -1,14 +1,19 @@
 /*
  * handover: the generation before an upgrade gives what it has to the next one: clients at their
- * transactions' borders, idle backends (design.md 7). The other end is adopt.h.
+ * transactions' borders, idle backends (design.md 7). So does a worker that is too many since a
+ * reload, to its siblings. The other end is adopt.h.
  */
 #ifndef WORKER_HANDOVER_H
 #define WORKER_HANDOVER_H
 
 #include "worker/objects.h"
 
-/* We are the elder from now on; offers can be sent by elder_send. */
-void handover_start(void);
+enum handover_to { TO_NOBODY, TO_SIBLINGS, TO_YOUNGER };
+
+/* We are the elder from now on: offers can be sent by elder_send. Or we leave our siblings, which
+ * may turn into the other. */
+void handover_start(enum handover_to);
+enum handover_to handover_where(void);
 /* Nothing new is given: the process leaves now. */
 void handover_stop(void);
 /* A client at its border, or a clean backend that nobody here waits for: true if it is on its way.

@@ -175,6 +175,8 @@ put_workers(FILE *out)
 	for (i = 0; i < stats_nworker_fields; i++) {
 		put_head(out, "worker", &stats_worker_fields[i], name, sizeof(name));
 		for (w = 0; w < stats_workers(wk->stats); w++) {
+			if (stats_get(&stats_worker(wk->stats, w)->incarnation) == 0)
+				continue; /* never lived */
 			if (w == wk->boot->nworkers)
 				fprintf(out, "%s{worker=\"steward\"} ", name);
 			else

@@ -56,7 +56,7 @@ struct client {
 	const struct wire_error *reject;
 	uint8_t *refusal; /* in the place of `reject`: the body of an error of the server's */
 	size_t refusal_len;
-	bool refused;			      /* ... by the next generation: it stays */
+	uint8_t refused;		      /* ... where the hand-over goes: it stays (enum handover_to) */
 	bool settled;			      /* a backend has once taken its settings */
 	struct client_auth *auth;	      /* while it logs in */
 	struct console *console;	      /* CLIENT_CONSOLE */

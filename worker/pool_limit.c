@@ -77,7 +77,7 @@ earliest(const struct pool *p, enum ledger_group kind,
 	for (q = 0; q < n; q++) {
 		if (q == p->index || ledger_pool_group(wk->table, q, kind) != group)
 			continue;
-		for (w = 0; w < wk->boot->nworkers; w++) {
+		for (w = 0; w < table_workers_high(wk->table); w++) {
 			int64_t since = of(stats_pool(wk->stats, q, w), kind);
 			if (since != 0 && (best.since == 0 || since < best.since) &&
 			    !passed_over(w))
@@ -298,7 +298,7 @@ pool_waits(const struct pool *p)
 	int64_t oldest = 0, since;
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		if (w != wk->self.worker && pool_worker_silent(w))
 			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
@@ -378,7 +378,7 @@ pool_wake_others(const struct pool *p)
 	struct stats_pool *row;
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		row = stats_pool(wk->stats, p->index, w);
 		if (w != wk->self.worker &&
 		    (stats_get(&row->oldest_wait_us) != 0 || (few && has_clients(row))))

@@ -70,7 +70,7 @@ opening_elsewhere(const struct pool *p)
 {
 	uint32_t w, n = 0;
 
-	for (w = 0; w < wk->boot->nworkers; w++)
+	for (w = 0; w < table_workers_high(wk->table); w++)
 		if (w != wk->self.worker && !pool_worker_silent(w))
 			n += (uint32_t)stats_get(&stats_pool(wk->stats, p->index, w)->sv_login);
 	return n;
@@ -121,7 +121,7 @@ pool_make_place(struct pool *p)
 		pool_evicted(p->index);
 		return;
 	}
-	for (w = 0; w < wk->boot->nworkers; w++)
+	for (w = 0; w < table_workers_high(wk->table); w++)
 		if (stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle) > 0 &&
 		    inbox_send(w, CTL_EVICT, p->index, 0))
 			return;

@@ -18,7 +18,7 @@ waits_elsewhere(const struct pool *p, int64_t before)
 	int64_t since;
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		if (w == wk->self.worker)
 			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);

@@ -139,7 +139,7 @@ set_timer(struct pool *p)
 	const struct client *head = TAILQ_FIRST(&p->waiting);
 
 	if (head != NULL) {
-		if (wk->boot->nworkers > 1) /* then idle ones elsewhere are asked for */
+		if (table_workers_high(wk->table) > 1) /* then idle ones elsewhere are asked for */
 			not_later(&at, head->since_us, wk->conf->fairness_window_us);
 		not_later(&at, head->since_us, p->wait_timeout_us);
 		not_later(&at, head->since_us, wk->conf->query_wait_notify_us);
@@ -301,7 +301,7 @@ pool_describe(const struct pool *p, char *text, size_t size)
 	char limit[64];
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		struct stats_pool *row = stats_pool(wk->stats, p->index, w);
 		waiting += stats_get(&row->cl_waiting);
 		used += stats_get(&row->sv_active);

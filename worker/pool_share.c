@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "conf/log.h"
+#include "proto/wire.h"
 #include "worker/backend.h"
 #include "worker/facts.h"
 #include "worker/inbox.h"
@@ -51,7 +52,7 @@ pool_ask(struct pool *p, uint32_t wanted)
 	if (p->vain > 0 && p->asked > 0)
 		return;
 	wanted = wanted > p->asked ? wanted - p->asked : 0;
-	for (w = 0; w < wk->boot->nworkers && wanted > 0; w++) {
+	for (w = 0; w < table_workers_high(wk->table) && wanted > 0; w++) {
 		if (w == wk->self.worker)
 			continue;
 		row = stats_pool(wk->stats, p->index, w);
@@ -210,7 +211,7 @@ pool_longest_wait(struct pool *p, int64_t mine)
 	if (oldest == INT64_MAX || (mine != 0 && mine - oldest <= patience(mine)))
 		return TABLE_NONE;
 	oldest = INT64_MAX;
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		if (w == wk->self.worker)
 			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
@@ -290,6 +291,25 @@ pool_woken(uint32_t index)
 		pool_fill(p);
 }
 
+/* With one client more, so that it stays: a sibling that leaves gives backends of any pool. */
+static struct pool *
+pool_got(uint32_t index)
+{
+	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
+	const struct conf_database *d;
+	struct pool *p = pool_by_index(index);
+	struct wire_error why;
+
+	if (p != NULL) {
+		p->nclients++;
+		return p;
+	}
+	if (!ledger_pool_name(wk->table, index, db, user) ||
+	    (d = conf_database(wk->conf, db)) == NULL)
+		return NULL;
+	return pool_get(db, user, d, &why);
+}
+
 void
 pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len)
 {
@@ -298,11 +318,13 @@ pool_received(uint32_t slot, int fd, const uint8_t *facts, size_t len)
 	struct backend *b;
 
 	ledger_read(wk->table, slot, &lb);
-	p = pool_by_index(lb.pool);
+	p = pool_got(lb.pool);
 	b = backend_adopt(p, slot, fd, &lb, facts, len);
-	if (b == NULL)
-		return;
-	stats_add(&p->row->sv_received, 1);
-	p->vain = 0;
-	pool_release(b);
+	if (b != NULL) {
+		stats_add(&b->pool->row->sv_received, 1);
+		b->pool->vain = 0;
+		pool_release(b);
+	}
+	if (p != NULL)
+		pool_client_gone(p);
 }

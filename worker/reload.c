@@ -175,7 +175,7 @@ reload_switch(uint64_t serial, const uint8_t *listeners, size_t len)
 	t->next = NULL;
 	conf_log(wk->conf);
 	stats_set(&wk->row->conf, serial);
-	if (!wk->boot->steward && !wk->draining)
+	if (!wk->boot->steward && !wk->draining && !wk->retired)
 		accept_switch(listeners, len / (2 * sizeof(uint32_t)));
 	for (i = 0; i < PARTS; i++)
 		if (parts[i].switched != NULL)

@@ -20,6 +20,9 @@ struct worker {
 
 extern struct worker *wk;
 
+/* The index of a worker that serves, for any number: 0, 1, ... are all of them in turn. TABLE_NONE:
+ * nobody serves. */
+uint32_t worker_serving(uint32_t k);
 /* The last client has left while draining, or it may have: looks whether the process can end. */
 void worker_check_done(void);
 

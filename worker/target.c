@@ -85,7 +85,7 @@ connecting(const struct target *x)
 {
 	uint32_t w, n = 0;
 
-	for (w = 0; w < wk->boot->nworkers; w++)
+	for (w = 0; w < table_workers_high(wk->table); w++)
 		if (w == wk->self.worker || !pool_worker_silent(w))
 			n += hosts_connecting_of(wk->boot->hosts, x->host, w);
 	return n;

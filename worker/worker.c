@@ -44,7 +44,7 @@ static struct timer beat_timer, drain_timer, end_timer;
 static void
 worker_title(void)
 {
-	const char *how = wk->draining ? " draining" : "";
+	const char *how = wk->draining ? " draining" : wk->retired ? " retired" : "";
 
 	if (wk->boot->steward)
 		setproctitle("steward%s", how);
@@ -61,13 +61,26 @@ before_wait(void)
 	stats_set(&wk->row->buffers, buf_used());
 }
 
+uint32_t
+worker_serving(uint32_t k)
+{
+	uint32_t w, n = 0, high = table_workers_high(wk->table);
+
+	for (w = 0; w < high; w++)
+		n += stats_get(&stats_worker(wk->stats, w)->state) == STATS_SERVING;
+	for (w = 0, k = n == 0 ? 0 : k % n; w < high; w++)
+		if (stats_get(&stats_worker(wk->stats, w)->state) == STATS_SERVING && k-- == 0)
+			return w;
+	return TABLE_NONE;
+}
+
 /* Is there a worker that serves by its own account, and gives no sign of life? */
 static bool
 peer_hangs(void)
 {
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		struct stats_worker *row = stats_worker(wk->stats, w);
 		if (stats_get(&row->state) == STATS_SERVING &&
 		    loop_now() - (int64_t)stats_get(&row->heartbeat_us) > 2 * BEAT_US)
@@ -129,17 +142,17 @@ drain_over(struct timer *t)
 	client_drain(true);
 }
 
-/* Nobody new; those who are here are served until they leave, or another generation takes them. */
+/* Nobody new; those who are here are served until they leave, or are taken over. */
 static void
-retire(bool hand_over)
+retire(enum ctlmsg_drain how)
 {
 	wk->retired = true;
-	stats_set(&wk->row->state, STATS_DRAINING);
+	stats_set(&wk->row->state, how == CTL_DRAIN_SURPLUS ? STATS_SURPLUS : STATS_DRAINING);
 	accept_stop();
 	worker_title();
 	pool_generation_watch();
-	if (hand_over)
-		handover_start();
+	if (how != CTL_DRAIN_ALONE)
+		handover_start(how == CTL_DRAIN_SURPLUS ? TO_SIBLINGS : TO_YOUNGER);
 	worker_check_done();
 }
 
@@ -168,16 +181,16 @@ control_message(const struct ctlmsg *m, int fd)
 	case CTL_SERVE:
 		if (wk->boot->steward)
 			steward_publish();
-		else if (!wk->draining)
+		else if (!wk->draining && !wk->retired)
 			accept_start();
 		break;
 	case CTL_DRAIN:
-		if (m->arg32 != 0 && fd != -1) {
+		if (m->arg32 != CTL_DRAIN_NOW && fd != -1) {
 			elder_open(fd);
 			fd = -1;
 		}
-		if (m->arg32 != 0)
-			retire(m->arg32 == 1);
+		if (m->arg32 != CTL_DRAIN_NOW)
+			retire((enum ctlmsg_drain)m->arg32);
 		else
 			drain((int64_t)m->arg64);
 		break;

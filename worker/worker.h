@@ -38,7 +38,7 @@ struct worker_boot {
 	struct failures *failures; /* failed logins by address, the same */
 	struct budget *budget;	   /* what other generations have */
 	struct table_self self;	   /* index and incarnation; the steward's index is nworkers */
-	uint32_t nworkers;	   /* without the steward; table_shape()->workers = nworkers + 1 */
+	uint32_t nworkers;	   /* places (max_workers); table_shape()->workers = nworkers + 1 */
 	bool steward;
 	int elder_fd;	     /* to the generation before us, -1 = there was none */
 	uint32_t generation; /* 0, or one more than the one before us: master/upgrade.c */

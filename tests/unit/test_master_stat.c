@@ -78,6 +78,15 @@ judge_again(struct fixture *f)
 }
 
 static void
+value_is(struct fixture *f, const char *name, const char *want)
+{
+	char value[512];
+
+	assert_int_equal(stat_get(&f->view, name, value, sizeof value), STAT_FOUND);
+	assert_string_equal(value, want);
+}
+
+static void
 lives_are_judged(void **state)
 {
 	(void)state;
@@ -90,6 +99,9 @@ lives_are_judged(void **state)
 	assert_int_equal(stat_judge(1, STATS_SERVING, 'R', SEC, SEC), LIFE_SERVING);
 	assert_int_equal(stat_judge(1, STATS_STARTING, 'S', 0, SEC), LIFE_STARTING);
 	assert_int_equal(stat_judge(1, STATS_DRAINING, 'D', 0, SEC), LIFE_DRAINING);
+	assert_int_equal(stat_judge(0, STATS_UNUSED, 0, 0, SEC), LIFE_UNUSED);
+	assert_int_equal(stat_judge(1, STATS_SURPLUS, 'S', 0, SEC), LIFE_SURPLUS);
+	assert_int_equal(stat_judge(1, STATS_SURPLUS, 0, 0, SEC), LIFE_DEAD);
 }
 
 static void
@@ -98,6 +110,14 @@ health_follows_the_worst(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(f->view.health, STAT_HEALTHY);
+	stats_set(&stats_worker(f->stats, 1)->state, STATS_SURPLUS);
+	judge_again(f);
+	assert_int_equal(f->view.health, STAT_HEALTHY);
+	value_is(f, "workers", "1");
+	stats_set(&stats_worker(f->stats, 1)->state, STATS_UNUSED);
+	judge_again(f);
+	assert_int_equal(f->view.health, STAT_HEALTHY);
+	stats_set(&stats_worker(f->stats, 1)->state, STATS_SERVING);
 	stats_set(&stats_worker(f->stats, 1)->heartbeat_us, 1);
 	judge_again(f);
 	assert_int_equal(f->view.lives[1], LIFE_LATE);
@@ -109,15 +129,6 @@ health_follows_the_worst(void **state)
 	stats_set_state(f->stats, STATS_STOPPED);
 	judge_again(f);
 	assert_int_equal(f->view.health, STAT_NOT_RUNNING);
-}
-
-static void
-value_is(struct fixture *f, const char *name, const char *want)
-{
-	char value[512];
-
-	assert_int_equal(stat_get(&f->view, name, value, sizeof value), STAT_FOUND);
-	assert_string_equal(value, want);
 }
 
 static void

@@ -107,6 +107,26 @@ impossible_shapes(void **state)
 	}
 }
 
+/* What loops over workers look at: the steward does not count, and nobody is forgotten. */
+static void
+high_water(void **state)
+{
+	const struct table_shape shape = {.workers = 5, .slots = 1, .pools = 1, .clients = 1};
+	struct table *t = table_create(&shape);
+
+	(void)state;
+	assert_non_null(t);
+	assert_int_equal(table_workers_high(t), 0);
+	(void)table_worker_start(t, 4);
+	assert_int_equal(table_workers_high(t), 0);
+	(void)table_worker_start(t, 1);
+	assert_int_equal(table_workers_high(t), 2);
+	(void)table_worker_start(t, 0);
+	table_worker_gone(t, 1);
+	assert_int_equal(table_workers_high(t), 2);
+	table_destroy(t);
+}
+
 static void
 largest_shape(void **state)
 {
@@ -472,6 +492,7 @@ main(void)
 	    TEST(incarnations),
 	    TEST(limit_is_exact),
 	    TEST(workers_begin_apart),
+	    TEST(high_water),
 	    TEST(find_wants_all_of_it),
 	    TEST(keys_end_with_their_client),
 	    TEST(sweep_frees_the_dead),
