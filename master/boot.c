@@ -188,6 +188,8 @@ fill_kit(struct master *m)
 int
 boot_begin(struct master *m, struct why *why)
 {
+	if (inherit_is_older(why))
+		return -1;
 	if (privs_lookup(&m->privs, m->conf->user, why) == -1 || open_log(m, why) == -1 ||
 	    make_run_dir(m, why) == -1 ||
 	    pidfile_acquire(&m->pidfile, m->conf, &m->privs, why) == -1)

@@ -1,9 +1,9 @@
 /*
  * inherit: see inherit.h. Called by main.c (read), pidfile.c and listen.c (take).
  *
- * Lines, fields separated by tabs: "ready FD", "dir FD", "elder FD", "generation N", "listen FD KEY
- * NAME PATH", "admin FLAGS DATABASE". The text is what our own user has started us with; numbers
- * that are no open descriptors are left out.
+ * Lines, fields separated by tabs: "ready FD", "dir FD", "elder FD", "generation N", "layout N N
+ * N", "listen FD KEY NAME PATH", "admin FLAGS DATABASE". The text is what our own user has started
+ * us with; numbers that are no open descriptors are left out.
  */
 #include "master/inherit.h"
 
@@ -12,11 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/ctlmsg.h"
+#include "proto/move.h"
+#include "shm/stats.h"
+
 #define LISTENERS 512
 #define ADMINS	  512
 
 static int ready_fd = -1, dir_fd = -1, elder_fd = -1;
 static uint32_t generation;
+static unsigned int layout[3]; /* theirs: INHERIT_LAYOUT */
 static bool any;
 static struct inherited listeners[LISTENERS];
 static size_t nlisteners;
@@ -35,6 +40,17 @@ take_fd(const char *text)
 }
 
 static void
+take_layout(const char *first, char *rest)
+{
+	size_t i;
+
+	for (i = 0; i < 3 && first != NULL; i++) {
+		layout[i] = (unsigned int)strtoul(first, NULL, 10);
+		first = strsep(&rest, "\t");
+	}
+}
+
+static void
 take_line(char *line)
 {
 	const char *what = strsep(&line, "\t"), *number = strsep(&line, "\t");
@@ -50,6 +66,8 @@ take_line(char *line)
 		elder_fd = take_fd(number);
 	else if (strcmp(what, "generation") == 0)
 		generation = (uint32_t)atoi(number);
+	else if (strcmp(what, "layout") == 0)
+		take_layout(number, line);
 	else if (strcmp(what, "admin") == 0 && line != NULL && nadmins < ADMINS) {
 		admins[nadmins].flags = (unsigned int)atoi(number);
 		admins[nadmins++].db = line;
@@ -106,6 +124,22 @@ int
 inherit_elder_fd(void)
 {
 	return elder_fd;
+}
+
+bool
+inherit_is_older(struct why *why)
+{
+	static const unsigned int ours[3] = {INHERIT_LAYOUT};
+	size_t i;
+
+	for (i = 0; i < 3 && layout[i] <= ours[i]; i++)
+		;
+	if (i < 3)
+		(void)why_set(why,
+		    "this binary is older than the one that runs (layouts %u.%u.%u, there "
+		    "%u.%u.%u): stop it first",
+		    ours[0], ours[1], ours[2], layout[0], layout[1], layout[2]);
+	return i < 3;
 }
 
 uint32_t

@@ -10,7 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "master/why.h"
+
 #define INHERIT_ENV "PGDROVE_INHERIT"
+/* Of its line "layout": messages, records, statistics. */
+#define INHERIT_LAYOUT CTLMSG_VERSION, MOVE_VERSION, STATS_VERSION
 
 struct inherited {
 	int fd;		  /* -1 = taken */
@@ -26,6 +30,9 @@ bool inherit_any(void);
 int inherit_ready_fd(void);
 int inherit_dir_fd(void);
 int inherit_elder_fd(void);
+/* What the one we replace calls the layouts of what it hands over is later than ours: an older
+ * binary was installed. `why` says which. */
+bool inherit_is_older(struct why *);
 /* 0: nobody is replaced. */
 uint32_t inherit_generation(void);
 /* Calls fn for each database ("" = all) of which operators have said something. */

@@ -27,6 +27,7 @@
 #include "master/reap.h"
 #include "master/retire.h"
 #include "master/signals.h"
+#include "proto/move.h"
 
 #define CHECK_US 30000000
 
@@ -154,6 +155,7 @@ make_env(const struct master *m, int ready_fd, int elder_fd)
 	(void)fprintf(out, "elder\t%d\n", elder_fd);
 	(void)fcntl(elder_fd, F_SETFD, 0);
 	(void)fprintf(out, "generation\t%u\n", m->kit.generation + 1);
+	(void)fprintf(out, "layout\t%u\t%u\t%u\n", INHERIT_LAYOUT);
 	admin_each(m->kit.admin, put_admin, out);
 	(void)fprintf(out, "dir\t%d\n", m->pidfile.dir_fd);
 	(void)fcntl(m->pidfile.dir_fd, F_SETFD, 0);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define CTLMSG_MAGIC   0x70674452U /* "pgDR" */
-#define CTLMSG_VERSION 1
 #define CTLMSG_FIXED   offsetof(struct ctlmsg, payload)
 #define CTLMSG_PAYLOAD sizeof(((struct ctlmsg *)NULL)->payload)
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CTLMSG_VERSION 1
+
 enum ctlmsg_type {
 	CTL_READY = 1, /* worker -> master: I serve */
 	CTL_DRAIN,     /* master -> worker: stop accepting, finish transactions; arg64 = deadline,
@@ -48,7 +50,8 @@ enum ctlmsg_type {
 			   memfd */
 	CTL_MOVE,  /* elder -> younger, with fd: number arg64, of kind arg32 (proto/move.h), and
 		      its record as the payload */
-	CTL_TAKEN, /* younger -> elder: number arg64 is ours; arg32 = 0: it is not taken */
+	CTL_TAKEN, /* younger -> elder: number arg64 is ours (arg32 = 1); 0: it cannot be; 2: not
+		      by this worker, which takes nobody any more */
 	CTL_HELD,  /* elder -> younger, with fd: the backend that the client of number arg64, which
 		      comes next, keeps; its record as the payload */
 	/* Within a generation again: these stand last, so that the numbers above stay. */

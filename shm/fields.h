@@ -47,9 +47,14 @@
 	    "times the table was repaired after a death inside the mutex")                         \
 	X(clients_given, COUNTER, "count", "clients handed over to the next generation")           \
 	X(clients_received, COUNTER, "count", "clients taken over from the one before")            \
+	X(clients_left, COUNTER, "count",                                                          \
+	    "clients that did not move from a process that leaves, and ended by themselves")       \
+	X(elders, GAUGE, "count", "1: the generation before an upgrade has not left yet")          \
 	X(clients_sent_away, COUNTER, "count", "clients told to leave (57P01)")                    \
 	X(backends_given, COUNTER, "count", "idle backends handed over to the next generation")    \
 	X(backends_received, COUNTER, "count", "... taken over from the one before")               \
+	X(dns_names, GAUGE, "count", "names of servers whose addresses are kept (dns_max_ttl)")    \
+	X(dns_queries, GAUGE, "count", "names of servers that are being looked up")                \
 	X(ddl_seen, COUNTER, "count",                                                              \
 	    "statements that changed definitions: prepared statements are parsed anew")            \
 	X(log_dropped, COUNTER, "count", "lines of the log that nobody took")                      \

@@ -44,7 +44,7 @@ static int passes; /* since the gate was closed */
 static size_t
 look_at_peers(struct share_peer peers[SHARE_PEERS_MAX])
 {
-	size_t n = wk->boot->nworkers, w;
+	size_t n = table_workers_high(wk->table), w;
 
 	ENSURE(n <= SHARE_PEERS_MAX);
 	for (w = 0; w < n; w++) {
@@ -166,7 +166,7 @@ listener_event(struct loop_source *s, uint32_t events)
 		}
 		return;
 	}
-	if (l->added && wk->boot->nworkers > 1) {
+	if (l->added && table_workers_high(wk->table) > 1) {
 		loop_del(s);
 		if (loop_add(s, EPOLLIN | EPOLLEXCLUSIVE) == -1)
 			fatal("listener");

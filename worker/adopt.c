@@ -149,7 +149,7 @@ take(struct lane *l, const struct ctlmsg *m, int fd)
 	if (fd == -1 || wk->draining || wk->retired) {
 		if (fd != -1)
 			close(fd);
-		on = answer(l, CTL_TAKEN, 0, m->arg64);
+		on = answer(l, CTL_TAKEN, fd == -1 ? 0 : 2, m->arg64);
 	} else if (m->arg32 == MOVE_CLIENT) {
 		on = take_client(l, m->arg64, record, len, fd);
 	} else {

@@ -215,6 +215,8 @@ client_leave(struct client *c, const char *why)
 void
 client_close(struct client *c, const char *why)
 {
+	if (wk->retired && c->row != TABLE_NONE)
+		stats_add(&wk->row->clients_left, 1);
 	client_leave(c, why);
 	client_free(c);
 }

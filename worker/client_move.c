@@ -38,9 +38,8 @@ quiet(const struct client *c)
 	const struct conn *conn = &c->conn;
 
 	return (c->refused == TO_NOBODY || c->refused != handover_where()) && !c->internal &&
-	       c->replication == REPLICATION_NONE &&
-	       c->row != TABLE_NONE && c->pool != NULL && c->dismissed == NULL &&
-	       c->reject == NULL && c->refusal == NULL && c->big == NULL &&
+	       c->replication == REPLICATION_NONE && c->row != TABLE_NONE && c->pool != NULL &&
+	       c->dismissed == NULL && c->reject == NULL && c->refusal == NULL && c->big == NULL &&
 	       c->session.scan == NULL && conn->tls == NULL && conn->left == 0 && !conn->discard &&
 	       !conn->hup && !conn_unsent(conn) &&
 	       (conn->in == NULL || conn->in->head == conn->in->fwd);

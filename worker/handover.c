@@ -50,7 +50,7 @@ struct move {
 static struct lane {
 	struct loop_source src;
 	bool ready;
-	enum handover_to to;
+	bool closing;	 /* nothing more by this one */
 	uint32_t target; /* of the workers there: worker_serving */
 	uint32_t offers; /* not answered, in a row */
 	int64_t again_us;
@@ -134,7 +134,7 @@ lane_offer(struct lane *l)
 
 	l->again_us = loop_now() + ANSWER_US;
 	l->offers++;
-	l->to = where;
+	l->closing = false;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == -1)
 		return;
 	ctlmsg_init(&m, CTL_LANE, wk->self.worker, wk->self.incarnation);
@@ -149,16 +149,16 @@ lane_offer(struct lane *l)
 	close(pair[1]);
 }
 
-/* It leads to siblings, but an upgrade has come: when all answers are here it is offered to the
- * next generation instead. */
+/* It leads to one who takes nobody any more, or to siblings, and an upgrade has come: when all
+ * answers are here it is offered to another. */
 static void
 lane_turn(struct lane *l)
 {
-	if (l->nmoves > 0)
+	if (!l->closing || l->nmoves > 0)
 		return;
 	lane_close(l);
 	l->offers = 0;
-	lane_offer(l);
+	l->again_us = loop_now() + TICK_US;
 }
 
 static void
@@ -200,9 +200,9 @@ lane_answer(struct lane *l, const struct ctlmsg *m)
 			break;
 	if (x == NULL)
 		return;
-	move_end(l, x, m->arg32 == 1, l->to == where);
-	if (l->to != where)
-		lane_turn(l);
+	l->closing |= m->arg32 == 2;
+	move_end(l, x, m->arg32 == 1, !l->closing);
+	lane_turn(l);
 	if (l->nmoves <= WINDOW / 2)
 		look_soon();
 }
@@ -241,7 +241,7 @@ lane_free(void)
 
 	for (i = 0; i < nlanes; i++) {
 		struct lane *l = &lanes[next_lane++ % nlanes];
-		if (l->ready && l->to == where && l->nmoves < WINDOW)
+		if (l->ready && !l->closing && l->nmoves < WINDOW)
 			return l;
 	}
 	return NULL;
@@ -503,8 +503,10 @@ handover_start(enum handover_to to)
 	if (where >= to)
 		return;
 	where = to;
-	for (i = 0; i < nlanes; i++)
+	for (i = 0; i < nlanes; i++) {
+		lanes[i].closing = true;
 		lane_turn(&lanes[i]);
+	}
 	if (nlanes == 0)
 		lane_init(wk->self.worker);
 	timer_set(&tick_timer, loop_now() + TICK_US, tick);

@@ -56,10 +56,10 @@ struct client {
 	const struct wire_error *reject;
 	uint8_t *refusal; /* in the place of `reject`: the body of an error of the server's */
 	size_t refusal_len;
-	uint8_t refused;		      /* ... where the hand-over goes: it stays (enum handover_to) */
-	bool settled;			      /* a backend has once taken its settings */
-	struct client_auth *auth;	      /* while it logs in */
-	struct console *console;	      /* CLIENT_CONSOLE */
+	uint8_t refused;	  /* ... where the hand-over goes: it stays (enum handover_to) */
+	bool settled;		  /* a backend has once taken its settings */
+	struct client_auth *auth; /* while it logs in */
+	struct console *console;  /* CLIENT_CONSOLE */
 	enum startup_replication replication; /* then its backend is its own: replication.h */
 	struct backend *coming;		      /* ... and is being opened */
 	struct pool *pool;

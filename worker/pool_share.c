@@ -192,7 +192,7 @@ waits_elsewhere(struct pool *p)
 		return p->elsewhere_us;
 	p->looked = loop_turns();
 	p->elsewhere_us = INT64_MAX;
-	for (w = 0; w < wk->boot->nworkers; w++) {
+	for (w = 0; w < table_workers_high(wk->table); w++) {
 		if (w == wk->self.worker)
 			continue;
 		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);

@@ -45,6 +45,7 @@ carry_tick(struct timer *t)
 	}
 	carry_close(carry);
 	carry = NULL;
+	stats_set(&wk->row->elders, 0);
 }
 
 void
@@ -59,10 +60,12 @@ steward_carry_start(void)
 	path = conf_stats_path(wk->conf->run_dir);
 	carry = path == NULL ? NULL : carry_open(path, why, sizeof(why));
 	free(path);
-	if (carry == NULL)
+	if (carry == NULL) {
 		log_warnx("statistics begin anew: %s", why);
-	else
-		carry_tick(&carry_timer);
+		return;
+	}
+	stats_set(&wk->row->elders, 1);
+	carry_tick(&carry_timer);
 }
 
 void

@@ -29,6 +29,7 @@
 #include "worker/metrics.h"
 #include "worker/pool.h"
 #include "worker/reload.h"
+#include "worker/resolve.h"
 #include "worker/statements.h"
 #include "worker/steward.h"
 
@@ -100,6 +101,7 @@ beat(struct timer *t)
 	log_tick(&log);
 	stats_add(&wk->row->log_dropped, log.dropped);
 	stats_add(&wk->row->log_repeats, log.repeats);
+	resolve_count();
 	worker_title();
 	if (!wk->boot->steward && !wk->draining && peer_hangs()) {
 		accept_poke();

@@ -82,11 +82,18 @@ has '... the console too' '|serving|' "$(sql pgbouncer 'show workers' | grep '^3
 crowd_start more app
 crowd more 'open 40'
 is 'forty clients more' '40 0' "$A $B"
-everywhere() { [ "$(get worker.1.clients)" -gt 3 ] && [ "$(get worker.2.clients)" -gt 3 ] && [ "$(get worker.3.clients)" -gt 3 ]; }
-check '... are spread over the new ones' everywhere
+everywhere() { [ "$(get worker.1.logins)" -gt 0 ] && [ "$(get worker.2.logins)" -gt 0 ] && [ "$(get worker.3.logins)" -gt 0 ]; }
+within '... and the new ones have some' 30 everywhere
 crowd_start tls 'app sslmode=require'
-crowd tls 'open 16'
-is 'some with TLS' '16 0' "$A $B"
+# So many that each of those that will leave has one.
+with_tls() { [ "$(get worker.2.tls_handshakes)" -gt 0 ] && [ "$(get worker.3.tls_handshakes)" -gt 0 ]; }
+for TLS in 4 8 12 16 20 24 28 32 36 40; do
+	crowd tls 'open 4'
+	! with_tls || break
+done
+crowd tls look
+is 'some with TLS' "$TLS 0" "$A $B"
+check '... everywhere' with_tls
 crowd_start listen tight
 crowd listen 'open 8'
 crowd listen 'query listen news'
@@ -116,14 +123,14 @@ within 'two are too many, and stay for those that cannot move' 20 surplus
 is '... which is healthy' healthy "$(get health)"
 is '... two workers are wanted' 2 "$(get workers)"
 has '... the console tells' '|surplus|' "$(sql pgbouncer 'show workers' | grep '^3|')"
-tls_and_listen() { [ $(($(get worker.2.clients) + $(get worker.3.clients))) -le 24 ]; }
+tls_and_listen() { [ $(($(get worker.2.clients) + $(get worker.3.clients))) -le $((TLS + 8)) ]; }
 within 'all in plain text without a backend have moved' 30 tls_and_listen
 crowd idle "query select 1 / (current_setting('application_name') = 'idle:i')::int"
 is '... with their settings' '40 0 0' "$A $B $C"
 crowd more 'query select 1'
 is '... the others too' '40 0 0' "$A $B $C"
 crowd tls 'query select 1'
-is '... who has TLS is served' '16 0 0' "$A $B $C"
+is '... who has TLS is served' "$TLS 0 0" "$A $B $C"
 admin_sql 'notify news' app
 heard() { crowd listen heard; N=$((N + A)); [ "$N" -ge 8 ]; }
 N=0

@@ -78,6 +78,19 @@ install_binary '#!/bin/sh
 [ "$1" != -t ] || exit 0
 exec sleep 600
 '
+install_binary "#!/bin/sh
+[ \"\$1\" != -t ] || exit 0
+PGDROVE_INHERIT=\$(printf '%s' \"\$PGDROVE_INHERIT\" | awk -F'\t' -v OFS='\t' '\$1 == \"layout\" { \$3++ } { print }')
+export PGDROVE_INHERIT
+exec '$REAL' \"\$@\"
+"
+kill -USR2 "$old" # what runs has later records than that one knows
+within 'one of an older layout refuses' 20 log_has 'upgrade: not done.*this binary is older than the one that runs'
+within '... and the pid file is ours once more' 20 master_is "$old"
+install_binary '#!/bin/sh
+[ "$1" != -t ] || exit 0
+exec sleep 600
+'
 hangs() { pgrep -P "$old" -x sleep >/dev/null; }
 # hup SED: the configuration changed so, and in force.
 hup() {
@@ -95,7 +108,7 @@ within 'one that hangs' 20 hangs
 kill -USR2 "$old" # a pending one would take it in, were it sent before
 within '... a second request is refused meanwhile' 20 log_has 'refused: another one is under way'
 hung=$(pgrep -P "$old" -x sleep)
-within '... is given up by the clock' 30 undone_are 3
+within '... is given up by the clock' 30 undone_are 4
 check '... for that reason' log_has 'upgrade: not done.*does not serve in time'
 check '... and killed' pid_gone "$hung" 20000
 hup 's/upgrade_start_timeout = .*/upgrade_start_timeout = "60s";/'
@@ -107,6 +120,18 @@ is '... nor had an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/new.out" "$WO
 # --- the real thing ------------------------------------------------------------------------------------
 
 install_real
+# Two sessions too large for one message: hundreds of statements, and settings of half a megabyte.
+for ((i = 1; i <= 300; i++)); do printf "select %d, length('%s');\n" "$i" "$(printf '%0*d' $((300 + i)) 7)"; done >"$WORK_DIR/many.sql"
+beside "$PG_BIN/pgbench" -n -M prepared -c 2 -T 600 -h 127.0.0.1 -p "$PORT" -U postgres -f "$WORK_DIR/many.sql" app \
+	>"$WORK_DIR/many.out" 2>&1
+MANY=$BESIDE
+mkfifo "$WORK_DIR/large.in"
+exec {LARGE_IN}<>"$WORK_DIR/large.in"
+beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -f "$WORK_DIR/large.in" >"$WORK_DIR/large.out" 2>&1
+LARGE=$BESIDE
+for i in 1 2 3 4 5; do printf "set my.large%d = '%0100000d';\n" "$i" "$i"; done >&"$LARGE_IN"
+echo "select 'set', length(current_setting('my.large5'));" >&"$LARGE_IN"
+within 'a client with settings of half a megabyte' 20 grep -qx 'set|100000' "$WORK_DIR/large.out"
 mkfifo "$WORK_DIR/old.in"
 exec {OLD_IN}<>"$WORK_DIR/old.in"
 beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -f "$WORK_DIR/old.in" >"$WORK_DIR/old.out" 2>&1
@@ -138,6 +163,10 @@ within 'upgrade_timeout is over' 60 log_has 'upgrade_timeout is over'
 check '... but not for who is in a transaction' backends_are 1 "query like '%stay%' and state = 'active'"
 let_go held
 within '... at whose end the old generation leaves' 30 pid_gone "$old" 100
+echo "select 'after', length(current_setting('my.large1')), right(current_setting('my.large5'), 2);" >&"$LARGE_IN"
+within '... whose settings have come along' 20 grep -qx 'after|100000|05' "$WORK_DIR/large.out"
+check '... while who has 300 statements has moved' kill -0 "$MANY"
+is '... without an error' '' "$(grep -hiE 'error|fatal|abort' "$WORK_DIR/many.out")"
 has '... with a word to those who were left' 'administrator command' "$(cat "$WORK_DIR/held.out")"
 check '... while those between transactions went over' kill -0 "$STAYERS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
@@ -153,14 +182,17 @@ received=$(get clients_received)
 told=$(PGDROVE="$REAL" scripts/pgdrove-upgrade -w "$WORK_DIR/run" 2>&1)
 is 'pgdrove-upgrade: exit code' 0 $?
 is '... tells what moved in this one' "$(($(get clients_received) - received))" \
-	"$(sed -n 's/.*has left; \([0-9]*\) clients and [0-9]* backends have moved$/\1/p' <<<"$told")"
+	"$(sed -n 's/.*has left; \([0-9]*\) clients and [0-9]* backends have moved; .*/\1/p' <<<"$told")"
+has '... and that nobody had to stay' '; 0 clients ended there by themselves, 0 were closed' "$told"
 within 'and once more' 30 not_master "$new"
 newest=$(master)
 within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
 check 'who came with the first generation is served by the third' kill -0 "$STAYERS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
-kill -TERM "$STAYERS"
-wait "$STAYERS" 2>/dev/null
+check '... so is who has 300 statements' kill -0 "$MANY"
+is '... without an error' '' "$(grep -hiE 'error|fatal|abort' "$WORK_DIR/many.out")"
+kill -TERM "$STAYERS" "$MANY"
+wait "$STAYERS" "$MANY" 2>/dev/null
 has 'the next generation knows what is disabled' disabled "$(sql shut 'select 1')"
 is '... and what is paused: its client waits still' '' "$(cat "$WORK_DIR/paused.out")"
 sql pgbouncer 'resume held' >/dev/null
@@ -170,7 +202,7 @@ echo 'select pg_sleep(300);' >&"$OLD_IN"
 within 'who came with the first runs something' 10 asleep 1
 kill -INT "$OLD_CLIENT"
 within '... and its key cancels it, two generations on' 20 grep -q 'canceling statement' "$WORK_DIR/old.out"
-kill "$OLD_CLIENT"
+kill "$OLD_CLIENT" "$LARGE"
 
 # --- a receiver that dies ------------------------------------------------------------------------------
 
