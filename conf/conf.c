@@ -85,14 +85,26 @@ conf_log(const struct conf *c)
 }
 
 void
-conf_warn(const struct conf *c)
+conf_each_note(const struct conf *c, void (*fn)(const char *line, size_t len))
 {
 	const char *p, *end;
 
 	for (p = c->notes; p != NULL && *p != '\0'; p = end + (*end == '\n')) {
 		end = strchrnul(p, '\n');
-		log_warnx("%.*s", (int)(end - p), p);
+		fn(p, (size_t)(end - p));
 	}
+}
+
+static void
+warn_note(const char *line, size_t len)
+{
+	log_warnx("%.*s", (int)len, line);
+}
+
+void
+conf_warn(const struct conf *c)
+{
+	conf_each_note(c, warn_note);
 	if (holds_passwords(c))
 		warn_readable(c->path);
 	if (c->userlist != NULL && userlist_count(c->userlist) > 0)

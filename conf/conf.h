@@ -158,6 +158,8 @@ void conf_log(const struct conf *);
 /* Logs what is not wrong and not wise either, such as passwords that everybody can read, and what
  * has no meaning. */
 void conf_warn(const struct conf *);
+/* Calls fn with each of `notes`. */
+void conf_each_note(const struct conf *, void (*fn)(const char *line, size_t len));
 /*
  * What is in force of a number that can be given at several levels: the user's before the
  * database's before the global one. User and database may be NULL.

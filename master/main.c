@@ -105,13 +105,18 @@ read_args(struct args *args, int argc, char **argv)
 	}
 }
 
+static void
+print_note(const char *line, size_t len)
+{
+	(void)printf("# %.*s\n", (int)len, line);
+}
+
 /* `pgdrove convert FILE`: the configuration in our format, what could not be taken over before it.
  */
 static int
 convert_main(int argc, char **argv)
 {
 	struct conf *conf;
-	const char *p, *end;
 	int rc;
 
 	if (argc != 2 || argv[1][0] == '-')
@@ -119,10 +124,7 @@ convert_main(int argc, char **argv)
 	conf = conf_load(argv[1], stderr);
 	if (conf == NULL)
 		return 1;
-	for (p = conf->notes; p != NULL && *p != '\0'; p = end + (*end == '\n')) {
-		end = strchrnul(p, '\n');
-		(void)printf("# %.*s\n", (int)(end - p), p);
-	}
+	conf_each_note(conf, print_note);
 	rc = conf_write(conf, stdout);
 	if (rc == -1)
 		(void)fprintf(stderr, "pgdrove: cannot write: %s\n", strerror(errno));
