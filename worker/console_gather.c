@@ -24,7 +24,7 @@
 #define PATIENCE_US 1000000
 
 /* Our sockets for this are ours alone, so what comes names a kind that there is, or none. */
-static const struct gather_kind *const kinds[] = {&gather_who, &gather_statements};
+static const struct gather_kind *const kinds[] = {&gather_who, &gather_statements, &gather_dns};
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 struct gather {

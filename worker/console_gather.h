@@ -4,6 +4,7 @@
  *
  *   console_who.c         clients and backends: SHOW CLIENTS, SERVERS, SOCKETS, PINS
  *   console_statements.c  prepared statements: SHOW STATEMENTS
+ *   console_dns.c         names of servers: SHOW DNS_HOSTS
  */
 #ifndef WORKER_CONSOLE_GATHER_H
 #define WORKER_CONSOLE_GATHER_H
@@ -28,7 +29,7 @@ struct gather_kind {
 	/* Rows of what all have, for the SHOW of this name; may reorder the list. */
 	void (*fill)(struct gather_list *, struct sheet *, const char *show);
 };
-extern const struct gather_kind gather_who, gather_statements;
+extern const struct gather_kind gather_who, gather_statements, gather_dns;
 
 /* Asks everybody; console_gathered(ticket) is called when all have answered, or should have. */
 void gather_start(uint64_t ticket, const struct gather_kind *);

@@ -240,9 +240,9 @@ fill_lists(struct sheet *s)
 	put_item(s, "login_clients", clients > in ? clients - in : 0);
 	put_item(s, "free_servers", table_shape(wk->table)->slots - servers);
 	put_item(s, "used_servers", servers);
-	put_item(s, "dns_names", 0);
+	put_item(s, "dns_names", workers_sum(offsetof(struct stats_worker, dns_names)));
 	put_item(s, "dns_zones", 0);
-	put_item(s, "dns_queries", 0);
+	put_item(s, "dns_queries", workers_sum(offsetof(struct stats_worker, dns_queries)));
 	put_item(s, "dns_pending", 0);
 }
 
@@ -357,7 +357,7 @@ static const struct show shows[] = {
 	"server_lifetime:i pool_mode load_balance_hosts max_connections:i current_connections:i "
 	"max_client_connections:i current_client_connections:i paused:i disabled:i",
 	fill_databases, NULL},
-    {"DNS_HOSTS", "hostname ttl:i addrs", fill_nothing, NULL},
+    {"DNS_HOSTS", "hostname ttl:i addrs", NULL, &gather_dns},
     {"DNS_ZONES", "zonename serial:i count:i", fill_nothing, NULL},
     {"LISTS", "list items:i", fill_lists, NULL},
     {"MEM", "name size:i used:i free:i memtotal:i", fill_mem, NULL},

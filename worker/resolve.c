@@ -72,6 +72,37 @@ lookup_thread(void *arg)
 	return NULL;
 }
 
+/* --- what is kept ----------------------------------------------------------------------------- */
+
+void
+resolve_each(void (*fn)(const char *, const struct address *, size_t, int64_t, void *), void *arg)
+{
+	size_t i;
+
+	for (i = 0; i < CACHE; i++)
+		if (cache[i].until_us > loop_now())
+			fn(cache[i].host, cache[i].addrs, cache[i].n, cache[i].until_us, arg);
+}
+
+static void
+count_one(const char *host, const struct address *addrs, size_t n, int64_t until_us, void *count)
+{
+	(void)host;
+	(void)addrs;
+	(void)n;
+	(void)until_us;
+	++*(uint64_t *)count;
+}
+
+void
+resolve_count(void)
+{
+	uint64_t n = 0;
+
+	resolve_each(count_one, &n);
+	stats_set(&wk->row->dns_names, n);
+}
+
 static void
 set_port(struct sockaddr_storage *ss, const char *port)
 {
@@ -89,13 +120,6 @@ answer(struct resolve *r)
 	resolve_fn *fn = r->fn;
 	void *arg = r->arg;
 
-	if (r->rc == 0 && wk->conf->dns_max_ttl_us > 0) {
-		snprintf(cache[cache_next].host, sizeof(cache[0].host), "%s", r->host);
-		memcpy(cache[cache_next].addrs, r->addrs, sizeof(r->addrs));
-		cache[cache_next].n = r->n;
-		cache[cache_next].until_us = loop_now() + wk->conf->dns_max_ttl_us;
-		cache_next = (cache_next + 1) % CACHE;
-	}
 	if (r->handle != NULL) {
 		*r->handle = NULL;
 		if (r->rc == 0)
@@ -106,14 +130,38 @@ answer(struct resolve *r)
 	free(r);
 }
 
+/* What was looked up, in the place of what was known of that name, or of the oldest. */
+static void
+keep(const struct resolve *r)
+{
+	size_t i;
+
+	if (r->rc != 0 || wk->conf->dns_max_ttl_us <= 0)
+		return;
+	for (i = 0; i < CACHE && strcmp(cache[i].host, r->host) != 0; i++)
+		;
+	if (i == CACHE) {
+		i = cache_next;
+		cache_next = (cache_next + 1) % CACHE;
+	}
+	snprintf(cache[i].host, sizeof(cache[i].host), "%s", r->host);
+	memcpy(cache[i].addrs, r->addrs, sizeof(r->addrs));
+	cache[i].n = r->n;
+	cache[i].until_us = loop_now() + wk->conf->dns_max_ttl_us;
+	resolve_count();
+}
+
 static void
 answers_event(struct loop_source *s, uint32_t events)
 {
 	struct resolve *r;
 
 	(void)events;
-	while (read(s->fd, &r, sizeof(r)) == sizeof(r))
+	while (read(s->fd, &r, sizeof(r)) == sizeof(r)) {
+		stats_sub(&wk->row->dns_queries, 1);
+		keep(r);
 		answer(r);
+	}
 }
 
 static void
@@ -137,6 +185,7 @@ start_thread(struct resolve *r)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc == 0) {
 		pthread_detach(thread);
+		stats_add(&wk->row->dns_queries, 1);
 		return;
 	}
 	r->rc = EAI_AGAIN;

@@ -32,4 +32,11 @@ void resolve_cancel(struct resolve **handle);
 /* "127.0.0.1:5432", "[::1]:5432", a socket's path. A static buffer. */
 const char *address_text(const struct sockaddr_storage *, socklen_t len);
 
+/* The names whose addresses are kept, and until when. Their number stands in the statistics, which
+ * resolve_count brings up to date. */
+void resolve_each(
+    void (*fn)(const char *host, const struct address *, size_t n, int64_t until_us, void *arg),
+    void *arg);
+void resolve_count(void);
+
 #endif

@@ -22,6 +22,7 @@ e2e_begin console
 MORE_USERS=', { name = "boss"; }, { name = "watcher"; }'
 pooler_conf <<-CONF
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+	              { name = "named"; dbname = "app"; host = "localhost"; port = $PG_PORT; },
 	              { name = "other"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 	pool_mode = "transaction";
 	workers = 4;
@@ -138,7 +139,12 @@ wait "$PREPARER" 2>/dev/null
 psql_beside app 'select pg_sleep(60)' "$WORK_DIR/cancel.out"
 within 'SHOW POOLS: one is active' 10 backends_are 1 "state = 'active' and query like '%sleep(60)'"
 is '... no cancel is on its way' '0|0|0|0' "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f5,6,8,9)"
+# PostgreSQL's postmaster is stopped, so that the cancel request hangs.
+kill -STOP "$PG_PID"
 kill -INT "$BESIDE"
+canceling() { [ "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f5,6,8,9)" = '1|0|1|1' ]; }
+within '... one that hangs: the client, the request, and the backend that it is for' 20 canceling
+kill -CONT "$PG_PID"
 wait "$BESIDE" 2>/dev/null
 canceled() { [ "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f5,6,8,9,12)" = '0|0|0|0|0' ]; }
 within '... nor after one that has hit, and nothing is being cleaned' 10 canceled
@@ -194,6 +200,14 @@ crowd other 'query select 1'
 is '... all are gone' 0 "$A"
 is '... RESUME' '' "$(con 'RESUME other')"
 is '... and it is there again' 1 "$(sql other 'select 1')"
+
+# --- names of servers ----------------------------------------------------------------------------------
+
+is 'no name has been looked up' '' "$(con 'SHOW DNS_HOSTS')"
+is 'a server with a name' 1 "$(sql named 'select 1')"
+has '... SHOW DNS_HOSTS' 'localhost|' "$(con "SHOW DNS_HOSTS WHERE hostname = 'localhost' AND ttl > 0 AND ttl <= 15")"
+has '... with its address' 127.0.0.1 "$(con 'SHOW DNS_HOSTS' | cut -d'|' -f3)"
+has '... which SHOW LISTS counts' 'dns_names|1' "$(con "SHOW LISTS WHERE list = 'dns_names'")"
 
 # --- the extended protocol -----------------------------------------------------------------------------
 
