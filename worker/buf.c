@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/log.h"
 #include "conf/strongbox.h"
 
 #define BUF_KEEP 128 /* free buffers kept for reuse */
@@ -46,6 +47,7 @@ buf_get(void)
 		pool.nfree--;
 	} else {
 		b = strongbox_take(sizeof(*b) + pool.cap);
+		b->data = (uint8_t *)(b + 1);
 	}
 	b->next = NULL;
 	b->head = b->fwd = b->tail = 0;
@@ -56,6 +58,11 @@ buf_get(void)
 void
 buf_put(struct buf *b)
 {
+	if (b->release != NULL) {
+		b->release(b->owner);
+		free(b);
+		return;
+	}
 	pool.used--;
 	if (pool.nfree >= BUF_KEEP) {
 		strongbox_put(b);
@@ -64,6 +71,12 @@ buf_put(struct buf *b)
 	b->next = pool.free;
 	pool.free = b;
 	pool.nfree++;
+}
+
+uint32_t
+buf_room(const struct buf *b)
+{
+	return b->release != NULL ? 0 : pool.cap - b->tail;
 }
 
 void
@@ -75,11 +88,11 @@ chain_put(struct buf **tail, const void *bytes, size_t n)
 		tail = &(*tail)->next;
 	while (n > 0) {
 		size_t part;
-		if (*tail != NULL && (*tail)->tail == pool.cap)
+		if (*tail != NULL && buf_room(*tail) == 0)
 			tail = &(*tail)->next;
 		if (*tail == NULL)
 			*tail = buf_get();
-		part = pool.cap - (*tail)->tail;
+		part = buf_room(*tail);
 		if (part > n)
 			part = n;
 		memcpy((*tail)->data + (*tail)->tail, p, part);
@@ -87,6 +100,23 @@ chain_put(struct buf **tail, const void *bytes, size_t n)
 		p += part;
 		n -= part;
 	}
+}
+
+void
+chain_put_from(
+    struct buf **tail, const void *bytes, size_t n, void (*release)(void *owner), void *owner)
+{
+	struct buf *b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		fatal("a long message");
+	b->data = (uint8_t *)(uintptr_t)bytes; /* nobody writes behind its tail */
+	b->tail = (uint32_t)n;
+	b->release = release;
+	b->owner = owner;
+	while (*tail != NULL)
+		tail = &(*tail)->next;
+	*tail = b;
 }
 
 size_t

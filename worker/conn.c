@@ -225,6 +225,16 @@ conn_put(struct conn *c, const void *bytes, size_t n)
 }
 
 void
+conn_put_from(
+    struct conn *c, const void *bytes, size_t n, void (*release)(void *owner), void *owner)
+{
+	if (n > 0)
+		chain_put_from(&c->out, bytes, n, release, owner);
+	else
+		release(owner);
+}
+
+void
 conn_put_header(struct conn *c, uint8_t type, size_t body_len)
 {
 	uint8_t head[WIRE_HEADER] = {type};
@@ -302,7 +312,7 @@ join(struct conn *dst, struct conn *src)
 	struct buf *out = dst->out, *in = src == NULL ? NULL : src->in;
 
 	if (out == NULL || out->next != NULL || in == NULL || in->fwd == in->head ||
-	    in->fwd - in->head > JOIN_MAX || in->fwd - in->head > buf_cap() - out->tail)
+	    in->fwd - in->head > JOIN_MAX || in->fwd - in->head > buf_room(out))
 		return;
 	conn_put(dst, in->data + in->head, in->fwd - in->head);
 	in->head = in->fwd;

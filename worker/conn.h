@@ -85,6 +85,9 @@ conn_unsent(const struct conn *c)
 
 /* Appends to `out`. */
 void conn_put(struct conn *, const void *bytes, size_t n);
+/* The same without a copy: release(owner) is called when they are sent, or never will be. */
+void conn_put_from(
+    struct conn *, const void *bytes, size_t n, void (*release)(void *owner), void *owner);
 /* A message of any length from pieces: its header, then conn_put of `body_len` bytes by the caller.
  */
 void conn_put_header(struct conn *, uint8_t type, size_t body_len);

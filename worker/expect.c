@@ -178,6 +178,29 @@ cut(struct expect *x, uint32_t from, uint32_t to)
 	x->len -= to - from;
 }
 
+/* COPY has failed. Whether it had read the Syncs up to its last message by then is not known: only
+ * what comes next tells. */
+static void
+doubt_syncs(struct expect *x)
+{
+	uint32_t i;
+
+	for (i = 1; i < x->len && at(x, i)->type != 'c' && at(x, i)->type != 'f'; i++) {
+		if (at(x, i)->type == 'S')
+			at(x, i)->flags |= EXPECT_DOUBTFUL;
+		else if (at(x, i)->type != 'd')
+			return;
+	}
+}
+
+/* An answer that is no Sync's: those Syncs at the head were COPY's. */
+static void
+drop_doubtful(struct expect *x)
+{
+	while (x->len > 1 && (at(x, 0)->flags & EXPECT_DOUBTFUL) != 0)
+		pop(x, EXPECT_SKIPPED);
+}
+
 /*
  * The head's COPY IN ended (`done`: the server read CopyDone; else it failed). Removes what the
  * server's COPY loop has swallowed: every Sync before the first data message, and when it read to
@@ -198,6 +221,8 @@ copy_ended(struct expect *x, bool done)
 	if (done && to < x->len)
 		to++;
 	cut(x, 1, to);
+	if (!done)
+		doubt_syncs(x);
 }
 
 static enum expect_verdict
@@ -292,18 +317,24 @@ static enum expect_verdict
 got_ready(struct expect *x)
 {
 	enum expect_verdict v;
+	bool doubtful;
 
 	if (x->len == 0 || !is_end(at(x, 0)->type))
 		return EXPECT_BAD;
 	v = head_verdict(x);
+	doubtful = (at(x, 0)->flags & EXPECT_DOUBTFUL) != 0;
 	x->skipping = x->copy_in = x->copy_both = false;
 	pop(x, EXPECT_DONE);
+	if (doubtful && x->len > 0 && at(x, 0)->type == 'S')
+		at(x, 0)->flags |= EXPECT_DOUBTFUL; /* this was one of the two */
 	return v;
 }
 
 enum expect_verdict
 expect_got(struct expect *x, uint8_t type)
 {
+	if (strchr("ZNSA", type) == NULL)
+		drop_doubtful(x);
 	switch (type) {
 	case 'D':
 	case 'd':

@@ -24,8 +24,9 @@ struct statement;
 struct stmt_name;
 
 enum expect_flag {
-	EXPECT_OURS = 1,    /* the client knows nothing of it: its answers are dropped */
-	EXPECT_AS_PARSE = 2 /* a Close in a Parse's place: its answer is shown as ParseComplete */
+	EXPECT_OURS = 1,     /* the client knows nothing of it: its answers are dropped */
+	EXPECT_AS_PARSE = 2, /* a Close in a Parse's place: its answer is shown as ParseComplete */
+	EXPECT_DOUBTFUL = 4  /* a Sync that COPY may have read before it failed: expect.c sets it */
 };
 
 struct expect_entry {

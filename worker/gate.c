@@ -47,6 +47,26 @@ gate_put_approved(struct view *v)
 	in->head = in->fwd;
 }
 
+static void
+drop_statement(void *s)
+{
+	statement_drop(s);
+}
+
+/* The gathered message from byte `from` on is sent from where it is. */
+static void
+send_big(struct view *v, uint32_t from)
+{
+	struct gate_big *g = v->c->big;
+
+	if (g->owner != NULL)
+		conn_put_from(&v->b->conn, v->p + from, v->len - from, drop_statement, g->owner);
+	else
+		conn_put_from(&v->b->conn, v->p + from, v->len - from, free, g->p);
+	free(g);
+	v->c->big = NULL;
+}
+
 /* The message goes on from byte `from` as it came; what is before was replaced or is nothing. */
 static void
 forward(struct view *v, uint32_t from)
@@ -54,8 +74,7 @@ forward(struct view *v, uint32_t from)
 	struct conn *conn = &v->c->conn;
 
 	if (v->c->big != NULL) {
-		conn_put(&v->b->conn, v->p + from, v->len - from);
-		gate_big_free(v->c);
+		send_big(v, from);
 		return;
 	}
 	if (from > 0) {
@@ -109,6 +128,23 @@ gate_put_parse(struct view *v, const char *name, const uint8_t *body, size_t len
 	conn_put_header(&v->b->conn, 'P', n + len);
 	conn_put(&v->b->conn, name, n);
 	conn_put(&v->b->conn, body, len);
+}
+
+/* The same of a statement's body, which is not copied if it is long. */
+static void
+put_statement(struct view *v, const char *name, struct statement *s)
+{
+	size_t n = strlen(name) + 1;
+
+	if (s->len <= STATEMENT_LONG) {
+		gate_put_parse(v, name, s->body, s->len);
+		return;
+	}
+	gate_put_approved(v);
+	conn_put_header(&v->b->conn, 'P', n + s->len);
+	conn_put(&v->b->conn, name, n);
+	statement_hold(s);
+	conn_put_from(&v->b->conn, s->body, s->len, drop_statement, s);
 }
 
 /* The whole message is replaced by what was put. */
@@ -227,7 +263,7 @@ ensure(struct view *v, struct statement *s, uint64_t since)
 	if (e != NULL && e->there)
 		inject_close(v, e);
 	e = prep_begin(v, s, e);
-	gate_put_parse(v, s->name, s->body, s->len);
+	put_statement(v, s->name, s);
 	relay_sent(v->b, &(struct expect_entry){
 			     .type = 'P', .flags = EXPECT_OURS, .op = GATE_PREPARE, .prep = e});
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
@@ -324,6 +360,22 @@ parse_body(const struct view *v, size_t *len)
 	return v->p + WIRE_HEADER + v->x.sql.at;
 }
 
+/* The gathered message becomes the statement's memory, unless there is one of this text. The
+ * message is still to be sent, now or when it is looked at again. */
+static struct statement *
+big_statement(const struct view *v, const uint8_t *body, size_t len)
+{
+	struct gate_big *g = v->c->big;
+	void *memory = g->owner == NULL ? g->p : NULL;
+	struct statement *s = statement_get_in(&v->c->params, body, len, &memory);
+
+	if (memory == NULL && g->owner == NULL) {
+		statement_hold(s);
+		g->owner = s;
+	}
+	return s;
+}
+
 static struct statement *
 parsed_statement(const struct view *v, struct statement *last)
 {
@@ -335,7 +387,8 @@ parsed_statement(const struct view *v, struct statement *last)
 		statement_hold(last);
 		return last;
 	}
-	return statement_get(&v->c->params, body, len);
+	return v->c->big == NULL ? statement_get(&v->c->params, body, len)
+				 : big_statement(v, body, len);
 }
 
 /* Its Parse is sent next; `e` keeps what was there before, in case that the server skips it. */
@@ -521,7 +574,7 @@ ensure_unnamed(struct view *v)
 	}
 	if (p->unnamed == n->stmt && p->unnamed_since >= n->since)
 		return GATE_TAKEN;
-	gate_put_parse(v, "", n->stmt->body, n->stmt->len);
+	put_statement(v, "", n->stmt);
 	unnamed_begin(v, n, &e);
 	relay_sent(v->b, &e);
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
@@ -791,7 +844,9 @@ gate_big_free(struct client *c)
 {
 	if (c->big == NULL)
 		return;
-	free(c->big->p);
+	if (c->big->owner == NULL)
+		free(c->big->p);
+	statement_drop(c->big->owner);
 	free(c->big);
 	c->big = NULL;
 }

@@ -34,6 +34,7 @@ enum gate gate_message(
 struct gate_big {
 	uint32_t len, have, size;
 	uint8_t *p;
+	struct statement *owner; /* of p; NULL = we are */
 };
 /* Moves what was received of it over. True if it is complete. */
 bool gate_gather(struct client *);
@@ -55,9 +56,7 @@ void gate_settle(struct expect *, const struct expect_entry *, enum expect_end);
 /* A query of ours was sent: the server forgets its unnamed statement. */
 void gate_own_query(struct backend *);
 
-/* An unnamed statement longer than this that was used is forgotten when its client leaves the
- * backend: a thousand clients with a bulk INSERT each would keep all of them. */
-#define GATE_UNNAMED_KEPT 262144U
+/* It has left its backend. */
 void gate_left(struct client *);
 
 /* What the ends of requests decide. */

@@ -340,7 +340,7 @@ gate_left(struct client *c)
 
 	if (c->names != NULL)
 		c->names->forgets = 0; /* it is answered; the next backend counts by itself */
-	if (n == NULL || n->stmt == NULL || !n->used || n->stmt->len <= GATE_UNNAMED_KEPT)
+	if (n == NULL || n->stmt == NULL || !n->used || n->stmt->len <= STATEMENT_LONG)
 		return;
 	statement_drop(n->stmt);
 	n->stmt = NULL;

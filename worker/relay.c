@@ -153,12 +153,14 @@ static enum parsed
 parse_big(struct client *c)
 {
 	struct gate_big *g = c->big;
+	uint8_t type;
 
 	if (!gate_gather(c))
 		return SHORT;
 	if (!have_backend(c, true))
 		return STOPPED;
-	return gate_said(c, gate_message(c, g->p[0], g->p, g->len, g->len), g->p[0]);
+	type = g->p[0];
+	return gate_said(c, gate_message(c, type, g->p, g->len, g->len), type);
 }
 
 static enum parsed
@@ -516,6 +518,7 @@ release(struct backend *b)
 	}
 	(void)client_unlink(c);
 	gate_left(c);
+	prepared_left(&b->prepared);
 	b->dirty |= wk->conf->server_reset_query_always;
 	if (b->conn.in != NULL && b->conn.in->tail > b->conn.in->fwd) {
 		log_debug("backend pid %d: data behind the last answer", (int)b->facts.pid);

@@ -122,8 +122,31 @@ spare_remove(struct statement *s)
 	store.spare_bytes -= s->len;
 }
 
+/* Where its body is to be: behind it as a copy, or where it is. */
+static struct statement *
+statement_new(const uint8_t *body, size_t len, void **memory)
+{
+	struct statement *s = calloc(1, sizeof(*s) + (*memory == NULL ? len : 0));
+
+	if (s == NULL)
+		fatal("statement");
+	s->len = (uint32_t)len;
+	s->body = *memory == NULL ? memcpy(s + 1, body, len) : body;
+	s->memory = *memory;
+	*memory = NULL;
+	return s;
+}
+
 struct statement *
 statement_get(const struct params *settings, const uint8_t *body, size_t len)
+{
+	void *memory = NULL;
+
+	return statement_get_in(settings, body, len, &memory);
+}
+
+struct statement *
+statement_get_in(const struct params *settings, const uint8_t *body, size_t len, void **memory)
 {
 	uint64_t hash = hash_of(settings, body, len);
 	struct statement *s = find(hash, settings, body, len);
@@ -133,13 +156,9 @@ statement_get(const struct params *settings, const uint8_t *body, size_t len)
 		statement_hold(s);
 		return s;
 	}
-	s = calloc(1, sizeof(*s) + len);
-	if (s == NULL)
-		fatal("statement");
+	s = statement_new(body, len, memory);
 	s->hash = hash;
 	s->refs = 1;
-	s->len = (uint32_t)len;
-	memcpy(s->body, body, len);
 	s->forgets = sql_forgets((const char *)body, strnlen((const char *)body, len));
 	for (i = 0; i < PARAMS_N; i++)
 		if (params_parses(i))
@@ -172,6 +191,7 @@ statement_free(struct statement *s)
 	store.n--;
 	params_fini(&s->settings);
 	session_note_free(s->note);
+	free(s->memory);
 	free(s);
 }
 

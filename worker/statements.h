@@ -36,6 +36,11 @@ struct wire_out;
 /* One that is there already when a client's Parse must meet one. */
 #define STATEMENT_TWICE STATEMENT_PREFIX "twice"
 
+/* Who has sent an unnamed one longer than this, and used it, is not likely to use it again: it is
+ * forgotten when the client leaves the backend. A thousand clients with a bulk INSERT each would
+ * keep all of them. */
+#define STATEMENT_LONG 262144U
+
 struct statement {
 	struct statement *next; /* of its bucket */
 	uint64_t hash;
@@ -48,12 +53,17 @@ struct statement {
 	struct session_note *note; /* what it does to its session; NULL = nothing */
 	TAILQ_ENTRY(statement) spare;
 	uint32_t len; /* of the body: text, NUL, number of types, types */
-	uint8_t body[];
+	const uint8_t *body;
+	void *memory; /* it lies in, ours; NULL = behind this */
 };
 
 void statements_init(void);
 /* The one with this Parse body under these settings; the caller's to drop. */
 struct statement *statement_get(const struct params *settings, const uint8_t *body, size_t len);
+/* The same with a body in malloc'd memory, which becomes the statement's if it has none of this
+ * body yet: *memory is NULL then. */
+struct statement *statement_get_in(
+    const struct params *settings, const uint8_t *body, size_t len, void **memory);
 void statement_hold(struct statement *);
 /* NULL is allowed. One that nobody holds is kept for a while. */
 void statement_drop(struct statement *);
@@ -145,6 +155,8 @@ void prep_remove(struct prepared *, struct prep *);
 struct prep *prep_oldest(struct prepared *);
 /* DEALLOCATE ALL has run there. */
 void prepared_clear(struct prepared *);
+/* Its client leaves: a long one that is unnamed is not kept for others. */
+void prepared_left(struct prepared *);
 /* The unnamed statement is now this one (NULL = not known). */
 void prepared_unnamed(struct prepared *, struct statement *);
 /* A setting that changes what parsing means has changed: those whose Parse was sent in this group

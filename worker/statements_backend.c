@@ -125,6 +125,13 @@ prepared_unnamed(struct prepared *p, struct statement *s)
 }
 
 void
+prepared_left(struct prepared *p)
+{
+	if (p->unnamed != NULL && p->unnamed->len > STATEMENT_LONG && p->unnamed_pending == 0)
+		prepared_unnamed(p, NULL);
+}
+
+void
 prep_name(const struct prep *e, char *out)
 {
 	statement_digest_name(e->digest, out);

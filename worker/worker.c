@@ -9,6 +9,7 @@
 #include "worker/worker.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@
 #include "worker/statements.h"
 #include "worker/steward.h"
 
+#define LONG_BYTES 262144
 #define BEAT_US	   1000000
 #define GOODBYE_US 1000000
 
@@ -314,6 +316,8 @@ set_up(const struct worker_boot *boot)
 	log_limit_repeats();
 	loop_init(before_wait);
 	buf_init((size_t)boot->conf->pkt_buf_bytes);
+	/* Long texts go back to the system when they are freed; malloc would learn to keep them. */
+	(void)mallopt(M_MMAP_THRESHOLD, LONG_BYTES);
 	client_tables_init();
 	hosts_worker_start(wk->boot->hosts, wk->self.worker);
 	pools_init();

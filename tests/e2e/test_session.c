@@ -260,6 +260,47 @@ refused(void)
 	part();
 }
 
+/* search_path and row_security come with a setting that may not be set any more: none of them is
+ * brought over, the message does not run; when it may be set again, all is as it was. */
+static void
+refused_together(void)
+{
+	static const struct step mine[] = {{0, "set search_path to s1, public", ""},
+	    {0, "set row_security to off", ""}, {0, "set log_min_duration_statement to '77s'", ""},
+	    {1, "show search_path", "\"$user\", public"},
+	    {0, "select current_setting('search_path') || current_setting('row_security')",
+		"s1, publicoff"},
+	    {1, "show row_security", "on"}, END};
+	static const struct step denied[] = {{1, "select 1", "1"},
+	    {0, "update hits set n = n + 1", "!42501"},
+	    {1, "show search_path", "\"$user\", public"}, {1, "show row_security", "on"},
+	    {0, "begin", "!42501"}, {0, "update hits set n = n + 1", "!42501"},
+	    {1, "show row_security", "on"}, END};
+	static const struct step again[] = {{1, "select 1", "1"},
+	    {0,
+		"update hits set n = n + 1 returning current_setting('search_path') || "
+		"current_setting('row_security') || "
+		"current_setting('log_min_duration_statement')",
+		"s1, publicoff77s"},
+	    {1, "show row_security", "on"}, END};
+	int i;
+
+	(void)admin("update hits set n = 0");
+	for (i = 0; i < 2; i++) {
+		extended = i == 1;
+		(void)admin("grant set on parameter log_min_duration_statement to writer");
+		meet("user=writer", "user=writer");
+		run("search_path, row_security and another", mine);
+		(void)admin("revoke set on parameter log_min_duration_statement from writer");
+		run("... that may not be set any more: no message runs", denied);
+		check_text(admin("select n::text from hits"), i == 0 ? "0" : "1", "... at all");
+		(void)admin("grant set on parameter log_min_duration_statement to writer");
+		run("... that may be set again", again);
+		part();
+	}
+	extended = false;
+}
+
 /* --- pins ------------------------------------------------------------------------------------- */
 
 static bool
@@ -346,12 +387,41 @@ pins(void)
 	    {"currval()", "select nextval('sq'), currval('sq')", "select currval('sq') > 0", "t",
 		"discard sequences", "pins_sequence"},
 	    {"setseed()", "select setseed(0.5)", NULL, NULL, NULL, "pins_seed"},
+	    {"LOAD", "load 'auto_explain'", "show auto_explain.log_analyze", "off", NULL,
+		"pins_load"},
 	};
 	size_t i;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		pin(&all[i]);
 	check(until(nothing_left, NULL, 15000), "none of it is left at the server");
+}
+
+/* What was loaded cannot be unloaded, by ROLLBACK neither: nobody else gets this server process. */
+static void
+loaded(void)
+{
+	static const char *const texts[] = {
+	    "load 'auto_explain'", "begin; load 'auto_explain'; rollback"};
+	char pid[32];
+	PGconn *c;
+	size_t i;
+
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		c = client("");
+		(void)ask(c, texts[i]);
+		check_text(
+		    ask(c, "show auto_explain.log_analyze"), "off", "%s: is there", texts[i]);
+		snprintf(pid, sizeof(pid), "%s", ask(c, "select pg_backend_pid()"));
+		PQfinish(c);
+		c = client("");
+		check_text(
+		    ask(c, "select current_setting('auto_explain.log_analyze', true) is null"), "t",
+		    "... and not for the next client");
+		check(strcmp(ask(c, "select pg_backend_pid()"), pid) != 0,
+		    "... who has another server process");
+		PQfinish(c);
+	}
 }
 
 /* What looks like a reason and is none. */
@@ -402,7 +472,7 @@ start(const char *more)
 	snprintf(conf, sizeof(conf),
 	    "pool_mode = \"transaction\"; log_connections = false; log_disconnections = false; %s\n"
 	    "databases = ( { name = \"postgres\"; host = \"127.0.0.1\"; port = %d; } );\n"
-	    "users = ( { name = \"postgres\"; } );",
+	    "users = ( { name = \"postgres\"; }, { name = \"writer\"; } );",
 	    more, rig.pg_port);
 	if (!pooler_start(&pooler, "session", conf))
 		exit(rig_end());
@@ -413,7 +483,7 @@ objects(void)
 {
 	(void)admin("alter database postgres set timezone to 'Etc/UTC'");
 	(void)admin("create role reader");
-	(void)admin("create role writer");
+	(void)admin("create role writer login");
 	(void)admin("grant reader to writer");
 	(void)admin("create table t (i int)");
 	(void)admin("create sequence sq");
@@ -490,6 +560,8 @@ main(int argc, char **argv)
 	part();
 	at_login();
 	refused();
+	refused_together();
+	loaded();
 	no_probe();
 	no_pins();
 	pooler_stop(&pooler);

@@ -1,8 +1,8 @@
 /*
  * test_wire: what a client sees through a pooler is what PostgreSQL itself answers, message by
  * message. Scripted dialogues are held with PostgreSQL directly and through pgdrove with 4 workers
- * in transaction and in session mode: step by step, glued into one write, and byte by byte; one
- * dialogue is also split at each of its byte borders. Only BackendKeyData and what names a process
+ * in transaction and in session mode: step by step, glued into one write, and byte by byte; some
+ * are also split at each of their byte borders. Only BackendKeyData and what names a process
  * may differ, so the scripts ask for nothing of the kind.
  */
 #include <stdio.h>
@@ -20,6 +20,7 @@ static struct target direct, transaction, session;
 #define FLUSH(s)      put_msg(script_bytes(s), 'H', "")
 #define DATA(s, text) put_msg(script_bytes(s), 'd', "t", text)
 #define DONE(s)	      put_msg(script_bytes(s), 'c', "")
+#define FAIL(s, why)  put_msg(script_bytes(s), 'f', "s", why)
 
 static void
 parse(struct script *s, const char *name, const char *sql)
@@ -300,6 +301,63 @@ extended_portals(struct script *s)
 	script_await(s, 'Z', 1);
 }
 
+/* Portals in pieces of 100 rows, told by Flush or by Sync; several Syncs behind one another. */
+static void
+portal_suspended(struct script *s)
+{
+	int i;
+
+	Q(s, "begin");
+	parse(s, "", "select g, 'row ' || g from generate_series(1, 250) g");
+	bind(s, "p", "", NULL);
+	for (i = 0; i < 4; i++) { /* the last has nothing left */
+		execute(s, "p", 100);
+		FLUSH(s);
+	}
+	SYNC(s);
+	SYNC(s);
+	SYNC(s);
+	parse(s, "", "select generate_series(1, 101)");
+	bind(s, "", "", NULL);
+	execute(s, "", 100);
+	SYNC(s);
+	execute(s, "", 100); /* lives on in the block */
+	SYNC(s);
+	Q(s, "commit");
+	script_await(s, 'Z', 7);
+	parse(s, "", "select generate_series(1, 101)");
+	bind(s, "", "", NULL);
+	execute(s, "", 100);
+	execute(s, "", 0);
+	FLUSH(s);
+	SYNC(s);
+	SYNC(s);
+	bind(s, "", "", NULL);
+	execute(s, "", 100);
+	SYNC(s);
+	execute(s, "", 1); /* gone with its transaction */
+	SYNC(s);
+	script_await(s, 'Z', 4);
+}
+
+/* The error comes while a portal is read in pieces. */
+static void
+portal_fails(struct script *s)
+{
+	parse(s, "", "select 1 / (150 - g) from generate_series(1, 250) g");
+	bind(s, "p", "", NULL);
+	execute(s, "p", 100);
+	FLUSH(s);
+	execute(s, "p", 100);
+	FLUSH(s);
+	execute(s, "p", 100);
+	SYNC(s);
+	SYNC(s);
+	extended(s, "select 'runs'");
+	SYNC(s);
+	script_await(s, 'Z', 3);
+}
+
 /* The unnamed statement lives through several Syncs while the transaction does. */
 static void
 extended_unnamed(struct script *s)
@@ -383,6 +441,59 @@ copy_in_fails(struct script *s)
 	script_await(s, 'Z', 1);
 	Q(s, "copy nosuch from stdin");
 	script_await(s, 'Z', 1);
+}
+
+/* CopyFail as the first message, behind data, behind data that fail, twice, and with what comes too
+ * late behind it. */
+static void
+copy_fail_orders(struct script *s)
+{
+	Q(s, "copy t from stdin");
+	FAIL(s, "at once");
+	Q(s, "copy t from stdin");
+	DATA(s, "1\n");
+	FAIL(s, "behind data");
+	DATA(s, "2\n");
+	DONE(s);
+	Q(s, "copy t from stdin");
+	DATA(s, "x\n");
+	FAIL(s, "behind an error");
+	Q(s, "copy t from stdin");
+	FAIL(s, "once");
+	FAIL(s, "twice");
+	Q(s, "copy t from stdin; select 'skipped'");
+	DATA(s, "1\n");
+	FLUSH(s);
+	SYNC(s);
+	FAIL(s, "behind Flush and Sync");
+	Q(s, "select count(*) from t");
+	script_await(s, 'Z', 6);
+}
+
+static void
+copy_fail_extended(struct script *s)
+{
+	extended(s, "copy t from stdin");
+	FAIL(s, "before the Sync");
+	SYNC(s);
+	extended(s, "copy t from stdin");
+	SYNC(s);
+	FAIL(s, "behind an early Sync");
+	SYNC(s);
+	extended(s, "copy t from stdin");
+	DATA(s, "x\n");
+	FAIL(s, "behind an error");
+	extended(s, "select 'skipped'");
+	SYNC(s);
+	extended(s, "copy t from stdin");
+	DATA(s, "1\n");
+	FAIL(s, "before late data");
+	DATA(s, "2\n");
+	DONE(s);
+	SYNC(s);
+	extended(s, "select count(*) from t");
+	SYNC(s);
+	script_await(s, 'Z', 5);
 }
 
 /* COPY's messages where there is no COPY are ignored. */
@@ -514,11 +625,15 @@ static const struct {
     {"extended: errors skip to Sync", extended_errors, false},
     {"extended: errors skip a Query", extended_skips_query, false},
     {"extended: portals", extended_portals, false},
+    {"extended: portals in pieces", portal_suspended, false},
+    {"extended: a portal in pieces fails", portal_fails, false},
     {"extended: unnamed statement in a block", extended_unnamed, false},
     {"extended: binary", extended_binary, false},
     {"copy in", copy_in, false},
     {"copy in, two in a query", copy_in_twice, false},
     {"copy in fails", copy_in_fails, false},
+    {"copy fails, in each order", copy_fail_orders, false},
+    {"copy fails, extended", copy_fail_extended, false},
     {"copy data without copy", copy_in_without, false},
     {"copy in, a query inside", copy_in_query_inside, false},
     {"copy in, extended", copy_in_extended, false},
@@ -573,32 +688,41 @@ run_script(size_t i)
 	script_free(&s);
 }
 
-/* Each border once, over all kinds of messages. */
+/* All kinds of messages. */
 static void
-run_splits(const struct target *t)
+all_kinds(struct script *s)
 {
-	struct script s = {.name = "split"};
-	size_t at, len, bad = 0;
-	char *wanted, *got;
+	Q(s, "begin");
+	extended(s, "select 1/0");
+	SYNC(s);
+	Q(s, "rollback; copy t from stdin");
+	DATA(s, "1\n");
+	DONE(s);
+	Q(s, "truncate t");
+	put_msg(script_bytes(s), 'F', "ihhhitith", 177, 1, 0, 2, 2, "40", 1, "2", 0);
+	script_await(s, 'Z', 5);
+}
 
-	Q(&s, "begin");
-	extended(&s, "select 1/0");
-	SYNC(&s);
-	Q(&s, "rollback; copy t from stdin");
-	DATA(&s, "1\n");
-	DONE(&s);
-	Q(&s, "truncate t");
-	put_msg(script_bytes(&s), 'F', "ihhhitith", 177, 1, 0, 2, 2, "40", 1, "2", 0);
-	len = script_bytes(&s)->len;
-	script_await(&s, 'Z', 5);
+/* Each border of it once. */
+static void
+run_splits(const char *name, void (*make)(struct script *), const struct target *t)
+{
+	struct script s = {.name = name};
+	size_t at, len = 0, bad = 0;
+	char *wanted, *got;
+	int i;
+
+	make(&s);
+	for (i = 0; i < s.nsteps; i++)
+		len += s.step[i].send.len;
 	wanted = script_run(&s, &direct, PACE_STEPS);
 	for (at = 1; at < len; at++) {
 		got = script_run_split(&s, t, at);
 		if (strcmp(got, wanted) != 0 && bad++ == 0)
-			check_text(got, wanted, "split at %zu", at);
+			check_text(got, wanted, "%s, split at %zu", name, at);
 		free(got);
 	}
-	check(bad == 0, "split at each of %zu borders: %s", len - 1, t->name);
+	check(bad == 0, "%s: split at each of %zu borders: %s", name, len - 1, t->name);
 	free(wanted);
 	script_free(&s);
 }
@@ -671,8 +795,14 @@ main(int argc, char **argv)
 	check_text(got, wanted, "login, session mode");
 	for (i = 0; i < NSCRIPTS; i++)
 		run_script(i);
-	run_splits(&transaction);
-	run_splits(&session);
+	for (i = 0; i < 2; i++) {
+		const struct target *t = i == 0 ? &transaction : &session;
+		run_splits("all kinds", all_kinds, t);
+		run_splits("portals in pieces", portal_suspended, t);
+		run_splits("a portal in pieces fails", portal_fails, t);
+		run_splits("copy fails", copy_fail_orders, t);
+		run_splits("copy fails, extended", copy_fail_extended, t);
+	}
 	pooler_stop(&pooler);
 	return rig_end();
 }

@@ -134,6 +134,24 @@ test_simple(void **state)
 	check("<E", true); /* FATAL: the server ends the connection */
 }
 
+/* Syncs within a COPY IN that fails: only what comes next tells whether it had read them. */
+static void
+test_copy_doubt(void **state)
+{
+	(void)state;
+	check(">Q<G>dHSf<EZ>Q<TDCZ", true);
+	check(">Q<G>dSSf<EZ>Q<EZ", true);
+	check(">Q<G>dSf<EZ>PBS<12Z", true);
+	check(">Q<G>dS<EZZ>Q<CZ", true); /* it had not */
+	check(">Q<G>dSd<EZZ>Q<CZ", true);
+	check(">Q<G>dSf<EZ>S<Z", false); /* one of two */
+	check(">Q<G>dSf<EZ>S<Z>Q<TDCZ", true);
+	check(">Q<G>dS<EZ>S<ZZ>Q<TDCZ", true);
+	check(">Q<G>dSf<EZ", false);
+	verdicts(">Q<G>dSf<EZT", "..."
+				 "X");
+}
+
 /* Replication: CopyBoth ends by CopyDone in either order, an error, or with more answers behind it.
  */
 static void
@@ -338,11 +356,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_simple),
-	    cmocka_unit_test(test_copy_both), cmocka_unit_test(test_extended),
-	    cmocka_unit_test(test_copy), cmocka_unit_test(test_out_of_step),
-	    cmocka_unit_test(test_ours), cmocka_unit_test(test_settle),
-	    cmocka_unit_test(test_ends_counted), cmocka_unit_test(test_after),
-	    cmocka_unit_test(test_long_pipeline)};
+	    cmocka_unit_test(test_copy_both), cmocka_unit_test(test_copy_doubt),
+	    cmocka_unit_test(test_extended), cmocka_unit_test(test_copy),
+	    cmocka_unit_test(test_out_of_step), cmocka_unit_test(test_ours),
+	    cmocka_unit_test(test_settle), cmocka_unit_test(test_ends_counted),
+	    cmocka_unit_test(test_after), cmocka_unit_test(test_long_pipeline)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
