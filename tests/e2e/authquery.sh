@@ -49,6 +49,7 @@ query_conf() {
 			{ name = "elsewhere"; host = "127.0.0.1"; port = $PG_PORT; dbname = "postgres"; auth_dbname = "app"; },
 			{ name = "broken"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; auth_query = "select nonsense"; },
 			{ name = "one"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; auth_query = "select \$1::text"; },
+			{ name = "empty"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; auth_query = "select \$1::text, ''"; },
 			{ name = "two"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app";
 			  auth_query = "select \$1::text, 'x' union all select \$1, 'y'"; },
 			{ name = "other"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; auth_query = "select 'z', 'y' where \$1 <> ''"; },
@@ -99,6 +100,8 @@ check '... with F0000' log_has 'refused: auth_query failed \(F0000\): column "no
 check '... the log has the words' log_has 'auth_query for user "s_user": column "nonsense" does not exist \(42703\)'
 has 'one column' 'auth_query failed' "$(login s_user 'pw s' one)"
 check '... the log says so' log_has 'must return two columns'
+has 'an empty password is found' 'password authentication failed for user "s_user"' "$(login s_user 'pw s' empty)"
+check '... the log says so' log_has 'for user "s_user" \(28P01\): the stored password is empty, which fits nothing'
 has 'two rows' 'auth_query failed' "$(login s_user 'pw s' two)"
 check '... the log says so' log_has 'more than one row'
 has 'another name' 'auth_query failed' "$(login s_user 'pw s' other)"
@@ -148,3 +151,13 @@ is 'auth_query_ttl 0: every login asks' 2 "$(calls m_user)"
 is 'md5: a verifier makes it SCRAM' s_user "$(login s_user 'pw s')"
 has 'md5: no such user' 'password authentication failed for user "nobody"' "$(login nobody x)"
 pooler_stop 'md5: ends well'
+
+# trust asks only whether there is such a user.
+query_conf 1h
+sed -i 's/^auth_type.*/auth_type = "trust";/' "$WORK_DIR/pgdrove.conf"
+pooler_start
+has 'trust: no such user' 'no such user: nobody' "$(login nobody x)"
+check '... the log says why' log_has 'no such user: nobody \(28000\): auth_query does not find it'
+has 'trust: one that PostgreSQL knows comes in, and has no password for it' 'no client has logged in with the verifier' "$(login s_user x)"
+is 'trust: it goes on as the user of the database' forced "$(login s_user x own)"
+pooler_stop 'trust: ends well'

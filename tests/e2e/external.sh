@@ -152,6 +152,13 @@ else
 	is 'LDAP: it is there again' anna "$(login anna 'pw a')"
 	pooler_stop 'LDAP: ends well'
 
+	# Buffers may be larger than what a helper can be asked.
+	external_conf ldap "auth_ldap_options = \"ldapserver=127.0.0.1 ldapport=$LDAP_PORT $simple\"; pkt_buf = \"64kB\";"
+	pooler_start
+	has 'LDAP: a password longer than any' 'the password is too long' "$(login anna "$(printf '%40000s' x)")"
+	check '... the log says so' log_has 'the password is too long \(28000\): longer than any'
+	pooler_stop 'LDAP: a long one: ends well'
+
 	# By rules, with a search.
 	cat >"$WORK_DIR/hba" <<-HBA
 		host all anna 127.0.0.0/8 ldap ldapserver="none.invalid 127.0.0.1" ldapport=$LDAP_PORT ldapbasedn="dc=test" ldapbinddn="uid=reader,dc=test" ldapbindpasswd="pw r"

@@ -2,13 +2,17 @@
 #
 # secrets: none of them is in a core dump of master, worker or steward: passwords (in clear, stored or typed in),
 # verifiers, SCRAM keys, private keys of both TLS sides. Looked for in all memory that is not left out of dumps,
-# after logins of every kind, and after a reload.
+# after logins of every kind, after a reload, and after an upgrade that sessions move in.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/e2e/lib.sh
 
 e2e_begin secrets
+cp "$BIN" "$WORK_DIR/pgdrove" # it must find itself again for the upgrade
+own_file "$WORK_DIR/pgdrove"
+chmod 755 "$WORK_DIR" "$WORK_DIR/pgdrove"
+BIN=$WORK_DIR/pgdrove
 unset PGPASSWORD # pgdrove would have it in its environment
 admin_sql "create role typed login password 'typed-in-clear-7101'"
 admin_sql "create role looked login password 'looked-up-7102'"
@@ -49,6 +53,7 @@ MORE_USERS=', { name = "asker"; password = "asker-inline-7103"; }, { name = "inl
 	{ name = "crypt"; password = "'$CRYPT'"; }'
 PG_PASSWORD=placeholder-7199 pooler_conf <<-CONF
 	workers = 1;
+	pool_mode = "transaction"; # a backend by TLS would keep its client from moving
 	auth_type = "hba";
 	auth_hba_file = "$WORK_DIR/hba";
 	auth_file = "$WORK_DIR/users.txt";
@@ -116,31 +121,62 @@ logins() {
 	has 'a wrong one' 'password authentication failed' "$(as typed typed-in-clear-7101-not clear)"
 }
 
-# dumps WHEN. With AddressSanitizer there are no dumps, and secrets lie on its heap, where faults are seen.
-dumps() {
-	local pid name found
+# each_process COMMAND...: with the pid of each behind it. Not with AddressSanitizer: there are no dumps then, and
+# secrets lie on its heap, where faults are seen.
+each_process() {
+	local pid
 	[ -z "$ASAN" ] || return 0
-	for pid in $POOLER $(pid_children "$POOLER"); do
-		name=$(tr '\0' ' ' <"/proc/$pid/cmdline" | sed 's/pgdrove: \([a-z]*\).*/\1/')
-		found=$("$TOOLS/tool_core" "$pid" <"$WORK_DIR/needles")
-		is "$1: $name: nothing but the name of an option" control:name "$(cut -d ' ' -f 1 <<<"$found" | sort -u | tr '\n' ' ' | sed 's/ $//')"
-		[ "$found" = "${found#*$'\n'}" ] || echo "$found"
-	done
+	for pid in $POOLER $(pid_children "$POOLER"); do "$@" "$pid"; done
+}
+# dump_holds_none WHEN PID
+dump_holds_none() {
+	local name found
+	name=$(tr '\0' ' ' <"/proc/$2/cmdline" | sed 's/pgdrove: \([a-z]*\).*/\1/')
+	found=$("$TOOLS/tool_core" "$2" <"$WORK_DIR/needles")
+	is "$1: $name: nothing but the name of an option" control:name "$(cut -d ' ' -f 1 <<<"$found" | sort -u | tr '\n' ' ' | sed 's/ $//')"
+	[ "$found" = "${found#*$'\n'}" ] || echo "$found"
 }
 logins
-dumps 'after logins'
+each_process dump_holds_none 'after logins'
 kill -HUP "$POOLER"
 until_true 20 log_has 'configuration 2 is in force'
 logins
-dumps 'after a reload'
+each_process dump_holds_none 'after a reload'
 # What is left out does hold them: the search has teeth.
-teeth() {
-	local pid
-	[ -z "$ASAN" ] || return 0
-	for pid in $POOLER $(pid_children "$POOLER"); do
-		check 'the vault holds what is hidden' grep -q 'password:inline-plain-7105' \
-			<("$TOOLS/tool_core" -a "$pid" <"$WORK_DIR/needles")
-	done
+vault_holds() { check 'the vault holds what is hidden' grep -q 'password:inline-plain-7105' <("$TOOLS/tool_core" -a "$1" <"$WORK_DIR/needles"); }
+each_process vault_holds
+
+# Sessions go to a new generation, with what their pools log in by: a password that was typed in, a client's key.
+# session USER PASSWORD DB: stays; it is spoken to by session_says USER SQL.
+session() {
+	local fd
+	mkfifo "$WORK_DIR/$1.in"
+	exec {fd}<>"$WORK_DIR/$1.in" # so that it never ends
+	PGPASSWORD=$2 beside "$PG_BIN/psql" -X -q -A -t -w -f "$WORK_DIR/$1.in" \
+		"host=127.0.0.1 port=$PORT user=$1 dbname=$3 sslmode=disable" >"$WORK_DIR/$1.out" 2>&1
 }
-teeth
-pooler_stop 'ends well'
+answered() { [ "$(tail -n 1 "$WORK_DIR/$1.out")" = "$2" ]; }
+session_says() {
+	echo "$2" >"$WORK_DIR/$1.in"
+	within "$3" 20 answered "$1" "$4"
+}
+session typed typed-in-clear-7101 clear
+session crypt never-stored-7107 app
+session_says typed "select 'one', current_user;" 'a session by password' 'one|typed'
+session_says crypt "select 'one', current_user;" 'a session by SCRAM' 'one|crypt'
+old=$POOLER
+kill -USR2 "$old"
+not_old() { POOLER=$(cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null) && [ -n "$POOLER" ] && [ "$POOLER" != "$old" ]; }
+within 'a new generation' 60 not_old
+within '... and the old one is gone' 30 pid_gone "$old" 100
+session_says typed "select 'two', current_user;" 'the session by password goes on' 'two|typed'
+session_says crypt "select 'two', current_user;" 'the session by SCRAM goes on' 'two|crypt'
+is 'both have moved' 2 "$(get clients_received)"
+each_process dump_holds_none 'after an upgrade'
+logins
+each_process dump_holds_none 'after an upgrade and logins'
+for user in typed crypt; do echo '\q' >"$WORK_DIR/$user.in"; done
+kill -TERM "$POOLER"
+check 'it stops' pid_gone "$POOLER" 30000
+wait "$old" 2>/dev/null
+POOLER=
