@@ -177,16 +177,24 @@ target_try(const struct target *x, struct target_turn *turn)
 	return true;
 }
 
-/* In the next turn of the loop, ourselves too. */
+/* In the next turn of the loop, ourselves too. Of a server without a place only one: together they
+ * would all begin before one sees another. Those who are left are woken by that one's end. */
 static void
 wake_wanting(const struct target *x)
 {
 	uint64_t who = hosts_wanted(wk->boot->hosts, x->host);
-	uint32_t w;
+	uint32_t workers = wk->boot->nworkers, i, w;
+	bool one = hosts_width(wk->boot->hosts, x->host) == 1, woken = false;
 
-	for (w = 0; who != 0 && w < wk->boot->nworkers; w++)
-		if ((who >> w & 1) != 0)
-			(void)inbox_send(w, CTL_WAKE, TABLE_NONE, 0);
+	for (i = 1; who != 0 && i <= workers; i++) {
+		w = (wk->self.worker + i) % workers;
+		if ((who >> w & 1) == 0)
+			continue;
+		if (one && woken)
+			hosts_want(wk->boot->hosts, x->host, w);
+		else
+			woken = inbox_send(w, CTL_WAKE, TABLE_NONE, 0);
+	}
 }
 
 void
