@@ -471,6 +471,17 @@ login_message(struct backend *b, uint8_t type, const uint8_t *msg, size_t len)
 	}
 }
 
+/* What stands behind the end of the login (the server stops, and ended the session at once) is for
+ * whoever has the backend now; no event will tell of it. */
+static void
+look_again(struct backend *b)
+{
+	if (b->conn.src.fd == -1)
+		return;
+	b->conn.readable = true;
+	loop_again(&b->conn.src);
+}
+
 static void
 login_read(struct backend *b)
 {
@@ -498,6 +509,8 @@ login_read(struct backend *b)
 		on = login_message(b, type, p, len);
 		if (last)
 			buf_put(in);
+		if (type == 'Z' && !last)
+			look_again(b);
 		if (!on)
 			return;
 	}

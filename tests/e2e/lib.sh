@@ -185,17 +185,17 @@ log_has() { grep -qE "$1" "$WORK_DIR/pgdrove.log"; }
 sums_agree() {
 	local seen counted clients
 	seen=$(backends) counted=$(get backends) clients=$(get clients) WRONG=
-	[ "$(get steward.orphans)" = 0 ] || WRONG="orphans: $(get steward.orphans)"
-	[ "$seen" = "$counted" ] || WRONG="backends: PostgreSQL shows $seen, pgdrove counts $counted"
+	[ "$(get steward.orphans)" = 0 ] || WRONG+="orphans: $(get steward.orphans); "
+	[ "$seen" = "$counted" ] || WRONG+="backends: PostgreSQL shows $seen, pgdrove counts $counted; "
 	[ $(($(get sv_idle) + $(get sv_active) + $(get sv_login))) = "$counted" ] ||
-		WRONG="backends: $(get sv_idle) idle, $(get sv_active) active, $(get sv_login) in login of $counted"
-	[ "$(get sv_active)" = 0 ] || WRONG="$(get sv_active) backends serve nobody"
+		WRONG+="backends: $(get sv_idle) idle, $(get sv_active) active, $(get sv_login) in login of $counted; "
+	[ "$(get sv_active)" = 0 ] || WRONG+="$(get sv_active) backends serve nobody; "
 	[ $(($(get cl_idle) + $(get cl_active) + $(get cl_waiting))) = "$clients" ] ||
-		WRONG="clients: $(get cl_idle) idle, $(get cl_active) active, $(get cl_waiting) wait of $clients"
-	[ -z "${1:-}" ] || [ "$clients" = "$1" ] || WRONG="clients: $clients, not $1"
-	[ "$(backends "state <> 'idle'")" = 0 ] || WRONG="a backend is not idle"
+		WRONG+="clients: $(get cl_idle) idle, $(get cl_active) active, $(get cl_waiting) wait of $clients; "
+	[ -z "${1:-}" ] || [ "$clients" = "$1" ] || WRONG+="clients: $clients, not $1; "
+	[ "$(backends "state <> 'idle'")" = 0 ] || WRONG+="a backend is not idle; "
 	[ "$(admin_count "pg_locks where pid <> pg_backend_pid() and locktype <> 'virtualxid'")" = 0 ] ||
-		WRONG="a lock is held"
+		WRONG+="a lock is held; "
 	[ -z "$WRONG" ]
 }
 
@@ -206,6 +206,7 @@ adds_up() {
 		ok "$1: no slot, backend or lock is lost, counters agree"
 	else
 		not_ok "$1: no slot, backend or lock is lost, counters agree" "$WRONG"
+		"$BIN" stat --run-dir "$WORK_DIR/run" --pools
 	fi
 	within "$1: and it serves" 30 serves
 }
