@@ -275,6 +275,23 @@ server look
 check "... and several connect at a time again ($MOST at once, $OPENED in all)" [ "$MOST" -gt 1 ]
 crowd none close
 pooler_stop 'ends well'
+
+# The server stops, and says so right behind the end of the login.
+server 'brief 2'
+begin "$slow min_pool_size = 2;"
+server look
+opened=0
+opened_are() {
+	server look
+	opened=$((opened + OPENED))
+	[ "$opened" -ge "$1" ]
+}
+crowd_start least app
+crowd least 'open 1'
+within 'two backends are ended with their login, which is seen: two others come' 20 opened_are 4
+within '... and stay' 10 get_is sv_idle 2
+crowd least close
+pooler_stop 'ends well'
 exec {SERVER_IN}>&- {SERVER_OUT}<&-
 
 # --- who logs in when the pool has backends, and nobody knows the server's parameters -------------------------

@@ -8,6 +8,7 @@
  *               is refused at the end of its login (53300); as at PostgreSQL, it holds a place
  *               until it has left, and that its client has gone is seen at the end of its login
  *   delay MS    how long a login takes, a query, and leaving after a refusal
+ *   brief N     the next N logins are ended (57P01) in the same breath
  *   drop        ends all connections
  *   look        answered with "look MOST OPENED REFUSED": logins at once at most, and how logins
  *               ended, both since the last look
@@ -40,7 +41,7 @@ struct peer {
 };
 
 static struct peer peers[PEERS_MAX];
-static int listener, places = PEERS_MAX, delay_ms;
+static int listener, places = PEERS_MAX, delay_ms, brief;
 static struct {
 	int most, opened, refused;
 } seen;
@@ -86,12 +87,20 @@ login_end(struct peer *p)
 				      "S\0\0\0\31client_encoding\0UTF8\0"
 				      "K\0\0\0\14\0\0\0\1\0\0\0\2"
 				      "Z\0\0\0\5I",
-			  full[] = "E\0\0\0\63SFATAL\0VFATAL\0C53300\0Mno place at this server\0";
+			  full[] = "E\0\0\0\63SFATAL\0VFATAL\0C53300\0Mno place at this server\0",
+			  ended[] = "E\0\0\0\46SFATAL\0VFATAL\0C57P01\0Mterminated\0";
+	uint8_t both[sizeof(welcome) - 1 + sizeof(ended)];
 
 	if (count(LOGIN, LEAVING) <= places) {
 		seen.opened++;
 		p->state = READY;
-		say(p, welcome, sizeof(welcome) - 1);
+		memcpy(both, welcome, sizeof(welcome) - 1);
+		memcpy(both + sizeof(welcome) - 1, ended, sizeof(ended));
+		say(p, both, brief > 0 ? sizeof(both) : sizeof(welcome) - 1);
+		if (brief > 0 && p->fd != 0) {
+			brief--;
+			gone(p);
+		}
 		return;
 	}
 	seen.refused++;
@@ -213,6 +222,8 @@ commanded(void)
 		places = n;
 	} else if (sscanf(line, "delay %d", &n) == 1) {
 		delay_ms = n;
+	} else if (sscanf(line, "brief %d", &n) == 1) {
+		brief = n;
 	} else if (strcmp(line, "drop\n") == 0) {
 		for (n = 0; n < PEERS_MAX; n++)
 			if (peers[n].fd != 0)
