@@ -151,6 +151,7 @@ each_process vault_holds
 session() {
 	local fd
 	mkfifo "$WORK_DIR/$1.in"
+	# shellcheck disable=SC2034
 	exec {fd}<>"$WORK_DIR/$1.in" # so that it never ends
 	PGPASSWORD=$2 beside "$PG_BIN/psql" -X -q -A -t -w -f "$WORK_DIR/$1.in" \
 		"host=127.0.0.1 port=$PORT user=$1 dbname=$3 sslmode=disable" >"$WORK_DIR/$1.out" 2>&1
