@@ -229,7 +229,6 @@ has 'what drivers say by habit' '' "$(con "SET extra_float_digits = 3")"
 
 # --- the end of a generation ---------------------------------------------------------------------------
 
-master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 master_is_new() { [ -n "$(master)" ] && [ "$(master)" != "$POOLER" ]; }
 is 'UPGRADE' '' "$(con 'UPGRADE')"
 within '... another generation serves' 30 master_is_new

@@ -20,7 +20,6 @@ pooler_conf < <(
 )
 pooler_start
 
-master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 new_serves() { [ "$(master)" != "$POOLER" ] && get_is master_pid "$(master)" && get_is state ready; }
 as() { printf '%s\n' '\set VERBOSITY verbose' "$3" | "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U "$1" -d "$2" 2>&1; }
 of() { admin_count "pg_stat_activity where client_addr is not null and $1"; }

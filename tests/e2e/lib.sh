@@ -166,6 +166,19 @@ pooler_stop() {
 	POOLER=
 }
 
+# The pid of the master that serves now: after an upgrade another one than $POOLER.
+master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
+
+# With SIGHUP; true when the log says how it ended.
+pooler_reload() {
+	local before
+	before=$(reloads)
+	kill -HUP "$(master)"
+	until_true 60 reloads_after "$before"
+}
+reloads() { grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log"; }
+reloads_after() { [ "$(reloads)" -gt "$1" ]; }
+
 ASAN_OPTIONS=detect_leaks=0
 export ASAN_OPTIONS
 

@@ -298,13 +298,9 @@ exec {SERVER_IN}>&- {SERVER_OUT}<&-
 
 # app_at HOST: a reload gives the database another server.
 app_at() {
-	local before
-	before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 	sed -i "s/name = \"app\"; host = \"[^\"]*\"/name = \"app\"; host = \"$1\"/" "$WORK_DIR/pgdrove.conf"
-	kill -HUP "$POOLER"
-	until_true 20 reloaded "$before"
+	pooler_reload
 }
-reloaded() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$1" ]; }
 
 WORKERS=1 begin "$at pool_size = 3; pool_mode = \"session\";" 'query_wait_timeout = "20s";'
 psql_beside app 'select pg_sleep(600)' /dev/null
@@ -340,10 +336,8 @@ pooler_stop 'ends well'
 begin "$at pool_size = 2;"
 psql_beside app 'select pg_sleep(600)' /dev/null
 within 'a query' 10 backends_are 1 "state = 'active'"
-before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 sed -i 's/name = "app"/name = "other"/' "$WORK_DIR/pgdrove.conf"
-kill -HUP "$POOLER"
-check 'its database leaves the configuration' until_true 20 reloaded "$before"
+check 'its database leaves the configuration' pooler_reload
 owner=0
 [ "$(get worker.0.backends)" != 0 ] || owner=1
 kill -KILL "$(get worker.$owner.pid)"

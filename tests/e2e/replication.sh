@@ -242,7 +242,6 @@ is '... and serves others' 1 "$(sql app 'select 1')"
 
 # --- an upgrade ----------------------------------------------------------------------------------------------
 
-master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 old=$(master)
 not_master() { [ -n "$(master)" ] && [ "$(master)" != "$old" ]; }
 kill -USR2 "$old"
@@ -265,13 +264,9 @@ adds_up 'after the standby'
 
 # rules <<HBA: these, in force.
 rules() {
-	local n
-	n=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 	cat >"$WORK_DIR/hba"
 	own_file "$WORK_DIR/hba"
-	kill -HUP "$(master)"
-	in_force() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$n" ]; }
-	until_true 30 in_force || not_ok 'a reload'
+	pooler_reload || not_ok 'a reload'
 }
 printf 'auth_type = "hba";\nauth_hba_file = "%s";\n' "$WORK_DIR/hba" >>"$WORK_DIR/pgdrove.conf"
 rules <<<'host all all 127.0.0.1/32 trust'

@@ -33,12 +33,8 @@ START=$POOLER
 
 # resize N: reloads and waits until it is in force.
 resize() {
-	local n
-	n=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 	sed -i "s/^\(\s*\)workers = .*/\1workers = $1;/" "$WORK_DIR/pgdrove.conf"
-	kill -HUP "$(cat "$WORK_DIR/run/pgdrove.pid")"
-	in_force() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$n" ]; }
-	until_true 60 in_force || not_ok 'a reload' "$(tail -n 3 "$WORK_DIR/pgdrove.log")"
+	pooler_reload || not_ok 'a reload' "$(tail -n 3 "$WORK_DIR/pgdrove.log")"
 }
 lives() {
 	local w all=''

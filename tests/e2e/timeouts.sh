@@ -205,13 +205,9 @@ pooler_stop 'ends well'
 
 # reload_to HOST: the same server by another name is another one.
 reload_to() {
-	local before
-	before=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 	sed -i "s/host = \"[^\"]*\"; port = $PG_PORT/host = \"$1\"; port = $PG_PORT/" "$WORK_DIR/pgdrove.conf"
-	kill -HUP "$POOLER"
-	until_true 60 reloaded "$before"
+	pooler_reload
 }
-reloaded() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$1" ]; }
 for fast in true false; do
 	with session "server_fast_close = $fast;"
 	mkfifo "$WORK_DIR/in.$fast"

@@ -48,7 +48,6 @@ install_real() {
 	mv "$WORK_DIR/pgdrove.new" "$WORK_DIR/pgdrove"
 }
 get() { "$REAL" stat --run-dir "$WORK_DIR/run" --get "$1" 2>/dev/null; }
-master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 master_is() { [ "$(master)" = "$1" ]; }
 undone_are() { [ "$(grep -c 'upgrade: not done' "$WORK_DIR/pgdrove.log")" = "$1" ]; }
 not_master() { [ -n "$(master)" ] && [ "$(master)" != "$1" ]; }
@@ -94,12 +93,8 @@ exec sleep 600
 hangs() { pgrep -P "$old" -x sleep >/dev/null; }
 # hup SED: the configuration changed so, and in force.
 hup() {
-	local n
-	n=$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")
 	sed -i "$1" "$WORK_DIR/pgdrove.conf"
-	kill -HUP "$(master)"
-	in_force() { [ "$(grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log")" -gt "$n" ]; }
-	until_true 30 in_force || not_ok 'a reload'
+	pooler_reload || not_ok 'a reload'
 }
 hup 's/upgrade_start_timeout = .*/upgrade_start_timeout = "8s";/'
 within 'the service manager is told of a reload' 10 told '^RELOADING=1 MONOTONIC_USEC='

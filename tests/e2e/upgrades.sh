@@ -34,7 +34,6 @@ CONF
 admin_sql 'create table done (who text, n bigint); create table tls_done (i int)' app >/dev/null
 pooler_start
 
-master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 not_master() { [ -n "$(master)" ] && [ "$(master)" != "$1" ] && get_is master_pid "$(master)" && get_is state ready; }
 served_by_another() {
 	counters
