@@ -17,6 +17,7 @@
 
 #define STAT_RUN_DIR	"/run/pgdrove"
 #define STAT_TIMEOUT_US 10000000
+#define LOOK_TRIES	500 /* of a millisecond: a steward that dies in the change leaves it open */
 
 enum stat_mode { MODE_TABLE, MODE_JSON, MODE_GET, MODE_WATCH };
 
@@ -140,12 +141,12 @@ find_segment(struct stat_args *args)
 }
 
 static int
-get_value(const struct stat_view *v, const char *name)
+get_value(const struct stat_view *v, const char *name, FILE *out)
 {
 	char value[512];
 
 	if (stat_get(v, name, value, sizeof value) == STAT_FOUND) {
-		(void)printf("%s\n", value);
+		(void)fprintf(out, "%s\n", value);
 		return (int)v->health;
 	}
 	(void)fprintf(
@@ -153,30 +154,66 @@ get_value(const struct stat_view *v, const char *name)
 	return STAT_USAGE;
 }
 
-/* One look in the mode asked for. */
+static int
+show(const struct stat_args *args, const struct stat_view *v, FILE *out)
+{
+	if (args->mode == MODE_GET)
+		return get_value(v, args->name, out);
+	if (args->mode == MODE_JSON)
+		stat_json(v, out);
+	else if (args->pools)
+		stat_show_pools(v, out);
+	else
+		stat_show(v, out);
+	return (int)v->health;
+}
+
+/* An upgrade puts another file in this one's place, now or while we read: numbers of before may be
+ * larger than those that were read after it. */
+static bool
+is_changing(const struct stat_view *v)
+{
+	const struct stats_worker *steward = stats_worker(v->stats, v->nchildren - 1);
+
+	return stats_get(&steward->elders) == STATS_ELDERS_CHANGE ||
+	       !stats_is_at(v->stats, v->path);
+}
+
+/* One look in the mode asked for; during an upgrade's change of files, the one after it. */
 static int
 look(const struct stat_args *args, const char *path)
 {
+	struct timespec pause = {.tv_nsec = 1000000};
 	struct stat_view view;
-	char why[512];
-	int rc;
+	char why[512], *text;
+	size_t len;
+	int rc, tries;
 
-	if (!stat_open(&view, path, args->timeout_us, why, sizeof why)) {
-		(void)fprintf(args->mode == MODE_WATCH ? stdout : stderr,
-		    "pgdrove stat: not running: %s\n", why);
-		return STAT_NOT_RUNNING;
+	for (tries = 0;; tries++) {
+		FILE *out = open_memstream(&text, &len);
+		bool again;
+		if (out == NULL)
+			fatal("out of memory");
+		if (!stat_open(&view, path, args->timeout_us, why, sizeof why)) {
+			(void)fprintf(args->mode == MODE_WATCH ? stdout : stderr,
+			    "pgdrove stat: not running: %s\n", why);
+			(void)fclose(out);
+			free(text);
+			return STAT_NOT_RUNNING;
+		}
+		again = is_changing(&view) && tries < LOOK_TRIES;
+		rc = again ? 0 : show(args, &view, out);
+		again = again || (is_changing(&view) && tries < LOOK_TRIES);
+		stat_close(&view);
+		if (fclose(out) == EOF)
+			fatal("out of memory");
+		if (!again)
+			(void)fwrite(text, 1, len, stdout);
+		free(text);
+		if (!again)
+			return rc;
+		(void)nanosleep(&pause, NULL);
 	}
-	rc = (int)view.health;
-	if (args->mode == MODE_JSON)
-		stat_json(&view, stdout);
-	else if (args->mode == MODE_GET)
-		rc = get_value(&view, args->name);
-	else if (args->pools)
-		stat_show_pools(&view, stdout);
-	else
-		stat_show(&view, stdout);
-	stat_close(&view);
-	return rc;
 }
 
 /* Until a signal or until nobody reads any more. The segment is opened anew each time: after a

@@ -49,7 +49,8 @@
 	X(clients_received, COUNTER, "count", "clients taken over from the one before")            \
 	X(clients_left, COUNTER, "count",                                                          \
 	    "clients that did not move from a process that leaves, and ended by themselves")       \
-	X(elders, GAUGE, "count", "1: the generation before an upgrade has not left yet")          \
+	X(elders, GAUGE, "count",                                                                  \
+	    "1: the generation before an upgrade has not left; 2: the change")                     \
 	X(clients_sent_away, COUNTER, "count", "clients told to leave (57P01)")                    \
 	X(backends_given, COUNTER, "count", "idle backends handed over to the next generation")    \
 	X(backends_received, COUNTER, "count", "... taken over from the one before")               \

@@ -107,6 +107,8 @@ const size_t stats_npool_fields = sizeof(stats_pool_fields) / sizeof(stats_pool_
 struct stats {
 	struct header *h;
 	size_t size;
+	dev_t dev; /* of the file; of readers only */
+	ino_t ino;
 	char *rows[SECTIONS];
 	size_t row_size[SECTIONS];
 };
@@ -331,6 +333,8 @@ map_file(struct stats *st, const char *path, int fd, char *why, size_t why_size)
 		return -1;
 	}
 	st->size = (size_t)sb.st_size;
+	st->dev = sb.st_dev;
+	st->ino = sb.st_ino;
 	if (!S_ISREG(sb.st_mode) || st->size < sizeof(struct header)) {
 		(void)snprintf(why, why_size, "%s: not a statistics segment", path);
 		return -1;
@@ -367,6 +371,14 @@ stats_open(const char *path, char *why, size_t why_size)
 	}
 	attach_rows(st);
 	return st;
+}
+
+bool
+stats_is_at(const struct stats *st, const char *path)
+{
+	struct stat now;
+
+	return stat(path, &now) == 0 && now.st_dev == st->dev && now.st_ino == st->ino;
 }
 
 void

@@ -49,6 +49,8 @@ struct stats_times {
 
 struct stats; /* a process-local handle on the mapping */
 
+#define STATS_ELDERS_CHANGE 2 /* of the field `elders`: our file replaces theirs just now */
+
 enum stats_state { STATS_BOOTING = 1, STATS_READY, STATS_STOPPING, STATS_STOPPED };
 
 /* Master: creates `path` (mode 0640). `workers` counts the steward. NULL with errno. Inherited by
@@ -58,6 +60,8 @@ struct stats *stats_create(const char *path, uint32_t workers, uint32_t pools);
  * blocks. */
 struct stats *stats_open(const char *path, char *why, size_t why_size);
 void stats_close(struct stats *);
+/* `path` still leads to the file that was opened. */
+bool stats_is_at(const struct stats *, const char *path);
 
 uint32_t stats_workers(const struct stats *); /* steward included */
 uint32_t stats_pools(const struct stats *);

@@ -16,6 +16,7 @@
 #include "conf/log.h"
 #include "worker/loop.h"
 #include "worker/state.h"
+#include "worker/steward.h"
 
 #define HEAD_MAX    4096
 #define SCRAPERS    16
@@ -121,6 +122,7 @@ metrics_copy(size_t *len)
 
 	if (text == NULL || loop_now() - made_us >= TEXT_US) {
 		free(text);
+		steward_carry_now();
 		text = metrics_text(&size);
 		made_us = loop_now();
 	}

@@ -10,5 +10,7 @@ void steward_death(void);
  * its place for everybody to read, since the master says that we serve. */
 void steward_carry_start(void);
 void steward_publish(void);
+/* Whatever it has counted up to now is in our segment, too. */
+void steward_carry_now(void);
 
 #endif

@@ -2,10 +2,12 @@
  * steward_carry: the statistics in an upgrade. Called by worker.c in the steward's process.
  *
  * While the generation before us lives, its segment is read every CARRY_US and what it has counted
- * is added to the steward's own rows (shm/carry.h). When the master says that we serve, everything
- * is carried over once more and our segment takes the place of theirs, so that who reads the one
- * and then the other sees no number shrink. A steward that is started anew carries nothing: what
- * the dead one had carried so far, it cannot know.
+ * is added to the steward's own rows (shm/carry.h). When the master says that we serve, our segment
+ * takes the place of theirs, and everything is carried over before that and right behind it: what
+ * they counted before the change is in ours before anybody may read it (the row's `elders` is 2 so
+ * long; a reader whose file was replaced meanwhile reads again, master/stat.c). So who reads the
+ * one and then the other sees no number shrink. A steward that is started anew carries nothing:
+ * what the dead one had carried so far, it cannot know.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -69,16 +71,27 @@ steward_carry_start(void)
 }
 
 void
+steward_carry_now(void)
+{
+	if (carry != NULL)
+		carry_over(carry, wk->stats, wk->self.worker, pool_of);
+}
+
+void
 steward_publish(void)
 {
 	char *path = conf_stats_path(wk->conf->run_dir), *next = NULL;
 
 	if (carry != NULL)
-		carry_over(carry, wk->stats, wk->self.worker, pool_of);
+		stats_set(&wk->row->elders, STATS_ELDERS_CHANGE);
+	steward_carry_now();
 	if (path == NULL || asprintf(&next, "%s.next", path) == -1)
 		fatal("statistics segment");
 	if (rename(next, path) == -1 && errno != ENOENT) /* published before */
 		log_warn("%s", next);
+	steward_carry_now();
+	if (carry != NULL)
+		stats_set(&wk->row->elders, 1);
 	free(path);
 	free(next);
 }

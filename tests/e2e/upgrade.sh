@@ -178,7 +178,8 @@ told=$(PGDROVE="$REAL" scripts/pgdrove-upgrade -w "$WORK_DIR/run" 2>&1)
 is 'pgdrove-upgrade: exit code' 0 $?
 is '... tells what moved in this one' "$(($(get clients_received) - received))" \
 	"$(sed -n 's/.*has left; \([0-9]*\) clients and [0-9]* backends have moved; .*/\1/p' <<<"$told")"
-has '... and that nobody had to stay' '; 0 clients ended there by themselves, 0 were closed' "$told"
+# Those of LOGINS may be in their login just then.
+check '... and that nobody had to stay' grep -Eq '; [0-4] clients ended there by themselves, 0 were closed' <<<"$told"
 within 'and once more' 30 not_master "$new"
 newest=$(master)
 within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
