@@ -26,7 +26,8 @@
 #include "worker/relay.h"
 #include "worker/tls.h"
 
-#define LINGER_US 2000000
+#define LINGER_US    2000000
+#define LINGER_READS 16 /* in a turn of the loop */
 
 static struct client_queue clients = TAILQ_HEAD_INITIALIZER(clients);
 static uint32_t nclients;
@@ -233,6 +234,7 @@ static void
 client_linger(struct client *c)
 {
 	enum conn_sent r = conn_send(&c->conn, NULL, NULL);
+	int i;
 
 	if (r == CONN_BROKEN) {
 		client_free(c);
@@ -240,8 +242,13 @@ client_linger(struct client *c)
 	}
 	if (r == CONN_SENT)
 		conn_shutdown(&c->conn);
-	while (c->conn.readable || c->conn.hup) {
-		int n = conn_recv(&c->conn);
+	for (i = 0; c->conn.readable || c->conn.hup; i++) {
+		int n;
+		if (i == LINGER_READS) { /* others have their turn */
+			loop_again(&c->conn.src);
+			break;
+		}
+		n = conn_recv(&c->conn);
 		if (n == -1) {
 			client_free(c);
 			return;

@@ -130,7 +130,8 @@ struct targets *pool_targets(struct pool *);
 void pool_forget_targets(struct pool *);
 /* A login has succeeded. */
 void pool_open_worked(struct pool *);
-/* Brings the pool to min_pool_size. */
+/* Brings the pool to min_pool_size; looks again so much later if that takes time. */
+#define POOL_FILL_US 50000
 void pool_fill(struct pool *);
 /* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep
  * them waiting. */

@@ -23,7 +23,6 @@
 
 #define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
 #define OPEN_ALL      8	    /* per pool, over all workers */
-#define FILL_US	      50000 /* look again while the pool is below its least size */
 #define LEAST_US      1000  /* pause after a failure even if server_login_retry is 0 */
 #define AGAIN_US      10000 /* at most, after an attempt that others were in the way of */
 
@@ -175,7 +174,7 @@ pool_fill(struct pool *p)
 	while (pool_below_min(p) && may_open(p) && open_one(p, &limits, NULL) == LEDGER_OK)
 		;
 	if (pool_below_min(p))
-		pool_look_again(p, try_at(p) > loop_now() ? try_at(p) : loop_now() + FILL_US);
+		pool_look_again(p, try_at(p) > loop_now() ? try_at(p) : loop_now() + POOL_FILL_US);
 }
 
 /* --- failures --------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 
 /* Does a client of another worker that runs wait since before then? */
 static bool
-waits_elsewhere(const struct pool *p, int64_t before)
+waited_elsewhere(const struct pool *p, int64_t before)
 {
 	int64_t since;
 	uint32_t w;
@@ -33,7 +33,8 @@ pool_owes_worker(const struct pool *p, int64_t mine, uint32_t spare)
 {
 	struct ledger_limits limits = pool_limits_now(p);
 
-	if (p->conf->tls == NULL || !waits_elsewhere(p, (mine == 0 ? loop_now() : mine) - PLACE_US))
+	if (p->conf->tls == NULL ||
+	    !waited_elsewhere(p, (mine == 0 ? loop_now() : mine) - PLACE_US))
 		return false;
 	return ledger_pool_used(wk->table, p->index) + spare >= limits.pool ||
 	       pool_room(p, &limits) != LEDGER_OK;

@@ -4,7 +4,9 @@
  * left: the same worker processes, no client, buffer, backend or file descriptor too many.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +26,7 @@
 
 static struct pooler pooler;
 static struct target direct, through;
+static const uint8_t zeroes[8192];
 
 /* --- another client -------------------------------------------------------------------------- */
 
@@ -687,6 +690,41 @@ never_reads(void)
 	bytes_free(&b);
 }
 
+/* Who is refused has 8 MB more on the way and reads nothing before all is sent: the text comes
+ * whole, and behind it the end, no reset. */
+static void
+last_words(void)
+{
+	static char got[65536];
+	struct bytes b = {0};
+	struct raw r;
+	size_t sent = 0, n = 0;
+	ssize_t k;
+	int i;
+
+	if (!check(raw_login(&r, &through), "8 MB behind what is refused: logged in"))
+		return;
+	put_msg(&b, 'y', "");
+	for (i = 0; i < 1024; i++)
+		put_msg(&b, 'Q', "r", zeroes, sizeof(zeroes));
+	for (;;) {
+		struct pollfd pfd = {.fd = r.fd, .events = sent < b.len ? POLLOUT : POLLIN};
+		if (poll(&pfd, 1, ANSWER_MS) != 1)
+			break;
+		k = sent < b.len ? send(r.fd, b.p + sent, b.len - sent, MSG_NOSIGNAL)
+				 : recv(r.fd, got + n, sizeof(got) - n, 0);
+		if (k <= 0)
+			break;
+		*(sent < b.len ? &sent : &n) += (size_t)k;
+	}
+	check(sent == b.len, "... all are taken (%zu of %zu bytes)", sent, b.len);
+	check(k == 0 && memmem(got, n, "C08P01", 7) != NULL,
+	    "... it reads why, and the end, no reset (%zu bytes, %s)", n,
+	    k == 0 ? "the end" : strerror(errno));
+	raw_close(&r);
+	bytes_free(&b);
+}
+
 /* --- all of it ------------------------------------------------------------------------------- */
 
 static void
@@ -720,7 +758,7 @@ main(int argc, char **argv)
 	static void (*const parts[])(void) = {random_bytes, lengths, startups, many_parameters,
 	    newer_minor, encryption_requests, cancel_requests, half_startups, slow_drip,
 	    message_lengths, message_types, broken_bodies, copy_out_of_place, cut_messages,
-	    pipelines, never_reads};
+	    pipelines, never_reads, last_words};
 	pthread_t other;
 	size_t i;
 

@@ -256,8 +256,10 @@ made_whole_and_renamed(void **state)
 		assert_int_not_equal(fd, -1);
 		(void)close(fd);
 	}
+	assert_true(stats_is_at(old, path));
 	second = stats_create(path, 1, 1);
 	assert_non_null(second);
+	assert_false(stats_is_at(old, path));
 	assert_int_equal(access(tmp, F_OK), -1);
 	stats_set(&stats_worker(stats, 2)->clients, 7);
 	assert_int_equal(stats_get(&stats_worker(old, 2)->clients), 7); /* it reads on */
