@@ -97,6 +97,9 @@ UNIT_SRCS  := $(wildcard tests/unit/test_*.c)
 CRASH_SRCS := $(wildcard tests/crash/test_*.c)
 E2E_SRCS   := $(wildcard tests/e2e/test_*.c)
 E2E_TOOLS  := $(patsubst %.c,$(OUT)/%,$(wildcard tests/e2e/tool_*.c))
+# The product with later records of an upgrade, for layouts.sh.
+E2E_NEXT   := $(OUT)/tests/e2e/pgdrove_next
+NEXT_OBJS  := $(patsubst %.c,$(OUT)/obj/next/%.o,$(shell grep -lE 'MOVE_VERSION|INHERIT_LAYOUT' $(SRCS)))
 E2E_SHELL  := $(filter-out %/lib.sh,$(wildcard tests/e2e/*.sh))
 E2E_LIB    := $(patsubst %.c,$(OUT)/obj/%.o,\
 	$(filter-out $(E2E_SRCS) tests/e2e/tool_%,$(wildcard tests/e2e/*.c)))
@@ -123,6 +126,10 @@ $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(if $(filter tests/%,$<),$(TEST_CFLAGS),$(LTO)) -MMD -MP -c -o $@ $<
 
+$(OUT)/obj/next/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DMOVE_VERSION=65535 -MMD -MP -c -o $@ $<
+
 $(LIB): $(filter-out $(OUT)/obj/master/main.o,$(OBJS))
 	@rm -f $@
 	ar rcs $@ $^
@@ -146,6 +153,10 @@ $(OUT)/tests/e2e/tool_%: $(OUT)/obj/tests/e2e/tool_%.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TESTLD) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS)
 
+$(E2E_NEXT): $(OUT)/obj/master/main.o $(NEXT_OBJS) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) $(TESTLD) -o $@ $^ $(PKG_LIBS)
+
 $(OUT)/tests/bench/%: $(OUT)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TESTLD) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS)
@@ -154,7 +165,7 @@ $(OUT)/tests/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TESTLD) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
-tests: $(BIN) $(UNIT_BINS) $(CRASH_BINS) $(E2E_BINS) $(E2E_TOOLS) ## build the tests of this MODE
+tests: $(BIN) $(UNIT_BINS) $(CRASH_BINS) $(E2E_BINS) $(E2E_TOOLS) $(E2E_NEXT) ## build the tests of this MODE
 
 unit: $(UNIT_BINS) ## run the unit tests of this MODE
 	@tests/run-all $(UNIT_BINS)
@@ -162,7 +173,7 @@ unit: $(UNIT_BINS) ## run the unit tests of this MODE
 crash: $(CRASH_BINS) ## run the kill sweeps of this MODE
 	@tests/run-all $(CRASH_BINS)
 
-e2e: $(BIN) $(E2E_BINS) $(E2E_TOOLS) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
+e2e: $(BIN) $(E2E_BINS) $(E2E_TOOLS) $(E2E_NEXT) ## run the end-to-end tests of this MODE (needs PostgreSQL's binaries)
 	@PGDROVE_BIN=$(BIN) JOBS=$(E2E_JOBS) ALONE=test_fairness tests/run-all $(E2E_BINS) $(E2E_SHELL)
 
 check: ## everything scripts/check runs, without installing packages

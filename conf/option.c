@@ -253,22 +253,33 @@ load_value(struct load *l, const config_setting_t *s, const struct option *o, vo
 }
 
 void
-load_unknown(
-    struct load *l, const config_setting_t *s, const struct option *table, const char *const *more)
+option_unknown(
+    char *text, size_t size, const char *key, const struct option *table, const char *const *more)
 {
-	const char *words[256], *near, *key = config_setting_name(s);
+	const char *words[256], *near;
 	size_t k = 0;
 
-	while (table->name != NULL && k < 240)
+	while (table->name != NULL && k < 200)
 		words[k++] = table++->name;
 	while (more != NULL && *more != NULL && k < 255)
 		words[k++] = *more++;
 	words[k] = NULL;
 	near = conf_suggest(key, words);
 	if (near != NULL)
-		load_complain(l, s, key, "unknown option, did you mean \"%s\"?", near);
+		snprintf(text, size, "unknown option, did you mean \"%s\"?", near);
 	else
-		load_complain(l, s, key, "unknown option");
+		snprintf(text, size, "unknown option");
+}
+
+void
+load_unknown(
+    struct load *l, const config_setting_t *s, const struct option *table, const char *const *more)
+{
+	const char *key = config_setting_name(s);
+	char text[OPTION_UNKNOWN_SIZE];
+
+	option_unknown(text, sizeof(text), key, table, more);
+	load_complain(l, s, key, "%s", text);
 }
 
 /* --- tables ----------------------------------------------------------------------------------- */

@@ -55,7 +55,12 @@ const char *load_place(const struct load *, const config_setting_t *s, int *line
 /* One error, "FILE:LINE: PREFIX KEY: ..."; `s` may be NULL. */
 void load_complain(struct load *, const config_setting_t *s, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* The key `s` is none of these: `more` (NULL: none) names what else stands beside them. */
+/* What is wrong with a key that is none of these; `more` (NULL: none) names what else stands beside
+ * them. */
+#define OPTION_UNKNOWN_SIZE 128
+void option_unknown(
+    char *text, size_t size, const char *key, const struct option *table, const char *const *more);
+/* The same of the key `s`, as an error. */
 void load_unknown(
     struct load *, const config_setting_t *s, const struct option *table, const char *const *more);
 /* The value of one option into the struct at `base`. */

@@ -16,7 +16,6 @@
 
 #include "conf/ini.h"
 #include "conf/option.h"
-#include "conf/suggest.h"
 
 /* --- what becomes of an option ---------------------------------------------------------------- */
 
@@ -51,7 +50,7 @@ static const struct fate fates[] = {
     {"pool_idle_timeout", NULL, "an empty pool costs nothing"},
     {"autodb_idle_timeout", NULL, "an unused database costs nothing"},
     {"suspend_timeout", NULL, "an upgrade needs no SUSPEND"},
-    {"track_extra_parameters", NULL, "the usual ones are tracked always"},
+    {"track_extra_parameters", NULL, "all settings are tracked (session_state)"},
     {"disable_pqexec", NULL, "simple queries are always allowed"},
     {"application_name_add_host", NULL, "SHOW CLIENTS tells the address"},
     {"login_notify_message", NULL, "there is no such message"},
@@ -62,6 +61,8 @@ static const struct fate fates[] = {
     {"tcp_socket_buffer", NULL, "the kernel sizes it"},
     {NULL, NULL, NULL},
 };
+
+#define FATES (sizeof(fates) / sizeof(fates[0])) /* the last one names none */
 
 /* Where PgBouncer's default is another than ours. */
 static const struct {
@@ -84,7 +85,7 @@ static const char *const settings[] = {
 const char *
 pgbouncer_fate(size_t i, const char **becomes, const char **note)
 {
-	if (i >= sizeof(fates) / sizeof(fates[0]) - 1)
+	if (i >= FATES - 1)
 		return NULL;
 	*becomes = fates[i].becomes;
 	*note = fates[i].note;
@@ -294,19 +295,14 @@ find_fate(const char *name)
 static void
 unknown(struct translation *t, const struct entry *e, const struct option *table)
 {
-	const char *words[256], *near;
-	size_t k = 0, i;
+	const char *more[FATES];
+	char text[OPTION_UNKNOWN_SIZE];
+	size_t i;
 
-	for (; table->name != NULL && k < 200; table++)
-		words[k++] = table->name;
-	for (i = 0; fates[i].name != NULL && k < 255; i++)
-		words[k++] = fates[i].name;
-	words[k] = NULL;
-	near = conf_suggest(e->key, words);
-	if (near != NULL)
-		complain(t, e, "unknown option, did you mean \"%s\"?", near);
-	else
-		complain(t, e, "unknown option");
+	for (i = 0; i < FATES; i++)
+		more[i] = fates[i].name;
+	option_unknown(text, sizeof(text), e->key, table, more);
+	complain(t, e, "%s", text);
 }
 
 /* An option that needs no more than another name, or nothing at all. */

@@ -44,7 +44,8 @@ enum ctlmsg_type {
 	CTL_TELL,   /* inbox: tell me what you have, of kind arg32; arg64 = ticket */
 	CTL_TOLD,   /* inbox, with fd: it is in this memfd */
 	/* Between generations (worker/handover.c): these travel between binaries. */
-	CTL_LANE,	/* elder -> younger, with fd: a lane for worker arg32 modulo their number */
+	CTL_LANE,	/* elder -> younger, with fd: a lane for worker arg32 modulo their number;
+			   arg64 = 1: from a sibling */
 	CTL_LANE_READY, /* younger -> elder: it is taken; arg32 = workers, arg64 = MOVE_VERSION */
 	CTL_RECORD,	/* elder -> younger, with fd: the next record, of arg64 bytes, lies in this
 			   memfd */

@@ -43,7 +43,7 @@ struct budget_sum {
 void budget_others(const struct budget *, const char *db, const char *user, struct budget_sum *);
 
 /* Our generation has no backend of this pool, wants one, and the others' are in its way: to be
- * said again as long as it is so. */
+ * said again as long as it is so. 0: it is so no more. */
 void budget_hungry(struct budget *, uint32_t pool, int64_t now_us);
 /* Has another generation said that lately, of this pool or of one with the same database (by[0])
  * or the same user (by[1])? */

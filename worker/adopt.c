@@ -29,6 +29,7 @@
 
 struct lane {
 	struct loop_source src;
+	bool sibling;	 /* the other end is a worker of our own generation */
 	uint8_t *record; /* of the next message: mapped; NULL = in the message itself */
 	size_t record_len;
 	uint64_t held_id; /* whose backend that is */
@@ -124,7 +125,7 @@ take_client(struct lane *l, uint64_t id, const uint8_t *record, size_t len, int 
 static bool
 take_backend(struct lane *l, uint64_t id, const uint8_t *record, size_t len, int fd)
 {
-	struct backend *b = backend_unpack(record, len, fd);
+	struct backend *b = backend_unpack(record, len, fd, l->sibling);
 
 	if (b == NULL) {
 		close(fd);
@@ -168,9 +169,9 @@ take_held(struct lane *l, const struct ctlmsg *m, int fd)
 	if (fd == -1 || wk->draining || wk->retired)
 		return;
 	if (l->record != NULL)
-		l->held = backend_unpack(l->record, l->record_len, fd);
+		l->held = backend_unpack(l->record, l->record_len, fd, l->sibling);
 	else
-		l->held = backend_unpack(m->payload, m->payload_len, fd);
+		l->held = backend_unpack(m->payload, m->payload_len, fd, l->sibling);
 }
 
 static bool
@@ -223,7 +224,7 @@ lane_event(struct loop_source *s, uint32_t events)
 /* --- offers ----------------------------------------------------------------------------------- */
 
 void
-adopt_lane(int fd)
+adopt_lane(int fd, bool sibling)
 {
 	struct lane *l = fd == -1 ? NULL : calloc(1, sizeof(*l));
 
@@ -233,6 +234,7 @@ adopt_lane(int fd)
 		return;
 	}
 	l->src = (struct loop_source){.fd = fd, .fn = lane_event};
+	l->sibling = sibling;
 	if (loop_add(&l->src, EPOLLIN) == -1) {
 		close(fd);
 		free(l);
@@ -251,7 +253,7 @@ offers_event(struct loop_source *s, uint32_t events)
 	if (n > 0 && ctlmsg_valid(&m, (size_t)n) && m.type == CTL_LANE && fd != -1) {
 		uint32_t target = worker_serving(m.arg32);
 		if (target == wk->self.worker) {
-			adopt_lane(fd);
+			adopt_lane(fd, false);
 			fd = -1;
 		} else if (target != TABLE_NONE) {
 			(void)inbox_send_fd(target, CTL_LANE, target, 0, fd);

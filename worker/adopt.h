@@ -4,11 +4,12 @@
 #ifndef WORKER_ADOPT_H
 #define WORKER_ADOPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Offers of the generation before us are taken from now on. */
 void adopt_start(void);
-/* A lane that a sibling was offered for us; taken. */
-void adopt_lane(int fd);
+/* A lane that a sibling offers, or was offered for us; taken. */
+void adopt_lane(int fd, bool sibling);
 
 #endif

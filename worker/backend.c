@@ -675,14 +675,17 @@ backend_adopt(struct pool *p, uint32_t slot, int fd, const struct ledger_backend
 }
 
 struct backend *
-backend_take(
-    struct pool *p, int fd, const struct ledger_backend *lb, const uint8_t *facts, size_t len)
+backend_take(struct pool *p, int fd, const struct ledger_backend *lb, const uint8_t *facts,
+    size_t len, bool counted)
 {
+	static const struct ledger_limits none = {.pool = UINT32_MAX};
 	struct backend *b;
 	uint32_t slot;
 
-	/* Those of our own count too: one too many is closed by the elder. */
-	if (ledger_reserve(wk->table, wk->self, p->index, &p->limits, &slot) != LEDGER_OK)
+	/* Those of our own count too: one too many is closed by the elder. What a sibling gives is
+	 * counted twice until it has heard that we have it. */
+	if (ledger_reserve(wk->table, wk->self, p->index, counted ? &none : &p->limits, &slot) !=
+	    LEDGER_OK)
 		return NULL;
 	b = backend_new(p, slot);
 	if (b == NULL || !facts_unpack(b, facts, len) ||

@@ -17,10 +17,10 @@ void backend_open_outside(struct pool *, const struct ledger_backend *like,
 /* A backend received from another worker; NULL and all undone if that is not possible. */
 struct backend *backend_adopt(struct pool *, uint32_t slot, int fd, const struct ledger_backend *,
     const uint8_t *facts, size_t len);
-/* One that the generation before us gives, if the pool has room; `fd` stays the caller's on
- * failure (NULL). */
-struct backend *backend_take(
-    struct pool *, int fd, const struct ledger_backend *, const uint8_t *facts, size_t len);
+/* One that the generation before us gives, if the pool has room, or a sibling, so that it is
+ * `counted` already; `fd` stays the caller's on failure (NULL). */
+struct backend *backend_take(struct pool *, int fd, const struct ledger_backend *,
+    const uint8_t *facts, size_t len, bool counted);
 /* BACKEND_MOVING: it is another generation's now, and its place here is free; or it was not taken.
  */
 void backend_moved(struct backend *);

@@ -447,7 +447,7 @@ client_adopted(struct client *c)
 }
 
 struct backend *
-backend_unpack(const uint8_t *record, size_t len, int fd)
+backend_unpack(const uint8_t *record, size_t len, int fd, bool counted)
 {
 	struct ledger_backend lb = {.pool = TABLE_NONE};
 	const struct conf_database *d;
@@ -472,7 +472,7 @@ backend_unpack(const uint8_t *record, size_t len, int fd)
 	memcpy(&lb.addr, m.addr, sizeof(lb.addr));
 	lb.opened_us = m.opened_us;
 	lb.dest = m.dest;
-	b = backend_take(p, fd, &lb, m.facts.p, m.facts.len);
+	b = backend_take(p, fd, &lb, m.facts.p, m.facts.len, counted);
 	/* Who logs in finds a pool with backends and none that is going to say it. */
 	if (b != NULL && !p->welcomed && m.welcome.len > 0)
 		pool_welcome_put(p, m.welcome.p, m.welcome.len);

@@ -29,6 +29,7 @@ struct client *client_unpack(const uint8_t *, size_t, int fd, struct backend *);
 /* It is ours for good: goes on. Or it is not: forgotten without a trace. */
 void client_adopted(struct client *);
 void client_undo(struct client *);
-struct backend *backend_unpack(const uint8_t *, size_t, int fd);
+/* `counted`: its giver is of our generation, so that the limits count it already. */
+struct backend *backend_unpack(const uint8_t *, size_t, int fd, bool counted);
 
 #endif

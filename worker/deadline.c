@@ -111,8 +111,12 @@ do_due(struct backend *b, enum due due)
 		else
 			backend_close(b, "server_idle_timeout");
 		break;
-	case DUE_SPARE:
-		backend_close(b, "reserve_pool_timeout");
+	case DUE_SPARE: /* or another worker's is closed for it just now */
+		if (pool_has_spare(b->pool))
+			backend_close(b, "reserve_pool_timeout");
+		else
+			timer_set(
+			    &b->deadline, loop_now() + wk->conf->reserve_pool_timeout_us, ring);
 		break;
 	case DUE_AGE:
 		backend_close(b, "server_lifetime");

@@ -123,7 +123,7 @@ sibling_send(const struct ctlmsg *m, int fd)
 {
 	uint32_t w = worker_serving(m->arg32);
 
-	return w != TABLE_NONE && inbox_send_fd(w, CTL_LANE, m->arg32, 0, fd);
+	return w != TABLE_NONE && inbox_send_fd(w, CTL_LANE, m->arg32, 1, fd);
 }
 
 static void
@@ -366,9 +366,8 @@ shared(const struct pool *p)
 	return p->nbackends - p->nown - stats_get(&p->row->cl_pinned);
 }
 
-/* Clients that stay need one, but not if nobody there has any. */
-static bool
-surplus(const struct pool *p)
+bool
+handover_spare(const struct pool *p)
 {
 	return shared(p) > 1 || wk->draining || pool_wanted_elsewhere(p) ||
 	       stats_get(&p->row->cl_idle) + stats_get(&p->row->cl_active) +
@@ -382,8 +381,9 @@ handover_backend(struct backend *b)
 	static uint32_t next_sibling;
 	uint32_t w;
 
-	if (where == TO_NOBODY || stopped || b->state != BACKEND_ACTIVE || !surplus(b->pool) ||
-	    b->conn.in != NULL || b->conn.out != NULL || b->conn.tls != NULL || b->conn.hup)
+	if (where == TO_NOBODY || stopped || b->state != BACKEND_ACTIVE ||
+	    !handover_spare(b->pool) || b->conn.in != NULL || b->conn.out != NULL ||
+	    b->conn.tls != NULL || b->conn.hup)
 		return false;
 	if (where == TO_SIBLINGS) { /* within one table it keeps its slot */
 		w = worker_serving(next_sibling++);
@@ -393,6 +393,19 @@ handover_backend(struct backend *b)
 		return false;
 	backend_set_state(b, BACKEND_MOVING);
 	return true;
+}
+
+bool
+handover_can(const struct backend *b)
+{
+	uint32_t i;
+
+	if (where == TO_NOBODY || stopped || b->conn.tls != NULL)
+		return false;
+	for (i = 0; i < nlanes; i++)
+		if (lanes[i].ready || lanes[i].offers <= 1)
+			return true;
+	return where == TO_SIBLINGS;
 }
 
 /* --- looking for what can go ------------------------------------------------------------------ */
@@ -425,7 +438,7 @@ look_at_pool(struct pool *p)
 	struct backend *b, *next;
 
 	TAILQ_FOREACH_SAFE (b, &p->idle, list, next) {
-		if (!TAILQ_EMPTY(&p->waiting) || !surplus(p) || lane_free() == NULL)
+		if (!TAILQ_EMPTY(&p->waiting) || !handover_spare(p) || lane_free() == NULL)
 			return;
 		if (b->conn.tls != NULL)
 			continue;

@@ -20,6 +20,12 @@ void handover_stop(void);
  * It is not to be touched then: it comes back by itself if it is not taken. */
 bool handover_client(struct client *);
 bool handover_backend(struct backend *);
+/* Such a backend may go over, now or when it is free: it has no TLS, and there is or may soon be
+ * somebody who understands us. */
+bool handover_can(const struct backend *);
+/* The clients that stay can do without one backend of the pool: they have others, or nobody there
+ * has any. */
+bool handover_spare(const struct pool *);
 /* Something is on its way, or will be: the process must not end yet. */
 bool handover_busy(void);
 

@@ -161,7 +161,7 @@ deliver(const struct ctlmsg *m, int fd)
 		console_told(m->arg64, fd);
 		return;
 	case CTL_LANE:
-		adopt_lane(fd);
+		adopt_lane(fd, m->arg64 != 0);
 		return;
 	case CTL_LANE_READY:
 	case CTL_RECORD:

@@ -176,6 +176,8 @@ enum ledger_result pool_reserve(struct pool *, const struct ledger_limits *, uin
 uint32_t pool_used_all(const struct pool *);
 /* Another generation's clients have no backend at all because of those that we have. */
 bool pool_wanted_elsewhere(const struct pool *);
+/* The same, and none of ours is on its way out already. */
+bool pool_owes_elsewhere(const struct pool *);
 /* Another generation has come, or may have. */
 void pool_generation_watch(void);
 
@@ -184,6 +186,8 @@ void pool_generation_watch(void);
 void pool_limit_init(void);
 /* What may be reserved now: with the reserve, if somebody has waited long enough. */
 struct ledger_limits pool_limits_now(const struct pool *);
+/* There is one more than pool_size, those on their way out not counted. */
+bool pool_has_spare(const struct pool *);
 /* A shared limit denies us a place: asks others for one. */
 void pool_denied(struct pool *, enum ledger_result why);
 /* The head of the queue has changed: puts right since when we want what is denied. */

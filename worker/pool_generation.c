@@ -6,12 +6,16 @@
  * become free, so nobody opens more than the limits leave. Only who has no backend at all of a
  * pool, and whose clients would wait until the other generation ends, says that it is hungry: then
  * the other gives its idle ones away, or closes one that it releases.
+ *
+ * Backends that cannot come over (TLS, another version of records) are closed by the elder instead:
+ * those that it has not used for a while, but for one, and the last one too if others are hungry.
  */
 #include "worker/backend.h"
 #include "worker/handover.h"
 #include "worker/pool.h"
 
-#define TICK_US 100000
+#define TICK_US	 100000
+#define SPARE_US 1000000
 
 static struct timer tick_timer;
 
@@ -65,6 +69,8 @@ pool_reserve(struct pool *p, const struct ledger_limits *limits, uint32_t *slot)
 	r = room(p, limits, 0); /* ours is counted by now */
 	if (r != LEDGER_OK)
 		backend_free_slot(*slot);
+	else
+		budget_hungry(wk->boot->budget, p->index, 0);
 	return r;
 }
 
@@ -89,15 +95,30 @@ pool_wanted_elsewhere(const struct pool *p)
 	return shared() && budget_wanted(wk->boot->budget, p->db, p->user, by, loop_now());
 }
 
+bool
+pool_owes_elsewhere(const struct pool *p)
+{
+	return stats_get(&p->row->sv_cleaning) == 0 && pool_wanted_elsewhere(p);
+}
+
+/* The elder can do without it: it cannot go over, and has not been used for a while. */
+static bool
+is_spare(const struct pool *p, const struct backend *b)
+{
+	return wk->retired && loop_now() - b->since_us >= SPARE_US && handover_spare(p);
+}
+
 static void
 look_at(struct pool *p)
 {
 	struct backend *b = TAILQ_LAST(&p->idle, backend_queue);
 
-	if (b == NULL || !pool_wanted_elsewhere(p))
+	if (b == NULL || handover_can(b)) /* handover.c gives it */
+		return;
+	if (!pool_owes_elsewhere(p) && !is_spare(p, b))
 		return;
 	stats_add(&p->row->sv_yielded, 1);
-	backend_close(b, "clients of another generation have no backend");
+	backend_close(b, "clients of another generation need its place");
 }
 
 static void
@@ -106,8 +127,7 @@ tick(struct timer *t)
 	if (!shared())
 		return;
 	budget_prune(wk->boot->budget);
-	if (!wk->retired) /* else handover.c gives them */
-		pools_each(look_at);
+	pools_each(look_at);
 	timer_set(t, loop_now() + TICK_US, tick);
 }
 

@@ -224,6 +224,17 @@ pool_limits_now(const struct pool *p)
 	return limits;
 }
 
+bool
+pool_has_spare(const struct pool *p)
+{
+	uint64_t leaving = 0;
+	uint32_t w;
+
+	for (w = 0; w < table_workers_high(wk->table); w++)
+		leaving += stats_get(&stats_pool(wk->stats, p->index, w)->sv_cleaning);
+	return ledger_pool_used(wk->table, p->index) > p->limits.pool + leaving;
+}
+
 /* Since when we want a place: one at a time, so not before the last that we got. */
 static int64_t
 want_since(const struct pool *p)

@@ -457,7 +457,7 @@ pool_release(struct backend *b)
 	}
 	if (handover_backend(b))
 		return;
-	if (!wk->retired && pool_wanted_elsewhere(p)) {
+	if (pool_owes_elsewhere(p) && !handover_can(b)) {
 		pool_yield(b);
 		return;
 	}

@@ -132,6 +132,35 @@ sleep 0.5
 is 'HUP, USR1, USR2 kill nobody; TERM and INT to a worker neither' "$pids" "$(for w in 0 1 2 3; do get "worker.$w.pid"; done)"
 is 'and it serves' 1 "$(sql app 'select 1')"
 
+# --- out of file descriptors ----------------------------------------------------------------------------------
+
+crowd_start few app
+crowd few 'open 8'
+crowd few 'query select 1'
+is 'out of file descriptors: eight clients' '8 0 0' "$A $B $C"
+# The lowest number that is free there: some more can be had, and no others.
+lowest_free() {
+	local n=0
+	while [ -e "/proc/$1/fd/$n" ]; do n=$((n + 1)); done
+	echo "$n"
+}
+soft=$(prlimit --pid "$POOLER" --nofile --noheadings -o SOFT)
+for pid in $pids; do prlimit --pid "$pid" --nofile=$(($(lowest_free "$pid") + 3)): || not_ok 'prlimit'; done
+crowd_start many app
+crowd_tell many 'open 80'
+within '... others cannot be accepted' 20 log_has 'cannot accept a client'
+for _ in 1 2 3; do crowd few 'query select 1'; done
+is '... who is connected is served' '8 0 0' "$A $B $C"
+is '... no worker has died of it' "$pids" "$(for w in 0 1 2 3; do get "worker.$w.pid"; done)"
+for pid in $pids; do prlimit --pid "$pid" --nofile="$soft": || not_ok 'prlimit'; done
+crowd_hear many
+is '... there are some again: all others get in' '80 0' "$A $B"
+crowd many 'query select 1'
+is '... and are served' '80 0 0' "$A $B $C"
+crowd few close
+crowd many close
+within '... and no backend is lost' 20 counts_agree
+
 # --- kill -9 of the master ------------------------------------------------------------------------------------
 
 crowd_start orphans app

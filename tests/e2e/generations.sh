@@ -89,3 +89,56 @@ for name in db user pool two full; do crowd "$name" close; done
 kill -TERM "$POOLER"
 check 'it stops' pid_gone "$POOLER" 30000
 POOLER=
+
+# --- backends with TLS -----------------------------------------------------------------------------------
+
+# They cannot go over, and clients with TLS stay: the new generation must not wait for the end of the old one.
+e2e_ca ca
+e2e_cert server ca /CN=localhost
+chmod 755 "$CERTS"
+install -m 0600 "$CERTS/server.key" "$CERTS/server.crt" "$WORK_DIR/data"
+own_file "$CERTS/server.key" "$WORK_DIR"/data/server.{key,crt}
+admin_sql 'alter system set ssl = on'
+admin_sql 'select pg_reload_conf()' >/dev/null
+with_tls() { PGSSLMODE=require "$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PG_PORT" -U postgres -c 'select 1' >/dev/null 2>&1; }
+within 'PostgreSQL has TLS' 20 with_tls
+pooler_conf <<-CONF
+	workers = 1;
+	pool_mode = "transaction";
+	pool_size = 3;
+	upgrade_timeout = "120s";
+	client_tls_sslmode = "allow";
+	client_tls_cert_file = "$CERTS/server.crt";
+	client_tls_key_file = "$CERTS/server.key";
+	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; server_tls_sslmode = "require"; } );
+CONF
+pooler_start
+crowd_start stay 'app sslmode=require'
+crowd stay 'open 6'
+crowd stay 'query select pg_sleep(0.3)'
+is 'TLS: six clients' '6 0 0' "$A $B $C"
+of_tls() { admin_count "pg_stat_activity join pg_stat_ssl using (pid) where ssl and usename = 'postgres' and client_addr is not null"; }
+is '... have all backends' 3 "$(of_tls)"
+old=$POOLER
+kill -USR2 "$POOLER"
+within 'a new generation serves' 60 new_serves
+PGSSLMODE=disable crowd_start next app
+crowd next 'open 6'
+crowd next 'query select 1'
+is '... its clients, too' '6 0 0' "$A $B $C"
+crowd_tell next 'run select pg_sleep(0.2)'
+within '... with all backends but one' 30 of_is 2 "usename = 'postgres' and state = 'active' and query like '%0.2%'"
+crowd stay 'query select 1'
+is '... the old one serves its own' '6 0 0' "$A $B $C"
+check '... never more backends than the pool' [ "$(of_tls)" -le 3 ]
+crowd_tell next stop
+crowd_hear next
+is '... without an error' '0 0' "$B $C"
+check '... the old one is there still' kill -0 "$old"
+crowd stay close
+within '... and leaves with its last client' 30 pid_gone "$old" 100
+wait "$POOLER" 2>/dev/null
+POOLER=$(master)
+kill -TERM "$POOLER"
+check 'it stops' pid_gone "$POOLER" 30000
+POOLER=

@@ -169,15 +169,17 @@ pooler_stop() {
 # The pid of the master that serves now: after an upgrade another one than $POOLER.
 master() { cat "$WORK_DIR/run/pgdrove.pid" 2>/dev/null; }
 
-# With SIGHUP; true when the log says how it ended.
-pooler_reload() {
+# With SIGHUP, until the log says how it ended, well or not.
+reload_ends() {
 	local before
-	before=$(reloads)
+	before=$(reloads | wc -l)
 	kill -HUP "$(master)"
 	until_true 60 reloads_after "$before"
 }
-reloads() { grep -c 'reload: configuration' "$WORK_DIR/pgdrove.log"; }
-reloads_after() { [ "$(reloads)" -gt "$1" ]; }
+reloads() { grep -E 'reload: (configuration .* is in force|nothing was changed)' "$WORK_DIR/pgdrove.log"; }
+reloads_after() { [ "$(reloads | wc -l)" -gt "$1" ]; }
+# The same, and well.
+pooler_reload() { reload_ends && [[ $(reloads | tail -n 1) == *'is in force'* ]]; }
 
 ASAN_OPTIONS=detect_leaks=0
 export ASAN_OPTIONS

@@ -46,12 +46,8 @@ as_beside() {
 SESSIONS=()
 # conf_now SED: the configuration changed so, and in force on all workers.
 conf_now() {
-	local before w
-	before=$(get worker.0.conf)
 	sed -i "$1" "$WORK_DIR/pgdrove.conf"
-	kill -HUP "$POOLER"
-	in_force() { for w in 0 1 2 3; do [ "$(get worker.$w.conf)" -gt "$before" ] || return; done; }
-	until_true 30 in_force || not_ok 'a reload'
+	pooler_reload || not_ok 'a reload'
 }
 nobody_left() { get_is clients 0; }
 wait_all() {

@@ -30,17 +30,7 @@ conf() {
 	own_file "$WORK_DIR/pgdrove.conf"
 }
 
-# How many reloads have ended, well or not.
-ended() { grep -cE 'reload: (configuration .* is in force|nothing was changed)' "$WORK_DIR/pgdrove.log"; }
-ended_is() { [ "$(ended)" -ge "$1" ]; }
-
-# reload: and waits for its end.
-reload() {
-	local n
-	n=$(ended)
-	kill -HUP "$POOLER"
-	until_true 60 ended_is $((n + 1)) || not_ok 'a reload ends' "$(tail -n 3 "$WORK_DIR/pgdrove.log")"
-}
+reload() { reload_ends || not_ok 'a reload ends' "$(tail -n 3 "$WORK_DIR/pgdrove.log")"; }
 reloads_as() { log_has "reload: $1"; }
 same_conf() { [ "$(get worker.0.conf)" = "$(get worker.1.conf)" ] && [ "$(get steward.conf)" = "$(get worker.1.conf)" ]; }
 

@@ -119,8 +119,8 @@ within 'two are too many, and stay for those that cannot move' 20 surplus
 is '... which is healthy' healthy "$(get health)"
 is '... two workers are wanted' 2 "$(get workers)"
 has '... the console tells' '|surplus|' "$(sql pgbouncer 'show workers' | grep '^3|')"
-tls_and_listen() { [ $(($(get worker.2.clients) + $(get worker.3.clients))) -le $((TLS + 8)) ]; }
-within 'all in plain text without a backend have moved' 30 tls_and_listen
+only_tls() { [ $(($(get worker.2.clients) + $(get worker.3.clients))) -le "$TLS" ]; }
+within 'all in plain text have moved, also with a backend of a full pool' 30 only_tls
 crowd idle "query select 1 / (current_setting('application_name') = 'idle:i')::int"
 is '... with their settings' '40 0 0' "$A $B $C"
 crowd more 'query select 1'
@@ -142,15 +142,15 @@ is 'one more waits until a place is free' 'serving serving surplus surplus' "$(l
 kill -KILL "$(get worker.3.pid)"
 within '... which is as soon as one of the others is gone' 30 lives_are 'serving serving surplus serving'
 crowd tls close
-crowd listen close
 within 'with the last client that could not move, a surplus worker leaves' 30 log_has 'worker 2 left; its place is free'
 kill -KILL "$MOVED" 2>/dev/null # psql ends by itself when it is interrupted
 
 # --- an upgrade while one is too many ------------------------------------------------------------------
 
-crowd listen 'open 8'
-crowd listen 'query listen news'
-is 'eight keep all backends again' 8 "$A"
+crowd_start held app
+crowd held 'open 4'
+crowd held 'query begin; select 1'
+is 'four are in a transaction' '4 0 0' "$A $B $C"
 resize 1
 some_surplus() { [[ $(lives) == *surplus* ]]; }
 within 'workers that are too many' 20 some_surplus
@@ -158,11 +158,14 @@ old=$(cat "$WORK_DIR/run/pgdrove.pid")
 kill -USR2 "$old"
 another() { [ "$(cat "$WORK_DIR/run/pgdrove.pid")" != "$old" ] && get_is master_pid "$(cat "$WORK_DIR/run/pgdrove.pid")"; }
 within 'an upgrade meanwhile' 30 another
+crowd held 'query commit'
+is '... the transactions end well' '4 0 0' "$A $B $C"
+crowd held close
 within '... takes them all over' 60 pid_gone "$old" 100
 wait "$START" 2>/dev/null
 POOLER=$(cat "$WORK_DIR/run/pgdrove.pid")
 crowd listen look
-is '... also who kept a backend' '8 0' "$A $B"
+is '... also who keeps a backend' '8 0' "$A $B"
 admin_sql 'notify news' app
 N=0
 within '... and hears' 30 heard

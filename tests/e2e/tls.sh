@@ -315,15 +315,8 @@ CONF
 pooler_start
 shows() { openssl s_client -connect "127.0.0.1:$PORT" -starttls postgres </dev/null 2>/dev/null |
 	openssl x509 -noout -serial 2>/dev/null | cmp -s - <(openssl x509 -noout -serial -in "$C/$1.crt"); }
-# reload NAME: and waits until it has ended, well or not.
-reloads() { grep -c 'reload: \(configuration .* is in force\|nothing was changed\)' "$WORK_DIR/pgdrove.log"; }
-reloads_are() { [ "$(reloads)" -ge "$1" ]; }
-reload() {
-	local n
-	n=$(reloads)
-	kill -HUP "$POOLER"
-	within "$1" 20 reloads_are $((n + 1))
-}
+# reload NAME
+reload() { check "$1" reload_ends; }
 # One crowd stays, the other connects for each transaction.
 bench() {
 	PGSSLMODE=require beside "$PG_BIN/pgbench" -n -f "$WORK_DIR/one.sql" -h 127.0.0.1 -p "$PORT" -U postgres \
@@ -349,6 +342,32 @@ for who in stay come; do
 	is "$who: no error" 0 "$(grep -ci 'error\|aborted\|fatal' "$WORK_DIR/$who.out")"
 done
 is 'who stayed was not dropped' 6 "$(sed -n 's/^number of clients: //p' "$WORK_DIR/stay.out")"
+
+# --- a listener's own settings are changed --------------------------------------------------------------------
+
+crowd_start kept 'app sslmode=require'
+kept() ( crowd kept "$1"; echo "$A $B" ) # C is ours
+is 'six clients with TLS' '6 0' "$(kept 'open 6')"
+# listener_has SETTINGS
+listener_has() {
+	sed -i "s|^listen = .*|listen = ( { host = \"127.0.0.1\"; port = $PORT; $1 } );|" "$WORK_DIR/pgdrove.conf"
+	reload "a reload: the listener has [$1]"
+}
+comes() { "$PG_BIN/psql" -X -q -A -t "host=localhost port=$PORT user=postgres dbname=app sslmode=$1" -c 'select 1' 2>&1; }
+listener_has 'client_tls_sslmode = "disable";'
+has '... disable: nobody has TLS any more' 'server does not support SSL' "$(comes require)"
+is '... who has none comes in' 1 "$(comes disable)"
+listener_has "$(own_cert good) client_tls_sslmode = \"allow\";"
+is '... allow: with TLS' 1 "$(comes require)"
+is '... and without' 1 "$(comes disable)"
+check '... with a certificate of its own' shows good
+listener_has "$(own_cert nowhere)"
+check '... a file that is missing: nothing is changed' log_has "client_tls_cert_file: $C/nowhere.crt: No such file"
+check '... its certificate is shown' shows good
+listener_has ''
+has "... nothing: everybody's" 'SSL required' "$(comes disable)"
+check '... certificate too' shows next
+is '... and those who are there stay' '6 0' "$(kept 'query select 1')"
 pooler_stop 'ends well'
 
 # --- files that are wrong ------------------------------------------------------------------------------------
