@@ -144,15 +144,15 @@ lowest_free() {
 	while [ -e "/proc/$1/fd/$n" ]; do n=$((n + 1)); done
 	echo "$n"
 }
-soft=$(prlimit --pid "$POOLER" --nofile --noheadings -o SOFT)
-for pid in $pids; do prlimit --pid "$pid" --nofile=$(($(lowest_free "$pid") + 3)): || not_ok 'prlimit'; done
+soft=$("${RUN_AS[@]}" prlimit --pid "$POOLER" --nofile --noheadings -o SOFT)
+for pid in $pids; do "${RUN_AS[@]}" prlimit --pid "$pid" --nofile=$(($(lowest_free "$pid") + 3)): || not_ok 'prlimit'; done
 crowd_start many app
 crowd_tell many 'open 80'
 within '... others cannot be accepted' 20 log_has 'cannot accept a client'
 for _ in 1 2 3; do crowd few 'query select 1'; done
 is '... who is connected is served' '8 0 0' "$A $B $C"
 is '... no worker has died of it' "$pids" "$(for w in 0 1 2 3; do get "worker.$w.pid"; done)"
-for pid in $pids; do prlimit --pid "$pid" --nofile="$soft": || not_ok 'prlimit'; done
+for pid in $pids; do "${RUN_AS[@]}" prlimit --pid "$pid" --nofile="$soft": || not_ok 'prlimit'; done
 crowd_hear many
 is '... there are some again: all others get in' '80 0' "$A $B"
 crowd many 'query select 1'
