@@ -28,7 +28,7 @@ $(error missing development packages: apt-get install $(DEBS))
 endif
 # PAM and LDAP are used where their headers are; without them auth_type pam and ldap are refused by name. To leave them
 # out where they are: make PAM_LIBS= LDAP_LIBS=
-has_header  = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+has_header  = $(shell printf '\043include <$(1)>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 PAM_LIBS   := $(if $(call has_header,security/pam_appl.h),-lpam)
 LDAP_LIBS  := $(if $(call has_header,ldap.h),-lldap -llber)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)) $(if $(PAM_LIBS),-DHAVE_PAM) $(if $(LDAP_LIBS),-DHAVE_LDAP)
