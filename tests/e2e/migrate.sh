@@ -38,7 +38,7 @@ cat >"$WORK_DIR/pgbouncer.ini" <<-INI
 INI
 cat >"$WORK_DIR/databases.ini" <<-INI
 	; one that forces its user, one by its own name, one for all others
-	app = host=127.0.0.1 port=$PG_PORT user=postgres password='$PG_PASSWORD' pool_mode=transaction connect_query='set statement_timeout = 12345' application_name=moved
+	app = host=127.0.0.1 port=$PG_PORT user=postgres password='$PG_PASSWORD' pool_mode=transaction connect_query='set statement_timeout = 12345' application_name=moved datestyle=German
 	"odd name" = host=127.0.0.1 port=$PG_PORT dbname=app user=postgres pool_size=1
 	* = host=127.0.0.1 port=$PG_PORT user=postgres
 INI
@@ -65,6 +65,7 @@ behaviour() {
 	by nobody x app 'select 4' | cut -c1-5
 	by bob clear app 'show statement_timeout'
 	by bob clear app 'show application_name'
+	by bob clear app 'show datestyle'
 	by carol hashed 'odd name' 'select current_database(), current_user'
 	by carol hashed postgres 'select current_database(), current_user'
 }
@@ -83,7 +84,7 @@ start "$WORK_DIR/pgbouncer.ini"
 is 'running it names the same' "$meaningless" "$(grep -c 'has no meaning here' "$WORK_DIR/pgdrove.log")"
 behaviour >"$WORK_DIR/behaviour.ini"
 configured >"$WORK_DIR/configured.ini"
-is 'clients are let in, and find what is set for them' '1|2|FATAL|FATAL|12345ms|psql|app|postgres|postgres|postgres' \
+is 'clients are let in, and find what is set for them' '1|2|FATAL|FATAL|12345ms|psql|German, DMY|app|postgres|postgres|postgres' \
 	"$(paste -sd'|' "$WORK_DIR/behaviour.ini")"
 has 'default_pool_size' 'pool_size|3|' "$(cat "$WORK_DIR/configured.ini")"
 has 'the Unix socket is there' 1 \
