@@ -359,8 +359,10 @@ own_ready(struct backend *b)
 static bool
 own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
-	if (type == 'S')
+	if (type == 'S') {
 		(void)backend_parameter(b, body, len);
+		login_told(b, body, len);
+	}
 	if (type == 'C')
 		gate_complete(b, body, len);
 	if (expect_got(&b->expect, type) == EXPECT_BAD) {

@@ -49,6 +49,7 @@ backend_login_fini(struct backend *b)
 
 	if (l == NULL)
 		return;
+	b->pool->nsetup -= l->setup;
 	connect_fini(b);
 	keys_cancel(&l->keys);
 	free(l->welcome);
@@ -388,6 +389,27 @@ keep_key(struct backend *b, const uint8_t *body, size_t len)
 	memcpy(b->facts.key, body + 4, len - 4);
 }
 
+void
+login_told(struct backend *b, const uint8_t *body, size_t len)
+{
+	uint8_t head[WIRE_HEADER] = {'S'};
+
+	if (b->login == NULL)
+		return;
+	wire_put32(head + 1, (uint32_t)len + 4);
+	keep_welcome(b->login, head, sizeof(head));
+	keep_welcome(b->login, body, len);
+}
+
+/* What clients are told as their session's parameters, as connect_query has left them. */
+static void
+publish_welcome(struct backend *b)
+{
+	if (!pool_stale(b))
+		pool_welcome_put(b->pool, b->login->welcome, b->login->welcome_len);
+	backend_login_fini(b);
+}
+
 /* An error is for the log only: who needs the query to have worked would find out anyway, and the
  * others need not suffer. */
 static void
@@ -398,6 +420,7 @@ connect_query_done(struct backend *b, const uint8_t *error, size_t len)
 	if (error != NULL)
 		log_warnx("pool %s/%s: connect_query failed: %s", b->pool->db, b->pool->user,
 		    text == NULL ? "?" : text);
+	publish_welcome(b);
 	backend_clean(b);
 }
 
@@ -427,13 +450,14 @@ login_ready(struct backend *b)
 		backend_login_fini(b);
 		return;
 	}
-	if (!pool_stale(b))
-		pool_welcome_put(p, b->login->welcome, b->login->welcome_len);
-	backend_login_fini(b);
-	if (p->conf->connect_query != NULL)
+	if (p->conf->connect_query != NULL) {
+		b->login->setup = true;
+		p->nsetup++;
 		backend_task(b, p->conf->connect_query, NULL, connect_query_done);
-	else
-		pool_release(b);
+		return;
+	}
+	publish_welcome(b);
+	pool_release(b);
 }
 
 /* False: the backend is gone or has left the login. */

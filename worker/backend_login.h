@@ -11,7 +11,7 @@
 #include "worker/secure.h"
 #include "worker/target.h"
 
-/* What is needed until the first ReadyForQuery only. */
+/* What is needed until the first ReadyForQuery only, or until that of connect_query. */
 struct login {
 	struct backend *backend;
 	/* backend_connect.c */
@@ -38,6 +38,7 @@ struct login {
 	size_t server_first_len;
 	uint8_t *welcome; /* ParameterStatus messages */
 	size_t welcome_len;
+	bool setup; /* logged in; connect_query runs */
 };
 
 /* An empty backend of the pool, counted in its statistics. NULL = no memory. */
@@ -46,6 +47,8 @@ void backend_event(
     struct loop_source *, uint32_t events); /* backend.c: registered for every backend */
 void backend_login_event(struct backend *, uint32_t events);
 void backend_login_fini(struct backend *);
+/* A ParameterStatus while connect_query runs: it goes to the clients' welcome, too. */
+void login_told(struct backend *, const uint8_t *body, size_t len);
 
 /* --- backend_login.c, for backend_connect.c --- */
 

@@ -180,6 +180,7 @@ struct pool {
 	uint32_t nbackends; /* in any state */
 	uint32_t nown;	    /* ... of one client each */
 	uint32_t nopening;
+	uint32_t nsetup;	   /* backends whose connect_query runs: their welcome is to come */
 	uint32_t nchecking;	   /* idle ones that are proving that they work */
 	struct backend_queue idle; /* newest first */
 	struct backend_queue held; /* by clients, longest first */

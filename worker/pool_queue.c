@@ -388,7 +388,7 @@ pool_pump(struct pool *p)
 	pool_check_for_waiters(p);
 	if (p->nlogins > 0)
 		pool_welcome_look(p); /* another worker may have logged in meanwhile */
-	wanted = p->nwaiting - pool_check_promised(p) + (p->nlogins > 0 ? 1 : 0);
+	wanted = p->nwaiting - pool_check_promised(p) + (p->nlogins > 0 && p->nsetup == 0 ? 1 : 0);
 	if (p->hold)
 		wanted = 0;
 	if (p->nwaiting > 0 && !p->hold)
