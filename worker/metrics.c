@@ -31,6 +31,7 @@ struct scraper {
 	size_t used;
 	char *answer; /* NULL = the request is still being read */
 	size_t len, sent;
+	bool whole;    /* it has said what it wanted and no more */
 	bool dropping; /* all is sent: what it still says is dropped up to its end */
 	char head[HEAD_MAX];
 };
@@ -63,9 +64,8 @@ scraper_late(struct timer *t)
 	scraper_close(LOOP_CONTAINER(t, struct scraper, deadline));
 }
 
-/* Takes `body`, which may be NULL. */
 static void
-answer(struct scraper *s, const char *status, char *body, size_t len, bool head_only)
+answer(struct scraper *s, const char *status, const char *body, size_t len, bool head_only)
 {
 	int n = asprintf(&s->answer,
 	    "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
@@ -77,21 +77,16 @@ answer(struct scraper *s, const char *status, char *body, size_t len, bool head_
 		fatal("answer to a scraper");
 	s->answer = all;
 	s->len = (size_t)n;
-	if (!head_only && body != NULL) {
+	if (!head_only) {
 		memcpy(all + n, body, len);
 		s->len += len;
 	}
-	free(body);
 }
 
 static void
 answer_text(struct scraper *s, const char *status, const char *text, bool head_only)
 {
-	char *copy = strdup(text);
-
-	if (copy == NULL)
-		fatal("answer to a scraper");
-	answer(s, status, copy, strlen(copy), head_only);
+	answer(s, status, text, strlen(text), head_only);
 }
 
 static bool
@@ -111,14 +106,13 @@ somebody_serves(void)
 	return false;
 }
 
-/* A copy of the metrics, of now or nearly; NULL: no memory. */
-static char *
-metrics_copy(size_t *len)
+/* The metrics, of now or nearly; NULL: no memory. */
+static const char *
+metrics_now(size_t *len)
 {
 	static char *text;
 	static size_t size;
 	static int64_t made_us;
-	char *copy;
 
 	if (text == NULL || loop_now() - made_us >= TEXT_US) {
 		free(text);
@@ -126,21 +120,18 @@ metrics_copy(size_t *len)
 		text = metrics_text(&size);
 		made_us = loop_now();
 	}
-	copy = text == NULL ? NULL : malloc(size + 1);
-	if (copy != NULL)
-		memcpy(copy, text, size);
 	*len = size;
-	return copy;
+	return text;
 }
 
 static void
 answer_path(struct scraper *s, const char *path, bool head_only)
 {
-	char *text;
+	const char *text;
 	size_t len;
 
 	if (strcmp(path, "/metrics") == 0) {
-		text = metrics_copy(&len);
+		text = metrics_now(&len);
 		if (text == NULL)
 			answer_text(s, "503 Service Unavailable", "no memory\n", head_only);
 		else
@@ -184,6 +175,14 @@ answer_request(struct scraper *s)
 
 /* --- connections ------------------------------------------------------------------------------ */
 
+static bool
+ends_with(const struct scraper *s, const char *end)
+{
+	size_t n = strlen(end);
+
+	return s->used >= n && memcmp(s->head + s->used - n, end, n) == 0;
+}
+
 /* True once the head is whole, or too large. */
 static bool
 head_read(struct scraper *s)
@@ -205,6 +204,7 @@ head_read(struct scraper *s)
 			return true;
 		}
 		if (strstr(s->head, "\r\n\r\n") != NULL || strstr(s->head, "\n\n") != NULL) {
+			s->whole = ends_with(s, "\r\n\r\n") || ends_with(s, "\n\n");
 			answer_request(s);
 			return true;
 		}
@@ -245,7 +245,10 @@ scraper_write(struct scraper *s)
 		}
 		s->sent += (size_t)n;
 	}
-	scraper_drop(s);
+	if (s->whole)
+		scraper_close(s); /* nothing unread that would make it a reset */
+	else
+		scraper_drop(s);
 }
 
 static void
@@ -281,6 +284,7 @@ accept_scraper(void)
 	}
 	nscrapers++;
 	timer_set(&s->deadline, loop_now() + DEADLINE_US, scraper_late);
+	scraper_event(&s->src, EPOLLIN); /* its request is mostly here already */
 	return true;
 }
 

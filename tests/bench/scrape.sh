@@ -11,23 +11,23 @@
 SCRAPE_RATE=${SCRAPE_RATE:-0}
 SCRAPE_CLIENTS=${SCRAPE_CLIENTS:-64}
 
-scrape_ticks() { # WORKERS' ALL'S
+scrape_cpu() { # WORKERS' ALL'S, us, as the scheduler has counted
 	local pid steward
 	steward=$(build/pgdrove stat --run-dir "$WORK_DIR/run" --get steward.pid)
-	for pid in $(pooler_pids); do cat "/proc/$pid/stat"; done | awk -v steward="$steward" '
-		{ pid = $1; sub(/^.*\) /, ""); all += $12 + $13; if (pid != steward) workers += $12 + $13 }
-		END { print workers + 0, all + 0 }'
+	for pid in $(pooler_pids); do sed "s/^/$pid /" "/proc/$pid"/task/*/schedstat; done | awk -v steward="$steward" '
+		{ all += $2; if ($1 != steward) workers += $2 }
+		END { printf "%.0f %.0f\n", workers / 1000, all / 1000 }'
 }
 
 # scrape_measure NAME: "workers'_us_per_txn all_us_per_txn p99_us"
 scrape_measure() {
 	local before after rate=()
 	[ "$SCRAPE_RATE" = 0 ] || rate=(-R "$SCRAPE_RATE")
-	before=$(scrape_ticks)
+	before=$(scrape_cpu)
 	pgbench_run -c "$SCRAPE_CLIENTS" -j 2 -T "$DURATION" "${rate[@]}" -l --log-prefix="$WORK_DIR/txn"
-	after=$(scrape_ticks)
-	echo "$before $after $(getconf CLK_TCK) $(pgbench_said transactions) $(fair_log "$SCRAPE_CLIENTS")" |
-		awk '{ print ($3 - $1) / $5 * 1e6 / $6, ($4 - $2) / $5 * 1e6 / $6, $8 }' >>"$WORK_DIR/scrape.$1"
+	after=$(scrape_cpu)
+	echo "$before $after $(pgbench_said transactions) $(fair_log "$SCRAPE_CLIENTS")" |
+		awk '{ print ($3 - $1) / $5, ($4 - $2) / $5, $7 }' >>"$WORK_DIR/scrape.$1"
 }
 
 scrape_beside() {
