@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t
-elements(const char *list)
+size_t
+conf_elements(const char *list)
 {
 	size_t n = 1;
 
@@ -14,9 +14,8 @@ elements(const char *list)
 	return n;
 }
 
-/* The i-th element without its blanks. False: there is none, it is empty or too long. */
-static bool
-element(const char *list, size_t i, char *out, size_t size)
+bool
+conf_element(const char *list, size_t i, char *out, size_t size)
 {
 	size_t n;
 
@@ -40,7 +39,7 @@ element(const char *list, size_t i, char *out, size_t size)
 size_t
 conf_hosts(const struct conf_database *d)
 {
-	return elements(d->host);
+	return conf_elements(d->host);
 }
 
 static bool
@@ -49,7 +48,7 @@ port_of(const char *ports, size_t i, uint16_t *port)
 	char text[8], *end;
 	unsigned long n;
 
-	if (!element(ports, i, text, sizeof(text)))
+	if (!conf_element(ports, i, text, sizeof(text)))
 		return false;
 	n = strtoul(text, &end, 10);
 	if (*end != '\0' || n < 1 || n > 65535)
@@ -62,7 +61,7 @@ bool
 conf_host(const struct conf_database *d, size_t i, char name[CONF_HOST_SIZE], uint16_t *port)
 {
 	*port = d->port;
-	return element(d->host, i, name, CONF_HOST_SIZE) &&
+	return conf_element(d->host, i, name, CONF_HOST_SIZE) &&
 	       (d->ports == NULL || port_of(d->ports, i, port));
 }
 
@@ -84,12 +83,12 @@ conf_hosts_wrong(const struct conf_database *d, const char **key)
 	if (n > CONF_HOSTS)
 		return "has more than 16 hosts";
 	for (i = 0; i < n; i++)
-		if (!element(d->host, i, name, sizeof(name)))
+		if (!conf_element(d->host, i, name, sizeof(name)))
 			return "is empty or too long, or one of its hosts is";
 	*key = "ports";
 	if (d->ports == NULL)
 		return NULL;
-	if (elements(d->ports) != n)
+	if (conf_elements(d->ports) != n)
 		return "must have as many ports as there are hosts";
 	for (i = 0; i < n; i++)
 		if (!port_of(d->ports, i, &port))

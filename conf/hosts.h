@@ -1,6 +1,6 @@
 /*
  * hosts: the servers of a database: the lists host = "a,b,c" and ports = "1,2,3". Called by load.c,
- * which checks them, and by worker/target.c.
+ * which checks them, and by worker/target.c; tls.c has a list of the same kind.
  */
 #ifndef CONF_HOSTS_H
 #define CONF_HOSTS_H
@@ -9,6 +9,11 @@
 
 #define CONF_HOST_SIZE 256 /* longest name, with the final NUL */
 #define CONF_HOSTS     16  /* most of them */
+
+/* Of a list with commas: how many elements there are, and the i-th without its blanks. False: there
+ * is none, it is empty or too long. */
+size_t conf_elements(const char *list);
+bool conf_element(const char *list, size_t i, char *out, size_t size);
 
 /* How many there are. */
 size_t conf_hosts(const struct conf_database *);

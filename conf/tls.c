@@ -7,6 +7,7 @@
 #include "conf/tls.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #include <openssl/ssl.h>
 
 #include "conf/files.h"
+#include "conf/hosts.h"
 #include "conf/option.h"
 #include "conf/tls_files.h"
 
@@ -188,22 +190,60 @@ read_file(struct making *m, const char *stem, const char *path, size_t *len)
 }
 
 static void
-use_pair(struct making *m)
+use_pair(struct making *m, SSL_CTX *ssl, const char *cert_file, const char *key_file)
 {
-	const struct tls_setting *s = m->setting;
 	const char *why = NULL, *cert, *key;
 	size_t cert_len = 0, key_len = 0;
 
-	cert = read_file(m, "cert_file", s->cert_file, &cert_len);
-	key = read_file(m, "key_file", s->key_file, &key_len);
-	if (cert != NULL && (why = tls_use_cert(m->ctx->ssl, cert, cert_len)) != NULL)
-		complain(m, "cert_file", s->cert_file, why);
+	cert = read_file(m, "cert_file", cert_file, &cert_len);
+	key = read_file(m, "key_file", key_file, &key_len);
+	if (cert != NULL && (why = tls_use_cert(ssl, cert, cert_len)) != NULL)
+		complain(m, "cert_file", cert_file, why);
 	if (key != NULL && why == NULL && cert != NULL &&
-	    (why = tls_use_key(m->ctx->ssl, key, key_len)) != NULL)
-		complain(m, "key_file", s->key_file, why);
+	    (why = tls_use_key(ssl, key, key_len)) != NULL)
+		complain(m, "key_file", key_file, why);
 	if (key != NULL && !files_received(m->load->files) &&
-	    (why = tls_key_safe(s->key_file, m->load->conf->user)) != NULL)
-		complain(m, "key_file", s->key_file, why);
+	    (why = tls_key_safe(key_file, m->load->conf->user)) != NULL)
+		complain(m, "key_file", key_file, why);
+}
+
+static SSL_CTX *
+new_ssl(bool server)
+{
+	SSL_CTX *ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+
+	if (ssl == NULL)
+		fatalx("OpenSSL cannot make a context");
+	return ssl;
+}
+
+/* A server's certificate may be one of a list, each with its key in the other. The first is for
+ * who asks for no name, or for one that no other has. */
+static void
+use_list(struct making *m)
+{
+	const struct tls_setting *s = m->setting;
+	struct tls_ctx *t = m->ctx;
+	char cert[PATH_MAX], key[PATH_MAX];
+	size_t n = conf_elements(s->cert_file), i;
+
+	if (n != conf_elements(s->key_file)) {
+		complain(
+		    m, "key_file", s->key_file, "as many are needed as there are certificates");
+		return;
+	}
+	t->more = calloc(n, sizeof(SSL_CTX *));
+	if (t->more == NULL)
+		fatal("configuration");
+	for (i = 0; i < n; i++) {
+		if (i > 0)
+			t->more[t->nmore++] = new_ssl(true);
+		if (!conf_element(s->cert_file, i, cert, sizeof(cert)) ||
+		    !conf_element(s->key_file, i, key, sizeof(key)))
+			complain(m, "cert_file", s->cert_file, "a name is missing, or too long");
+		else
+			use_pair(m, i == 0 ? t->ssl : t->more[i - 1], cert, key);
+	}
 }
 
 static void
@@ -301,9 +341,9 @@ make(struct load *l, const struct tls_setting *s, const config_setting_t *at)
 	struct making m = {.load = l, .setting = s, .at = at, .hash = EVP_MD_CTX_new()};
 	struct tls_ctx *t = calloc(1, sizeof(*t));
 
-	if (t == NULL || m.hash == NULL || EVP_DigestInit_ex(m.hash, EVP_sha256(), NULL) != 1 ||
-	    (t->ssl = SSL_CTX_new(s->server ? TLS_server_method() : TLS_client_method())) == NULL)
+	if (t == NULL || m.hash == NULL || EVP_DigestInit_ex(m.hash, EVP_sha256(), NULL) != 1)
 		fatalx("OpenSSL cannot make a context");
+	t->ssl = new_ssl(s->server);
 	m.ctx = t;
 	t->refs = 1;
 	t->serial = ++serials;
@@ -312,8 +352,12 @@ make(struct load *l, const struct tls_setting *s, const config_setting_t *at)
 	check_needs(&m);
 	use_protocols(&m);
 	use_ciphers(&m);
-	if (s->cert_file[0] != '\0' && s->key_file[0] != '\0')
-		use_pair(&m);
+	if (s->cert_file[0] == '\0' || s->key_file[0] == '\0')
+		; /* told by check_needs, or none is wanted */
+	else if (s->server)
+		use_list(&m);
+	else
+		use_pair(&m, t->ssl, s->cert_file, s->key_file);
 	use_roots(&m);
 	if (EVP_DigestFinal_ex(m.hash, t->id, NULL) != 1 ||
 	    SSL_CTX_set_session_id_context(t->ssl, t->id, sizeof(t->id)) != 1)
@@ -335,6 +379,9 @@ tls_ctx_unref(struct tls_ctx *t)
 {
 	if (t == NULL || --t->refs > 0)
 		return;
+	while (t->nmore > 0)
+		SSL_CTX_free(t->more[--t->nmore]);
+	free(t->more);
 	SSL_CTX_free(t->ssl);
 	free(t);
 }
@@ -415,15 +462,25 @@ tls_load(struct load *l)
 }
 
 static void
-warn_one(const struct tls_ctx *t, const char *what, const char *file)
+warn_one(const SSL_CTX *ssl, const char *what, const char *file)
 {
-	int64_t left = t == NULL ? INT64_MAX : tls_cert_left(t->ssl);
+	int64_t left = tls_cert_left(ssl);
 
 	if (left < 0)
 		log_warnx("%s %s: the certificate has expired", what, file);
 	else if (left < TLS_EXPIRES)
 		log_warnx(
 		    "%s %s: the certificate expires in %d days", what, file, (int)(left / 86400));
+}
+
+static void
+warn_list(const struct tls_ctx *t, const char *list)
+{
+	char file[PATH_MAX];
+	size_t i;
+
+	for (i = 0; t != NULL && conf_element(list, i, file, sizeof(file)); i++)
+		warn_one(i == 0 ? t->ssl : t->more[i - 1], "client_tls_cert_file", file);
 }
 
 void
@@ -434,10 +491,11 @@ tls_warn(const struct conf *c)
 
 	for (i = 0; i < c->nlisten; i++) {
 		tls_setting_listen(&s, c, &c->listen[i]);
-		warn_one(c->listen[i].tls, "client_tls_cert_file", s.cert_file);
+		warn_list(c->listen[i].tls, s.cert_file);
 	}
 	for (i = 0; i < c->ndatabases; i++) {
 		tls_setting_database(&s, c, &c->databases[i]);
-		warn_one(c->databases[i].tls, "server_tls_cert_file", s.cert_file);
+		if (c->databases[i].tls != NULL)
+			warn_one(c->databases[i].tls->ssl, "server_tls_cert_file", s.cert_file);
 	}
 }

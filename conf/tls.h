@@ -30,6 +30,8 @@ struct tls_setting {
 
 struct tls_ctx {
 	SSL_CTX *ssl;
+	SSL_CTX **more; /* further certificates, for the names in them: each context has just one */
+	size_t nmore;
 	enum tls_mode mode;
 	enum tls_negotiation negotiation;
 	bool server;

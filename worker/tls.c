@@ -203,6 +203,7 @@ hook(struct tls_ctx *t)
 	if (t->server) {
 		SSL_CTX_set_alpn_select_cb(t->ssl, choose_alpn, NULL);
 		tls_ticket_hook(t->ssl);
+		tls_sni_hook(t);
 		return;
 	}
 	(void)SSL_CTX_set_alpn_protos(t->ssl, ours, sizeof(ours) - 1);

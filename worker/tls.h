@@ -5,6 +5,7 @@
  *   tls_peer.c     who is at the other end; channel binding
  *   tls_ticket.c   keys of session tickets, the same in all workers
  *   tls_session.c  sessions to take up again with servers
+ *   tls_sni.c      which certificate a client is shown
  */
 #ifndef WORKER_TLS_H
 #define WORKER_TLS_H
@@ -71,6 +72,11 @@ const char *tls_name(const struct conn *);
 
 /* Tickets of this context, a server's, are made with the keys of all workers. */
 void tls_ticket_hook(SSL_CTX *);
+
+/* --- tls_sni.c --- */
+
+/* This context, a server's, may have several certificates. */
+void tls_sni_hook(struct tls_ctx *);
 
 /* --- tls_session.c --- */
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# cert: client certificates, by name, by map and besides a password; SCRAM bound to the channel.
+# cert: client certificates, by name, by map and besides a password; SCRAM bound to the channel; SNI.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -99,6 +99,41 @@ refused_unbound 'auth_type: without TLS' 'the client came without TLS' strict ss
 has 'auth_type: an unknown user' 'password authentication failed for user "nobody"' "$(login nobody -)"
 check '... the log says that' log_has 'user "nobody" \(28P01\): no such user'
 pooler_stop 'ends well'
+
+# Several certificates: the one for the name that the client has said (SNI), of another kind of key than the first.
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$C/second.key" 2>/dev/null
+openssl req -new -key "$C/second.key" -subj /CN=second 2>/dev/null | openssl x509 -req -sha384 -CA "$C/ca.crt" \
+	-CAkey "$C/ca.key" -set_serial 77 -days 30 -out "$C/second.crt" -extfile <(echo 'subjectAltName=DNS:*.second.test') 2>/dev/null
+own_file "$C/second.key"
+sed -i "s|$C/server.key|$C/server.key, $C/second.key|; s|$C/server.crt|$C/server.crt, $C/second.crt|" "$WORK_DIR/pgdrove.conf"
+pooler_start
+# by_name HOST [MORE]: as a client that checks the name, and binds to the certificate.
+by_name() { login strict - "host=$1 hostaddr=127.0.0.1 sslmode=verify-full channel_binding=require ${2:-}"; }
+for version in TLSv1.2 TLSv1.3; do
+	only="ssl_min_protocol_version=$version ssl_max_protocol_version=$version"
+	is "SNI, $version: the first name" strict "$(by_name localhost "$only")"
+	is "SNI, $version: another one, by its wildcard" strict "$(by_name db.second.test "$only")"
+	has "SNI, $version: a name that none has: the first is shown" 'does not match host name "db.third.test"' "$(by_name db.third.test "$only")"
+	has "SNI, $version: who says no name: the same" 'does not match host name "db.second.test"' "$(by_name db.second.test "$only sslsni=0")"
+done
+# shown NAME ARGS...: the certificate's name, and whether the session was taken up again.
+shown() {
+	local name=$1
+	shift
+	(until_true 30 [ -s "$WORK_DIR/ticket" ] && echo) | openssl s_client -connect "127.0.0.1:$PORT" -starttls postgres \
+		-servername "$name" "$@" 2>/dev/null | tr -d '\0' | sed -n 's/^subject=CN = //p; s/^\(New\|Reused\), TLS.*/\1/p' | tr '\n' ' '
+}
+is 'SNI: a session' 'second New ' "$(shown a.second.test -sess_out "$WORK_DIR/ticket")"
+is '... is taken up again' 'second Reused ' "$(shown a.second.test -sess_in "$WORK_DIR/ticket")"
+pooler_stop 'SNI: ends well'
+t() { "$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1; }
+sed -i "s|, $C/second.key|, $C/strict.key|" "$WORK_DIR/pgdrove.conf"
+has 'SNI: a key of another certificate is told' "client_tls_key_file: $C/strict.key: the private key does not belong" "$(t)"
+sed -i "s|, $C/strict.key|,|" "$WORK_DIR/pgdrove.conf"
+has 'SNI: a name that is missing is told' 'client_tls_cert_file: '"$C/server.crt, $C/second.crt: a name is missing" "$(t)"
+sed -i "s|key,\";|key\";|" "$WORK_DIR/pgdrove.conf"
+has 'SNI: a key that is missing is told' 'as many are needed as there are certificates' "$(t)"
+sed -i "s|, $C/second.crt||" "$WORK_DIR/pgdrove.conf"
 
 # A certificate whose signature has no hash: there is nothing to bind to.
 openssl genpkey -algorithm ED25519 -out "$C/ed.key" 2>/dev/null
