@@ -74,16 +74,35 @@ scram_md5_digest(void)
 	return md5;
 }
 
+/* Each thread keeps a context for each algorithm, ready for the next use: making one costs more
+ * than the hash of a short text. NULL: there is none. */
+static EVP_MD_CTX **
+kept_context(const EVP_MD *md)
+{
+	static _Thread_local EVP_MD_CTX *of_sha256, *of_md5;
+	EVP_MD_CTX **ctx = md == sha256 ? &of_sha256 : &of_md5;
+
+	if (*ctx == NULL && md != NULL && (*ctx = EVP_MD_CTX_new()) != NULL &&
+	    EVP_DigestInit_ex(*ctx, md, NULL) != 1) {
+		EVP_MD_CTX_free(*ctx);
+		*ctx = NULL;
+	}
+	return ctx;
+}
+
 bool
 scram_digest(
     const EVP_MD *md, const void *a, size_t a_len, const void *b, size_t b_len, uint8_t *out)
 {
-	EVP_MD_CTX *ctx = md == NULL ? NULL : EVP_MD_CTX_new();
-	bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
-		  EVP_DigestUpdate(ctx, a, a_len) == 1 && EVP_DigestUpdate(ctx, b, b_len) == 1 &&
-		  EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	EVP_MD_CTX **ctx = kept_context(md);
+	bool ok = *ctx != NULL && EVP_DigestUpdate(*ctx, a, a_len) == 1 &&
+		  EVP_DigestUpdate(*ctx, b, b_len) == 1 && EVP_DigestFinal_ex(*ctx, out, NULL) == 1;
 
-	EVP_MD_CTX_free(ctx); /* wipes it */
+	/* fresh again, and nothing of the text is left in it */
+	if (!ok || EVP_DigestInit_ex(*ctx, NULL, NULL) != 1) {
+		EVP_MD_CTX_free(*ctx);
+		*ctx = NULL;
+	}
 	return ok;
 }
 

@@ -331,7 +331,9 @@ bool
 scram_md5_fits(const char *user, const char *secret, const uint8_t salt[4], const char *answer)
 {
 	char want[36];
-	bool fits = scram_md5(user, secret, salt, want) == 0 && same_text(want, answer);
+	bool fits = strlen(answer) == sizeof(want) - 1 &&
+		    scram_md5(user, secret, salt, want) == 0 &&
+		    CRYPTO_memcmp(want, answer, sizeof(want)) == 0;
 
 	OPENSSL_cleanse(want, sizeof(want));
 	return fits;

@@ -173,6 +173,14 @@ listener_event(struct loop_source *s, uint32_t events)
 	}
 }
 
+/* Its own setting, and what clients inherit of it. */
+static void
+tune_listener(const struct listener *l)
+{
+	if (!l->pending && wk->conf->listen[l->conf].path == NULL)
+		conn_tune_listener(l->src.fd);
+}
+
 static void
 add(uint32_t id, int fd, size_t conf, bool pending)
 {
@@ -185,6 +193,7 @@ add(uint32_t id, int fd, size_t conf, bool pending)
 	l->conf = conf;
 	l->pending = pending;
 	LIST_INSERT_HEAD(&listeners, l, entry);
+	tune_listener(l);
 }
 
 static void
@@ -275,7 +284,9 @@ accept_switch(const uint8_t *places, size_t n)
 	LIST_FOREACH_SAFE(l, &listeners, entry, next)
 	{
 		l->pending = false;
-		if (!find_place(places, n, l))
+		if (find_place(places, n, l))
+			tune_listener(l);
+		else
 			drop(l);
 	}
 	if (!timer_armed(&gate))

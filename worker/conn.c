@@ -32,19 +32,28 @@ tune(int fd, int level, int option, int64_t value)
 		log_debug("setsockopt %d: %s", option, strerror(errno));
 }
 
+/* What few ask for. */
 static void
-conn_tune(int fd)
+tune_times(int fd)
 {
 	const struct conf *c = wk->conf;
 
-	tune(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	tune(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, c->tcp_user_timeout_us / 1000);
 	if (!c->tcp_keepalive)
 		return;
-	tune(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	tune(fd, IPPROTO_TCP, TCP_KEEPIDLE, c->tcp_keepidle_us / 1000000);
 	tune(fd, IPPROTO_TCP, TCP_KEEPINTVL, c->tcp_keepintvl_us / 1000000);
 	tune(fd, IPPROTO_TCP, TCP_KEEPCNT, c->tcp_keepcnt);
+}
+
+void
+conn_tune_listener(int fd)
+{
+	const int on = 1, keepalive = wk->conf->tcp_keepalive;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof(keepalive)) == -1)
+		log_warn("setsockopt of a listener");
 }
 
 int
@@ -67,7 +76,7 @@ int
 conn_open(struct conn *c, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t))
 {
 	if (!is_unix)
-		conn_tune(fd);
+		tune_times(fd);
 	return conn_adopt(c, fd, is_unix, fn);
 }
 
@@ -80,6 +89,10 @@ conn_connect(struct conn *c, const struct sockaddr_storage *to, socklen_t len,
 
 	if (fd == -1)
 		return -1;
+	if (!is_unix) {
+		tune(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		tune(fd, SOL_SOCKET, SO_KEEPALIVE, wk->conf->tcp_keepalive);
+	}
 	if ((connect(fd, (const struct sockaddr *)to, len) == -1 && errno != EINPROGRESS) ||
 	    conn_open(c, fd, is_unix, fn) == -1) {
 		saved = errno;

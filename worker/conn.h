@@ -43,11 +43,14 @@ struct conn {
 	bool armed_out : 1;
 };
 
-/* Takes the fd: non-blocking already; sets TCP options; registers. 0 or -1 with errno (fd then
- * still the caller's). */
+/* Takes the fd: non-blocking already; sets what few ask for of TCP's options, the others it has
+ * from its listener or from conn_connect; registers. 0 or -1 with errno (fd then still the
+ * caller's). */
 int conn_open(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
 /* The same of a socket that has its options: another worker has set them. */
 int conn_adopt(struct conn *, int fd, bool is_unix, void (*fn)(struct loop_source *, uint32_t));
+/* What a socket accepted there inherits, so that it costs no system call for each client. */
+void conn_tune_listener(int fd);
 /* Begins to connect to a server, without waiting; EPOLLOUT says when it is there. 0, or -1 with
  * errno: it failed at once, and nothing is open. */
 int conn_connect(struct conn *, const struct sockaddr_storage *, socklen_t len,

@@ -86,7 +86,7 @@ params_index(const char *name)
 	int i;
 
 	for (i = 0; i < PARAMS_N; i++)
-		if (strcasecmp(name, names[i]) == 0)
+		if (((name[0] ^ names[i][0]) & 0x5f) == 0 && strcasecmp(name, names[i]) == 0)
 			return i;
 	return -1;
 }
