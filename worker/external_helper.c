@@ -32,6 +32,33 @@ next(char **at, char *end)
 	return s;
 }
 
+/* What is built in: a method that is not has no row. */
+static const struct {
+	enum auth_type method;
+	enum external_verdict (*ask)(const struct external_question *, char why[EXTERNAL_WHY]);
+} methods[] = {
+#ifdef HAVE_PAM
+    {AUTH_PAM, external_pam},
+#endif
+#ifdef HAVE_LDAP
+    {AUTH_LDAP, external_ldap},
+#endif
+    {AUTH_REJECT, NULL},
+};
+
+static enum external_verdict
+ask(const char *method, const struct external_question *q, char why[EXTERNAL_WHY])
+{
+	size_t i;
+
+	why[0] = '\0';
+	for (i = 0; methods[i].ask != NULL; i++)
+		if (strcmp(method, auth_type_name(methods[i].method)) == 0)
+			return methods[i].ask(q, why);
+	strlcpy(why, "the method is not built in", EXTERNAL_WHY);
+	return EXTERNAL_FAILED;
+}
+
 static enum external_verdict
 answer(char *msg, size_t len, char why[EXTERNAL_WHY])
 {
@@ -47,10 +74,7 @@ answer(char *msg, size_t len, char why[EXTERNAL_WHY])
 	if (method == NULL || q.user == NULL || q.password == NULL || q.from == NULL ||
 	    (options.len > 0 && end[-1] != '\0'))
 		return EXTERNAL_FAILED;
-	why[0] = '\0';
-	if (strcmp(method, auth_type_name(AUTH_PAM)) == 0)
-		return external_pam(&q, why);
-	return external_ldap(&q, why);
+	return ask(method, &q, why);
 }
 
 int

@@ -5,13 +5,13 @@
  */
 #include "worker/external.h"
 
+#ifdef HAVE_LDAP
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <bsd/string.h>
-
-#ifdef HAVE_LDAP
 
 #include <ldap.h>
 
@@ -64,9 +64,9 @@ make_uri(struct place *p, const struct external_question *q)
 		port = strcmp(scheme, "ldaps") == 0 ? "636" : "389";
 	for (host += strspn(host, " "); *host != '\0'; host += strspn(host, " ")) {
 		len = strcspn(host, " ");
-		(void)snprintf(one, sizeof(one), "%s%s://%.*s:%s", p->uri[0] == '\0' ? "" : " ",
-		    scheme, (int)len, host, port);
-		if (strlcat(p->uri, one, sizeof(p->uri)) >= sizeof(p->uri))
+		if (snprintf(one, sizeof(one), "%s%s://%.*s:%s", p->uri[0] == '\0' ? "" : " ",
+			scheme, (int)len, host, port) >= (int)sizeof(one) ||
+		    strlcat(p->uri, one, sizeof(p->uri)) >= sizeof(p->uri))
 			return false;
 		host += len;
 	}
@@ -86,8 +86,9 @@ read_url(struct place *p, const char *url)
 {
 	if (ldap_url_parse(url, &p->url) != LDAP_SUCCESS || p->url->lud_host == NULL)
 		return false;
-	(void)snprintf(p->uri, sizeof(p->uri), "%s://%s:%d", p->url->lud_scheme, p->url->lud_host,
-	    p->url->lud_port);
+	if (snprintf(p->uri, sizeof(p->uri), "%s://%s:%d", p->url->lud_scheme, p->url->lud_host,
+		p->url->lud_port) >= (int)sizeof(p->uri))
+		return false;
 	p->base = p->url->lud_dn == NULL ? "" : p->url->lud_dn;
 	if (p->url->lud_attrs != NULL && p->url->lud_attrs[0] != NULL)
 		p->attribute = p->url->lud_attrs[0];
@@ -261,7 +262,7 @@ odd_name(const struct external_question *q)
 enum external_verdict
 external_ldap(const struct external_question *q, char why[EXTERNAL_WHY])
 {
-	enum external_verdict verdict;
+	enum external_verdict verdict = EXTERNAL_FAILED;
 	struct place p;
 	char dn[1024];
 
@@ -270,30 +271,18 @@ external_ldap(const struct external_question *q, char why[EXTERNAL_WHY])
 		    why, "the user's name has characters that LDAP gives a meaning", EXTERNAL_WHY);
 		return EXTERNAL_WRONG;
 	}
-	if (!find_place(&p, q)) {
+	if (!find_place(&p, q))
 		strlcpy(why, "ldapserver or ldapurl is wrong", EXTERNAL_WHY);
-		return EXTERNAL_FAILED;
-	}
-	if (external_get(q->options, "ldapbasedn") != NULL || p.url != NULL) {
+	else if (external_get(q->options, "ldapbasedn") != NULL || p.url != NULL)
 		verdict = search_and_prove(&p, q, why);
-	} else {
-		(void)snprintf(
-		    dn, sizeof(dn), "%s%s%s", get(q, "ldapprefix"), q->user, get(q, "ldapsuffix"));
+	else if (snprintf(dn, sizeof(dn), "%s%s%s", get(q, "ldapprefix"), q->user,
+		     get(q, "ldapsuffix")) >= (int)sizeof(dn))
+		strlcpy(why, "ldapprefix and ldapsuffix are too long", EXTERNAL_WHY);
+	else
 		verdict = prove(&p, q, dn, why);
-	}
 	if (p.url != NULL)
 		ldap_free_urldesc(p.url);
 	return verdict;
-}
-
-#else
-
-enum external_verdict
-external_ldap(const struct external_question *q, char why[EXTERNAL_WHY])
-{
-	(void)q;
-	strlcpy(why, "built without LDAP", EXTERNAL_WHY);
-	return EXTERNAL_FAILED;
 }
 
 #endif

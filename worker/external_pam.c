@@ -4,12 +4,13 @@
  */
 #include "worker/external.h"
 
+#ifdef HAVE_PAM
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bsd/stdlib.h>
 #include <bsd/string.h>
-
-#ifdef HAVE_PAM
 
 #include <security/pam_appl.h>
 
@@ -48,7 +49,7 @@ converse(int n, const struct pam_message **msg, struct pam_response **resp, void
 		return PAM_SUCCESS;
 	}
 	while (i-- > 0)
-		free(r[i].resp);
+		freezero(r[i].resp, strlen(r[i].resp));
 	free(r);
 	return PAM_CONV_ERR;
 }
@@ -116,16 +117,6 @@ external_pam(const struct external_question *q, char why[EXTERNAL_WHY])
 	if (rc == PAM_SUCCESS)
 		return EXTERNAL_RIGHT;
 	return to_blame(rc) ? EXTERNAL_WRONG : EXTERNAL_FAILED;
-}
-
-#else
-
-enum external_verdict
-external_pam(const struct external_question *q, char why[EXTERNAL_WHY])
-{
-	(void)q;
-	strlcpy(why, "built without PAM", EXTERNAL_WHY);
-	return EXTERNAL_FAILED;
 }
 
 #endif
