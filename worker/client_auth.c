@@ -558,7 +558,7 @@ client_auth_event(struct client *c)
 	while (c->state == CLIENT_AUTH && expects_message(c->auth) && conn_can_recv(&c->conn)) {
 		int n = conn_recv(&c->conn);
 		if (n == -1) {
-			client_close(c, errno == 0 ? "closed before login" : strerror(errno));
+			client_close(c, errno == 0 ? "closed before login" : conn_why(&c->conn));
 			return;
 		}
 		while (auth_step(c))
@@ -569,7 +569,7 @@ client_auth_event(struct client *c)
 	if (c->conn.src.fd == -1 || c->state == CLIENT_CLOSING)
 		return;
 	if (conn_unsent(&c->conn) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN)
-		client_close(c, strerror(errno));
+		client_close(c, conn_why(&c->conn));
 	else if (c->state == CLIENT_AUTH && c->conn.hup && c->auth->step == STEP_LATE)
 		tell_failure(c->auth); /* the log must have it */
 	else if (c->state == CLIENT_AUTH && c->conn.hup && !expects_message(c->auth))

@@ -1,9 +1,11 @@
 /*
  * keys: see keys.h. Called by client_auth.c and backend_login.c. What is known lies in shm/secrets;
- * a derivation under way is known here, so that a crowd with one name costs one.
+ * a derivation under way is known here, so that a crowd with one name costs one, and clients that
+ * left before their turn cost none.
  */
 #include "worker/keys.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +28,7 @@ struct keys_task {
 	char *password;
 	struct scram_keys keys; /* salt and iterations, then all */
 	int64_t since_us;
+	atomic_bool left; /* nobody waits any more: if it has not begun yet, it need not */
 	int rc;
 	LIST_ENTRY(keys_task) all;
 };
@@ -111,6 +114,9 @@ task_work(struct job *j)
 	struct keys_task *t = LOOP_CONTAINER(j, struct keys_task, job);
 	struct scram_keys keys;
 
+	t->rc = -1;
+	if (atomic_load_explicit(&t->left, memory_order_relaxed)) /* a hint: no pair */
+		return;
 	t->rc = scram_keys_derive(
 	    &keys, t->password, t->keys.salt, t->keys.salt_len, t->keys.iterations);
 	if (t->rc == 0)
@@ -143,7 +149,8 @@ task_done(struct job *j)
 	struct keys_wait *w;
 
 	LIST_REMOVE(t, all);
-	note_time(t);
+	if (t->rc == 0)
+		note_time(t);
 	if (t->rc == 0 && t->store)
 		save(t->id, &t->keys);
 	while ((w = TAILQ_FIRST(&t->waits)) != NULL) {
@@ -184,7 +191,8 @@ keys_derive(struct keys_wait *w, const char *user, const char *password,
 	ENSURE(w->task == NULL);
 	make_id(KEYS_OF_PASSWORD, user, password, salt, id);
 	LIST_FOREACH (t, &tasks, all)
-		if (t->store == store && memcmp(t->id, id, sizeof(id)) == 0)
+		if (t->store == store && memcmp(t->id, id, sizeof(id)) == 0 &&
+		    !atomic_load_explicit(&t->left, memory_order_relaxed))
 			break;
 	if (t == NULL)
 		t = task_new(id, password, salt, store);
@@ -199,5 +207,7 @@ keys_cancel(struct keys_wait *w)
 	if (w->task == NULL)
 		return;
 	TAILQ_REMOVE(&w->task->waits, w, entry);
+	if (TAILQ_EMPTY(&w->task->waits))
+		atomic_store_explicit(&w->task->left, true, memory_order_relaxed);
 	w->task = NULL;
 }
