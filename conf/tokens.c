@@ -125,6 +125,8 @@ add_file(struct reader *r, struct field *f, const char *from, const char *name, 
 	text = files_get(r->files, path, &len);
 	if (text == NULL) {
 		wrong(r, "cannot read @", name);
+	} else if (memchr(text, '\0', len) != NULL) {
+		wrong(r, "a zero byte in @", name);
 	} else {
 		at = keep_text(r, text, strlen(text));
 		while (r->wrong[0] == '\0' && *(at += strspn(at, " \t\r\n,")) != '\0') {
@@ -167,7 +169,8 @@ take_token(struct reader *r, char **at, struct token *t)
 	return end;
 }
 
-/* A list: tokens with commas between them, blanks allowed after a comma. */
+/* A list: tokens with commas between them, blanks allowed after a comma. In an @file, one may end a
+ * line. */
 static void
 take_list(struct reader *r, char **at, struct field *f, const char *path, int depth)
 {
@@ -194,7 +197,7 @@ take_list(struct reader *r, char **at, struct field *f, const char *path, int de
 		if (end == ',')
 			*at += strspn(*at, " \t\r");
 	} while (end == ',' && r->wrong[0] == '\0' && **at != '\0' && **at != '#' && **at != '\n');
-	if (end == ',' && r->wrong[0] == '\0')
+	if (end == ',' && depth == 0 && r->wrong[0] == '\0')
 		wrong(r, "a word is missing after the comma", "");
 }
 

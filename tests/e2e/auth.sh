@@ -118,6 +118,26 @@ comes s_verifier 'pw s'
 admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where usename = 's_verifier'" >/dev/null
 within 'its backends are gone' 10 none_left
 comes s_verifier 'pw s'
+# The key that one worker was shown logs in for clients of all: eight sessions by trust, for whom nobody proves anything.
+cat >"$WORK_DIR/hba" <<-HBA
+	host app   all all scram-sha-256
+	host trust all all trust
+HBA
+own_file "$WORK_DIR/hba"
+pooler_stop 'pass-through: ends'
+auth_conf hba "auth_hba_file = \"$WORK_DIR/hba\";"
+sed -i 's|^databases = ( |&{ name = "trust"; host = "127.0.0.1"; port = '"$PG_PORT"'; dbname = "app"; pool_size = 8; }, |' "$WORK_DIR/pgdrove.conf"
+pooler_start
+has 'pass-through: nobody has shown the key yet' 'no client has logged in with the verifier' "$(login s_verifier x trust)"
+comes s_verifier 'pw s'
+CROWD_USER=s_verifier crowd_start eight trust
+crowd eight 'open 8'
+is 'pass-through: eight sessions' '8 0' "$A $B"
+crowd eight 'query begin'
+both_have() { [ "$(get worker.0.clients)" -ge 2 ] && [ "$(get worker.1.clients)" -ge 2 ]; }
+within '... of both workers' 10 both_have
+within '... with a backend each' 10 backends_are 8 "usename = 's_verifier' and state = 'idle in transaction'"
+crowd_tell eight end
 admin_sql "alter role s_verifier password 'changed'"
 admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where usename = 's_verifier'" >/dev/null
 within 'they are gone' 10 none_left
@@ -233,6 +253,55 @@ is 'hba: scram-sha-256' s_plain "$(login s_plain 'pw s')"
 has 'hba: scram-sha-256, wrong password' 'password authentication failed' "$(login s_plain 'pw')"
 is 'hba: trust' s_plain "$(login s_plain x other)"
 has 'hba: no rule' 'no rule of auth_hba_file lets user "s_md5" into database "app" from here' "$(login s_md5 'pw s')"
+
+# hba: what rules say of names and addresses, by clients of two addresses of ours.
+printf 's_plain,\nm_plain\n' >"$WORK_DIR/names"
+cat >"$WORK_DIR/hba" <<-HBA
+	host sameuser      all     all                 scram-sha-256
+	host host          all     samehost            trust
+	host net           all     samenet             trust
+	host /^shop_[0-9]+$ /_plain$ all               trust
+	host listed        @names  all                 trust
+	host mask          all     127.0.0.0 255.255.255.254 trust
+	host bits          all     127.0.0.2/32        trust
+	host all           all     all                 reject
+HBA
+own_file "$WORK_DIR/names" "$WORK_DIR/hba"
+sed -i 's|{ name = "other"; |{ name = "*"; |' "$WORK_DIR/pgdrove.conf"
+check 'hba: other rules by a reload' pooler_reload
+# from ADDRESS USER DB: "in", or the words of the refusal.
+from() {
+	# shellcheck disable=SC2016
+	perl -MIO::Socket::INET -e '
+		my ($from, $port, $user, $db) = @ARGV;
+		my $s = IO::Socket::INET->new(LocalAddr => $from, PeerAddr => "127.0.0.1", PeerPort => $port) or die;
+		my $body = "user\0$user\0database\0$db\0\0";
+		print $s pack("NN", 8 + length $body, 196608) . $body;
+		alarm 30;
+		while (length $got < 9 or $got =~ /^E/) { sysread($s, $got, 4096, length $got) or last }
+		print $got =~ /^R\0\0\0\x08\0\0\0\0/ ? "in" : $got =~ /^R/ ? "asked" : $got =~ /\0M([^\0]*)/ ? $1 : "?";' "$1" "$PORT" "$2" "$3"
+}
+is 'hba: sameuser: is asked' asked "$(from 127.0.0.1 s_plain s_plain)"
+is 'hba: sameuser: and comes in' s_plain "$(login s_plain 'pw s' s_plain)"
+is 'hba: sameuser: not into others' 'login rejected' "$(from 127.0.0.1 s_plain m_plain)"
+is 'hba: samehost: our own address' in "$(from 127.0.0.1 s_plain host)"
+is 'hba: samehost: no other of our network' 'login rejected' "$(from 127.0.0.2 s_plain host)"
+is 'hba: samenet: any of our network' in "$(from 127.0.0.2 s_plain net)"
+is 'hba: a regular expression for both' in "$(from 127.0.0.1 c_plain shop_12)"
+is 'hba: ... another database' 'login rejected' "$(from 127.0.0.1 c_plain shop_x)"
+is 'hba: ... another user' 'login rejected' "$(from 127.0.0.1 s_fast shop_12)"
+is 'hba: @file: a name in it' in "$(from 127.0.0.1 m_plain listed)"
+is 'hba: @file: a name that is not' 'login rejected' "$(from 127.0.0.1 c_plain listed)"
+is 'hba: a mask: within' in "$(from 127.0.0.1 s_plain mask)"
+is 'hba: a mask: outside' 'login rejected' "$(from 127.0.0.2 s_plain mask)"
+is 'hba: a prefix: within' in "$(from 127.0.0.2 s_plain bits)"
+is 'hba: a prefix: outside' 'login rejected' "$(from 127.0.0.1 s_plain bits)"
+printf 's_plain\n\0m_plain\n' >"$WORK_DIR/names"
+has 'hba: a zero byte in an @file is told' "$WORK_DIR/hba:5: a zero byte in @names" "$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)"
+for rule in 'samerole all' 'all +s_plain'; do
+	echo "host $rule all trust" >"$WORK_DIR/hba"
+	has "hba: $rule: is told" 'membership of a role cannot be known here' "$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)"
+done
 printf 'local all all peer map=m\nhost all all all gss\n' >"$WORK_DIR/hba"
 has 'hba: a wrong line is told' "$WORK_DIR/hba:2: expected a method" "$("$BIN" -t -c "$WORK_DIR/pgdrove.conf" 2>&1)"
 printf 'local all all peer map=none\n' >"$WORK_DIR/hba"
