@@ -22,8 +22,8 @@ show(SSL *ssl, SSL_CTX *one)
 
 	SSL_certs_clear(ssl); /* the first may be of another kind of key, and stay beside it */
 	return SSL_CTX_get0_chain_certs(one, &chain) == 1 &&
-	       SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(one),
-		   SSL_CTX_get0_privatekey(one), chain, 1) == 1;
+	       SSL_use_cert_and_key(
+		   ssl, SSL_CTX_get0_certificate(one), SSL_CTX_get0_privatekey(one), chain, 1) == 1;
 }
 
 /* OpenSSL asks when it has read the client's first words; also when a session is taken up again:
