@@ -75,10 +75,35 @@ expect_after(struct expect *x, const struct expect_entry *from, const struct stm
 	return NULL;
 }
 
-bool
-expect_last_group(const struct expect *x)
+struct expect_entry *
+expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, uint8_t or_op)
 {
-	return x->ends == 0 || (x->ends == 1 && x->len > 0 && expect_last(x)->type == 'S');
+	bool behind = false;
+	uint32_t i;
+
+	for (i = 0; i < x->len; i++) {
+		struct expect_entry *e = at(x, i);
+		if (behind && (e->op == op || e->op == or_op))
+			return e;
+		behind = behind || e == from;
+	}
+	return NULL;
+}
+
+bool
+expect_group_followed_by(struct expect *x, const struct expect_entry *from, const char *types)
+{
+	bool in = false, behind = false;
+	uint32_t i;
+
+	for (i = 0; i < x->len; i++) {
+		const struct expect_entry *e = at(x, i);
+		if (behind && strchr(types, e->type) != NULL)
+			return true;
+		behind = behind || (in && e->type == 'S');
+		in = in || e == from;
+	}
+	return false;
 }
 
 static void
@@ -369,10 +394,11 @@ expect_got(struct expect *x, uint8_t type)
 	case 'Z':
 		return got_ready(x);
 	case 'N': /* these may come at any time */
+		return x->len > 0 && (at(x, 0)->type == 'Q' || at(x, 0)->type == 'P')
+			   ? head_verdict(x)
+			   : EXPECT_PASS;
 	case 'S':
-	case 'A':
-		return x->len > 0 && at(x, 0)->type == 'Q' && type != 'A' ? head_verdict(x)
-									  : EXPECT_PASS;
+		return x->len > 0 && at(x, 0)->type == 'Q' ? head_verdict(x) : EXPECT_PASS;
 	default:
 		return EXPECT_PASS;
 	}

@@ -102,8 +102,12 @@ expect_last(const struct expect *x)
 struct expect_entry *expect_after(
     struct expect *, const struct expect_entry *from, const struct stmt_name *);
 
-/* True if nothing was sent behind the next Sync. */
-bool expect_last_group(const struct expect *);
+/* The next entry behind `from` with one of these ops, or NULL. */
+struct expect_entry *expect_after_op(
+    struct expect *, const struct expect_entry *from, uint8_t op, uint8_t or_op);
+
+/* True if one of these types was sent behind the Sync that ends the group of `from`. */
+bool expect_group_followed_by(struct expect *, const struct expect_entry *from, const char *types);
 
 /* True if the server drops whatever comes before a Sync: it has met an error, and no Sync is on its
  * way. */

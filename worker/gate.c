@@ -469,13 +469,14 @@ refuse(struct view *v)
 
 /*
  * The backend has it already. Whether the server would take the Parse is certain if nothing that
- * may fail is open; then a Close of nothing is sent in its place, so that the answer comes at the
- * right point of the pipeline.
+ * may fail is open, and no setting has been changed in this transaction; then a Close of nothing is
+ * sent in its place, so that the answer comes at the right point of the pipeline.
  */
 static bool
 may_stand_in(const struct view *v, const struct prep *e)
 {
-	return usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0;
+	return usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0 &&
+	       !v->c->session.open.touches;
 }
 
 static enum gate
@@ -627,6 +628,8 @@ cannot_prepare(struct view *v, struct stmt_name *n)
 {
 	if (v->type != 'B' || (v->b->status != 'E' && v->b->expect.ends == 0))
 		return false;
+	if (n->own || is_of_names(v, n->stmt))
+		return !n->own || n->stand_in;
 	(void)statement_name(n->stmt);
 	return !usable(prep_find(&v->b->prepared, n->stmt->digest), n->since);
 }
@@ -645,12 +648,11 @@ use(struct view *v)
 		return gate_stall(v);
 	if (n == NULL || n->stmt == NULL)
 		return unknown(v);
+	if (cannot_prepare(v, n) && (wrong = gate_bind_wrong(v, n)) != GATE_MORE)
+		return wrong;
 	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN && (n->own || is_of_names(v, n->stmt)))
 		g = gate_own_begin(v, n);
-	if (g == GATE_TAKEN && !n->own && cannot_prepare(v, n) &&
-	    (wrong = gate_bind_wrong(v, n)) != GATE_MORE)
-		return wrong;
 	if (g == GATE_TAKEN && !n->own)
 		g = ensure_named(v, n);
 	if (g != GATE_TAKEN)

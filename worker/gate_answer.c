@@ -82,19 +82,32 @@ settle_own(struct backend *b, const struct expect_entry *e, enum expect_end end)
 /*
  * An unnamed Parse has ended. The server has forgotten the one before when it looked at it. If it
  * never did (later ones of the same group have been settled before), the one before is still there:
- * that matters in an aborted block, where nothing can be parsed again. With more on its way behind
- * this group nothing is said about it.
+ * that matters in an aborted block, where nothing can be parsed again. If another is on its way,
+ * that is what it will find. With a Query or a Close on its way behind this group nothing is said
+ * about it.
  */
 static void
 settle_unnamed_there(
     struct backend *b, struct expect *x, const struct expect_entry *e, enum expect_end end)
 {
-	if (end != EXPECT_DONE)
-		prepared_unnamed(&b->prepared, NULL);
-	if (end == EXPECT_SKIPPED && expect_last_group(x))
-		b->prepared.unnamed = e->stmt;
-	else
+	struct expect_entry *later = expect_after_op(x, e, GATE_UNNAMED, GATE_UNNAMED_OURS);
+	struct statement *there = end == EXPECT_SKIPPED ? e->stmt : NULL;
+
+	if (there == NULL)
 		statement_drop(e->stmt);
+	if (end == EXPECT_DONE)
+		return;
+	if (later != NULL && later->stmt != NULL) {
+		statement_drop(later->stmt);
+		later->stmt = there;
+		return;
+	}
+	if (later == NULL)
+		prepared_unnamed(&b->prepared, NULL);
+	if (later == NULL && !expect_group_followed_by(x, e, "QC"))
+		b->prepared.unnamed = there;
+	else
+		statement_drop(there);
 }
 
 static void

@@ -43,6 +43,19 @@ change(struct session_note *n, const char *name, char how, const char *value)
 	free(text);
 }
 
+/*
+ * Are these no settings that could be brought over? A transaction's own end with it, but after SET
+ * TRANSACTION the server calls them the session's (pg_settings.source); setting one once more in
+ * the query of a replay fails. What `seed` was given is not told by anybody.
+ */
+static bool
+stays_behind(const char *name)
+{
+	return strcmp(name, "seed") == 0 || strcmp(name, "transaction_isolation") == 0 ||
+	       strcmp(name, "transaction_read_only") == 0 ||
+	       strcmp(name, "transaction_deferrable") == 0;
+}
+
 /* Anything may have happened. */
 static void
 note_anything(struct session_note *n)
@@ -73,7 +86,9 @@ note_setting(struct session_note *n, const struct sql_facts *f, const struct sql
 	const char *name = sql_name(f, fact);
 
 	n->touches = true;
-	if (fact->local)
+	if (name != NULL && strcmp(name, "seed") == 0)
+		n->pins |= PIN(SEED);
+	if (fact->local || (name != NULL && stays_behind(name)))
 		return;
 	if (name == NULL) {
 		n->all = true;
@@ -560,7 +575,7 @@ session_learn(struct backend *b, const char *name, const char *value)
 {
 	struct client *c = b->client;
 
-	if (c->session.pins & PIN(SETTINGS))
+	if ((c->session.pins & PIN(SETTINGS)) || stays_behind(name))
 		return;
 	if (strcmp(name, "role") == 0 && value != NULL && strcmp(value, "none") == 0)
 		value = NULL;

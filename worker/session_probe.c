@@ -40,8 +40,6 @@ put_name(FILE *f, const char *name, int *n)
 static void
 put_reset_name(FILE *f, const char *name)
 {
-	if (params_index(name) != -1)
-		return;
 	fputs(" UNION ALL SELECT 's', n, CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_settings "
 	      "WHERE pg_catalog.lower(name)" EQ "n AND source OPERATOR(pg_catalog.<>) 'session') "
 	      "THEN NULL ELSE pg_catalog.current_setting(n, true) END FROM (SELECT "
@@ -55,9 +53,10 @@ static void
 put_names(FILE *f, const struct client *c)
 {
 	const struct session_note *open = &c->session.open;
+	const struct params *start = &c->session.start;
 	const char *name, *value;
 	size_t at = 0;
-	int n = 0;
+	int n = 0, i;
 
 	if (open->all) {
 		put_name(f, "session_authorization", &n);
@@ -74,8 +73,11 @@ put_names(FILE *f, const struct client *c)
 		fputs("]::pg_catalog.text[]) AS n", f);
 	at = 0;
 	while (gucs_next(open->changes, &at, &name, &value))
-		if (value[0] == '-')
+		if (value[0] == '-' && params_index(name) == -1)
 			put_reset_name(f, name);
+	for (i = 0; i < PARAMS_N && open->reset_all; i++)
+		if (start->v[i] != NULL && start->v[i] != c->params.v[i])
+			put_reset_name(f, params_name(i));
 	if (open->all)
 		fputs(" UNION ALL SELECT 's', name, pg_catalog.current_setting(name) FROM "
 		      "pg_catalog.pg_settings WHERE source" EQ "'session'",

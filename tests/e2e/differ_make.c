@@ -527,22 +527,26 @@ static const struct text {
 	int nparams;
 	unsigned kind;
 } texts[] = {{"select 1", "-", 0, 0}, {"select $1::int + 1", "-", 1, 0},
-    {"select $1, $2", "25,23", 2, 0}, {"select id, v from t@ where id > $1 order by id", "-", 1, 0},
-    {"insert into t@ values ($1, $2) on conflict do nothing", "-", 2, 0},
-    {"update t@ set v = $2 where id = $1 returning v", "23", 2, 0}, {"select 12 / $1", "23", 1, 0},
-    {"select generate_series(1, $1)", "23", 1, 0}, {"select $1::text, null", "-", 1, 0},
-    /* Nothing that means another thing when it has to be parsed again under other settings. */
+    {"select $1, $2", "25,23", 2, 0},
+    {"select id, v from public.t@ where id > $1 order by id", "-", 1, 0},
+    {"insert into public.t@ values ($1, $2) on conflict do nothing", "-", 2, 0},
+    {"update public.t@ set v = $2 where id = $1 returning v", "23", 2, 0},
+    {"select 12 / $1", "23", 1, 0}, {"select generate_series(1, $1)", "23", 1, 0},
+    {"select $1::text, null", "-", 1, 0},
+    /* Nothing that means another thing, or nothing, when it has to be parsed again under other
+     * settings: the server would tell of it at another place. */
     {"select '2003-02-01'::date, interval '1 day 02:03'", "-", 0, 0},
     {"select $1::date", "25", 1, 0}, {"select v from st", "-", 0, KIND_SET},
     {"select current_user, current_setting('work_mem')", "-", 0, KIND_SET},
     {"select 'a\\\\b'", "-", 0, KIND_REPORT}, {"begin", "-", 0, KIND_TX},
     {"commit", "-", 0, KIND_TX}, {"rollback", "-", 0, KIND_TX}, {"", "-", 0, 0},
-    {"select say('from a statement')", "-", 0, 0}, {"delete from t@ where id = $1", "-", 1, 0},
-    {"select", "-", 0, 0}, {"select * from nowhere", "-", 0, 0}, {"selec", "-", 0, 0},
-    {"select 1; select 2", "-", 0, 0}, {"execute n1", "-", 0, KIND_PREPARE},
-    {"deallocate n2", "-", 0, KIND_PREPARE}, {"prepare n3 as select 33", "-", 0, KIND_PREPARE},
-    {"deallocate all", "-", 0, KIND_PREPARE}, {"set work_mem = '5MB'", "-", 0, KIND_SET},
-    {"set local search_path = s3", "-", 0, KIND_SET}, {"discard all", "-", 0, KIND_DISCARD},
+    {"select say('from a statement')", "-", 0, 0},
+    {"delete from public.t@ where id = $1", "-", 1, 0}, {"select", "-", 0, 0},
+    {"select * from nowhere", "-", 0, 0}, {"selec", "-", 0, 0}, {"select 1; select 2", "-", 0, 0},
+    {"execute n1", "-", 0, KIND_PREPARE}, {"deallocate n2", "-", 0, KIND_PREPARE},
+    {"prepare n3 as select 33", "-", 0, KIND_PREPARE}, {"deallocate all", "-", 0, KIND_PREPARE},
+    {"set work_mem = '5MB'", "-", 0, KIND_SET}, {"set local search_path = s3", "-", 0, KIND_SET},
+    {"discard all", "-", 0, KIND_DISCARD},
     {"select set_config('search_path', $1, false)", "25", 1, KIND_SET},
     {"copy public.st to stdout", "-", 0, KIND_COPY}, {"select nextval('q@')", "-", 0, KIND_SEQ},
     {"select pg_advisory_lock(@, $1)", "23", 1, KIND_LOCK}, {"listen ch@", "-", 0, KIND_LISTEN},
@@ -583,6 +587,9 @@ say_parse(struct maker *m, const char *lead, unsigned stmt)
 	       (texts[i].kind == KIND_SEQ && !m->sequences) ||
 	       (texts[i].kind == KIND_DISCARD && m->started) ||
 	       (texts[i].kind == KIND_TX && may(m, KIND_PORTAL)) ||
+	       /* What backslashes mean is settled at the Parse; a pooler that parses it again on
+		* another server settles it anew. */
+	       (strchr(texts[i].sql, '\\') != NULL && (stmt > 0 || may(m, KIND_ACROSS))) ||
 	       /* PostgreSQL 15 crashes if an empty one is executed in an aborted block. */
 	       (texts[i].sql[0] == '\0' && (stmt > 0 || m->tx || may(m, KIND_ACROSS))));
 	say(m, "%sP %s %s %s", lead, stmt_name(stmt), texts[i].oids, texts[i].sql);
@@ -610,9 +617,17 @@ say_bind(struct maker *m, const char *lead, unsigned stmt, const char *portal)
 	say(m, "%s", line);
 }
 
-/* One statement's way from Parse to Execute, with any part left out at times. */
+/* A statement of an earlier pipeline; see say_statement. */
+static bool
+may_describe(const struct maker *m, bool fresh)
+{
+	return fresh && !m->tx;
+}
+
+/* One statement's way from Parse to Execute, with any part left out at times. `fresh`: nothing has
+ * run since the last Sync. */
 static void
-say_statement(struct maker *m, const char *lead)
+say_statement(struct maker *m, const char *lead, bool fresh)
 {
 	static const int limits[] = {0, 0, 0, 1, 2, 100};
 	unsigned stmt = any_stmt(m);
@@ -628,8 +643,10 @@ say_statement(struct maker *m, const char *lead)
 		say_parse(m, stmt > 0 && known ? " " : lead, stmt);
 		lead = " ";
 	}
-	/* A server that must parse it again for that cannot in an aborted block. */
-	if (percent(m, 25) && (!m->tx || lead[0] == ' '))
+	/* A server that must parse it again for that cannot in an aborted block; if search_path
+	 * does not find its tables any more, the error comes before the ParameterDescription and
+	 * not after it. */
+	if (percent(m, 25) && (may_describe(m, fresh) || lead[0] == ' '))
 		say(m, "%sD S %s", lead, stmt_name(stmt)), lead = " ";
 	if (*spent || m->tx || percent(m, 92)) {
 		say_bind(m, lead, stmt, portal);
@@ -657,16 +674,20 @@ static void
 op_ext(struct maker *m)
 {
 	unsigned n = percent(m, 60) ? 1 : 1 + roll(m, 4);
+	bool fresh = true;
 
 	while (n-- > 0) {
-		say_statement(m, "");
+		say_statement(m, "", fresh);
+		fresh = false;
 		if (percent(m, 8)) {
 			say(m, " H");
 			if (percent(m, 60))
 				say(m, " >");
 		}
-		if (n > 0 && percent(m, 30))
+		if (n > 0 && percent(m, 30)) {
 			say(m, " S");
+			fresh = true;
+		}
 	}
 	say(m, " S");
 	erred(m);
@@ -689,7 +710,7 @@ op_reuse(struct maker *m)
 		say_parse(m, "", stmt);
 		break;
 	case 1:
-		if (!m->tx) { /* see say_statement */
+		if (may_describe(m, true)) {
 			say(m, "D S %s", stmt_name(stmt));
 			break;
 		}

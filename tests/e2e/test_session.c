@@ -157,6 +157,15 @@ settings(void)
 	    {1, "show default_transaction_read_only", "off"},
 	    {0, "show default_transaction_read_only", "on"}, {0, "discard all", ""},
 	    {0, "show lock_timeout", "0"}, {0, "show default_transaction_read_only", "off"}, END};
+	/* After SET TRANSACTION the server calls the transaction's settings the session's. */
+	static const struct step of_transaction[] = {{0, "begin", ""},
+	    {0, "set transaction isolation level repeatable read, read only", ""},
+	    {0, "commit", ""}, {0, "do $$ begin perform 1; end $$", ""},
+	    {0, "set default_transaction_isolation = 'serializable'", ""},
+	    {1, "set default_transaction_isolation = 'serializable'", ""},
+	    {0, "show transaction_isolation", "serializable"},
+	    {0, "show transaction_read_only", "off"}, {1, "reset all", ""}, {0, "reset all", ""},
+	    {0, "show transaction_isolation", "read committed"}, END};
 	static const struct step reported[] = {{0, "set time zone 'Asia/Tokyo'", ""},
 	    {1, "show timezone", "Etc/UTC"}, {0, "show timezone", "Asia/Tokyo"},
 	    {1, "set datestyle to sql, dmy", ""}, {0, "show datestyle", "ISO, MDY"},
@@ -172,6 +181,7 @@ settings(void)
 	run("ROLLBACK and savepoints", undone);
 	run("ROLE and SESSION AUTHORIZATION", who);
 	run("what the text does not tell", doubt);
+	run("a transaction's own settings do not follow", of_transaction);
 	run("what the server reports", reported);
 }
 
@@ -218,7 +228,11 @@ at_login(void)
 	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "5MB"}, {0, "reset work_mem", ""},
 	    {1, "select 1", "1"}, {0, "show work_mem", "3MB"}, {0, "discard all", ""},
 	    {1, "show timezone", "Etc/UTC"}, {0, "show work_mem", "3MB"},
-	    {0, "show timezone", "Asia/Tokyo"}, END};
+	    {0, "show timezone", "Asia/Tokyo"}, {0, "begin", ""}, {0, "reset all", ""},
+	    {0, "show timezone", "Etc/UTC"}, {0, "rollback", ""},
+	    {0, "show timezone", "Asia/Tokyo"}, {0, "begin", ""}, {0, "reset all", ""},
+	    {0, "commit", ""}, {1, "show timezone", "Etc/UTC"}, {0, "show timezone", "Asia/Tokyo"},
+	    {0, "show work_mem", "3MB"}, END};
 	PGconn *c;
 
 	setenv("PGTZ", "Asia/Tokyo", 1);
@@ -387,6 +401,7 @@ pins(void)
 	    {"currval()", "select nextval('sq'), currval('sq')", "select currval('sq') > 0", "t",
 		"discard sequences", "pins_sequence"},
 	    {"setseed()", "select setseed(0.5)", NULL, NULL, NULL, "pins_seed"},
+	    {"SET seed", "set seed to 0.5", NULL, NULL, NULL, "pins_seed"},
 	    {"LOAD", "load 'auto_explain'", "show auto_explain.log_analyze", "off", NULL,
 		"pins_load"},
 	};

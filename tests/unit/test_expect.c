@@ -1,8 +1,9 @@
 /*
  * expect: conversations as strings. Types after '>' are sent, after '<' received. Before a sent
  * type, '!' makes it ours, '=' lets a Close answer for a Parse, '#' drops its first
- * CommandComplete. Received ones give a verdict each: '.' for the client, '-' for nobody, '1' shown
- * as ParseComplete, 'X' out of step, which ends the talk.
+ * CommandComplete. Received ones give a verdict each:
+ * '.' for the client, '-' for nobody, '1' shown as ParseComplete, 'X' out of step, which ends the
+ * talk.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -332,6 +333,93 @@ test_after(void **state)
 	expect_fini(&x);
 }
 
+/* Is something of the extended protocol without its Sync? Then a vanished client's part must not be
+ * committed by ours. */
+static void
+test_open(void **state)
+{
+	static const struct {
+		const char *talk;
+		bool open;
+	} cases[] = {{">Q", false}, {">P", true}, {">PBE", true}, {">PBES", false},
+	    {">PBESP", true}, {">PBESPS<12CZ1Z", false}, {">PBE<12C", true}, {">Qd", false},
+	    {">Q<G>dc", false}, {">PBE<12G>dc", true}, {">PH", true}, {">PS<1Z", false},
+	    {">P!S<1", false}, {">F", false}, {">PQ", false}};
+	struct expect x;
+	char out[32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		expect_init(&x, NULL);
+		assert_true(play(&x, cases[i].talk, out));
+		if (x.open != cases[i].open)
+			fail_msg("%s: open is %d", cases[i].talk, x.open);
+		expect_fini(&x);
+		assert_false(x.open);
+	}
+}
+
+/* What a Parse of ours makes the server remark is not for the client: it has heard it before. */
+static void
+test_notices(void **state)
+{
+	struct expect x;
+	char out[32];
+
+	(void)state;
+	expect_init(&x, NULL);
+	assert_true(play(&x, ">!PBES<N12NCNZN", out));
+	assert_string_equal(out, "--......");
+	assert_true(play(&x, ">PS<N1Z", out));
+	assert_string_equal(out, "...");
+	assert_true(play(&x, ">!Q<NSCAZ", out));
+	assert_string_equal(out, "---.-");
+	expect_fini(&x);
+}
+
+/* A Query behind something of ours that failed is skipped up to a Sync of ours, whose end is the
+ * Query's; one that is not skipped has its own. */
+static void
+test_skipped_query(void **state)
+{
+	struct expect x;
+	char out[32];
+
+	(void)state;
+	expect_init(&x, settle);
+	assert_true(play(&x, ">!PQ!S<EZ", out));
+	assert_string_equal(out, "..");
+	assert_string_equal(settled, "b~a-c+");
+	assert_true(expect_empty(&x));
+	assert_true(play(&x, ">!PQ!S<1CZZ", out));
+	assert_string_equal(out, "-..-");
+	assert_string_equal(settled, "a+b+c+");
+	assert_true(expect_empty(&x));
+	assert_int_equal(x.sent_ends, x.got_ends);
+	expect_fini(&x);
+}
+
+static void
+test_followed(void **state)
+{
+	struct expect x;
+	const struct expect_entry *head;
+	char out[16];
+
+	(void)state;
+	expect_init(&x, NULL);
+	assert_true(play(&x, ">PQCS", out));
+	head = expect_head(&x);
+	assert_false(expect_group_followed_by(&x, head, "QC"));
+	assert_true(play(&x, ">PBES", out));
+	assert_false(expect_group_followed_by(&x, head, "QC"));
+	assert_true(expect_group_followed_by(&x, head, "QB"));
+	assert_true(play(&x, ">C", out));
+	assert_true(expect_group_followed_by(&x, head, "QC"));
+	expect_fini(&x);
+}
+
 static void
 test_long_pipeline(void **state)
 {
@@ -360,7 +448,9 @@ main(void)
 	    cmocka_unit_test(test_extended), cmocka_unit_test(test_copy),
 	    cmocka_unit_test(test_out_of_step), cmocka_unit_test(test_ours),
 	    cmocka_unit_test(test_settle), cmocka_unit_test(test_ends_counted),
-	    cmocka_unit_test(test_after), cmocka_unit_test(test_long_pipeline)};
+	    cmocka_unit_test(test_after), cmocka_unit_test(test_long_pipeline),
+	    cmocka_unit_test(test_open), cmocka_unit_test(test_followed),
+	    cmocka_unit_test(test_notices), cmocka_unit_test(test_skipped_query)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -474,6 +474,36 @@ plain(void **state)
 		assert_false(sql_is_plain(no[i], strlen(no[i])));
 }
 
+static void
+highest_parameter(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t max;
+	} cases[] = {{"select 1", 0}, {"select $1", 1}, {"select $2, $1", 2}, {"select $10+$9", 10},
+	    {"select '$3', $2", 2}, {"select \"$3\", $1 -- $9\n/* $8 */", 1},
+	    {"select $a$ $5 $a$, $4", 4}, {"select a$7, $3", 3}, {"select $65535", 65535},
+	    {"select $65536", 65536}, {"select $99999999999999999999", 65536},
+	    {"select $1; select $3", 3}};
+	struct sql_scan s;
+	size_t i, cut, len;
+
+	(void)state;
+	sql_init(&s);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		len = strlen(cases[i].text);
+		for (cut = 0; cut <= len; cut++) {
+			sql_begin(&s, 0);
+			sql_feed(&s, cases[i].text, cut);
+			sql_feed(&s, cases[i].text + cut, len - cut);
+			if (sql_end(&s)->max_param != cases[i].max)
+				fail_msg("%s cut at %zu: %u", cases[i].text, cut,
+				    sql_end(&s)->max_param);
+		}
+	}
+	sql_fini(&s);
+}
+
 int
 main(void)
 {
@@ -487,6 +517,7 @@ main(void)
 	    cmocka_unit_test(places),
 	    cmocka_unit_test(long_things),
 	    cmocka_unit_test(plain),
+	    cmocka_unit_test(highest_parameter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
