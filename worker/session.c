@@ -130,8 +130,9 @@ note_effect(struct session_note *n, const struct sql_facts *f, const struct sql_
 		n->frees |= PIN(PREPARED);
 		n->names = n->names || sql_name(f, fact) != NULL;
 		break;
-	case SQL_EXECUTES:
+	case SQL_EXECUTES: /* of what was prepared in a text of before */
 		n->names = n->executes = true;
+		note_anything(n);
 		break;
 	case SQL_DECLARES:
 		n->maybe |= fact->flags & SQL_F_HOLD ? PIN(CURSORS) : 0;

@@ -699,7 +699,7 @@ last_words(void)
 	struct bytes b = {0};
 	struct raw r;
 	size_t sent = 0, n = 0;
-	ssize_t k;
+	ssize_t k = -1;
 	int i;
 
 	if (!check(raw_login(&r, &through), "8 MB behind what is refused: logged in"))
