@@ -190,17 +190,16 @@ look(const struct stat_args *args, const char *path)
 	int rc, tries;
 
 	for (tries = 0;; tries++) {
-		FILE *out = open_memstream(&text, &len);
+		FILE *out;
 		bool again;
-		if (out == NULL)
-			fatal("out of memory");
 		if (!stat_open(&view, path, args->timeout_us, why, sizeof why)) {
 			(void)fprintf(args->mode == MODE_WATCH ? stdout : stderr,
 			    "pgdrove stat: not running: %s\n", why);
-			(void)fclose(out);
-			free(text);
 			return STAT_NOT_RUNNING;
 		}
+		out = open_memstream(&text, &len);
+		if (out == NULL)
+			fatal("out of memory");
 		again = is_changing(&view) && tries < LOOK_TRIES;
 		rc = again ? 0 : show(args, &view, out);
 		again = again || (is_changing(&view) && tries < LOOK_TRIES);

@@ -190,8 +190,8 @@ pool_backend_gone(struct pool *p)
 	pool_wake_others(p);
 	if (pool_has_waiters(p))
 		pool_pump(p);
-	else if (pool_below_min(
-		     p)) /* not at once: the server may end each one right at its login */
+	else if (pool_below_min(p))
+		/* not at once: the server may end each one right at its login */
 		pool_look_again(p, loop_now() + POOL_FILL_US);
 	else
 		pool_free_if_unused(p);
