@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <bsd/string.h>
 
 #include "conf/log.h"
@@ -352,6 +353,36 @@ client_login_event(struct client *c)
 
 /* --- welcome ---------------------------------------------------------------------------------- */
 
+/* A boolean as the server spells it; anything else as it is. */
+static const char *
+spelled(const char *value, const char *usual)
+{
+	static const char *const yes[] = {"true", "yes", "on", "1", "t", "y"};
+	static const char *const no[] = {"false", "no", "off", "0", "f", "n"};
+	size_t i;
+
+	if (strcmp(usual, "on") != 0 && strcmp(usual, "off") != 0)
+		return value;
+	for (i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		if (strcasecmp(value, yes[i]) == 0)
+			return "on";
+		if (strcasecmp(value, no[i]) == 0)
+			return "off";
+	}
+	return value;
+}
+
+/* The client's own value of a setting that the server reports, or NULL. Beyond those known by index
+ * they have lower-case names: search_path (PostgreSQL 18), default_transaction_read_only. */
+static const char *
+own_value(const struct client *c, const char *name, const char *usual)
+{
+	int i = params_index(name);
+	const char *value = i != -1 ? c->params.v[i] : gucs_get(c->params.set, name);
+
+	return value == NULL || i != -1 ? value : spelled(value, usual);
+}
+
 /* The server's ParameterStatus messages with the client's own values in their places. */
 static void
 put_parameters(struct client *c, const uint8_t *params, size_t len)
@@ -361,13 +392,14 @@ put_parameters(struct client *c, const uint8_t *params, size_t len)
 	while (len - at >= WIRE_HEADER) {
 		uint32_t n = wire_get32(params + at + 1) + 1;
 		struct wire_in in;
-		const char *name;
-		int i;
+		const char *name, *usual, *own = NULL;
 		wire_read(&in, params + at + WIRE_HEADER, n - WIRE_HEADER);
 		name = wire_get_string(&in);
-		i = name == NULL ? -1 : params_index(name);
-		if (i != -1 && c->params.v[i] != NULL)
-			conn_put_parameter(&c->conn, name, c->params.v[i]);
+		usual = wire_get_string(&in);
+		if (name != NULL && usual != NULL)
+			own = own_value(c, name, usual);
+		if (own != NULL)
+			conn_put_parameter(&c->conn, name, own);
 		else
 			conn_put(&c->conn, params + at, n);
 		at += n;
