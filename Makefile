@@ -157,6 +157,7 @@ $(E2E_NEXT): $(OUT)/obj/master/main.o $(NEXT_OBJS) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TESTLD) -o $@ $^ $(PKG_LIBS)
 
+$(OUT)/tests/bench/scan: $(LIB)
 $(OUT)/tests/bench/%: $(OUT)/obj/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TESTLD) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS)
