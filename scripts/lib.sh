@@ -214,6 +214,9 @@ pg18_find() {
 	chmod 0755 "$PG_BIN/psql18"
 }
 
+# pg18_if_asked: the same if the environment has PG18=yes, so that any test can be run with PostgreSQL 18.
+pg18_if_asked() { [ -z "${PG18:-}" ] || pg18_find || die 'build/pg18 is missing'; }
+
 # cluster_start AUTH: a cluster in $WORK_DIR/data with a superuser `postgres`. AUTH is trust or
 # scram-sha-256. Sets PG_PORT, PG_SOCKETS, PG_PID and, for scram, PG_PASSWORD.
 cluster_start() {

@@ -123,7 +123,9 @@ public class Jdbc {
 			StringBuilder rows = new StringBuilder();
 			for (int i = 10000; i < 15000; i++) rows.append(i).append("\tcopied\n");
 			System.out.println(copy.copyIn("copy items from stdin", new StringReader(rows.toString())));
-			System.out.println(copy.copyOut("copy items to stdout", new StringWriter()));
+			StringWriter all = new StringWriter();
+			System.out.println(copy.copyOut("copy (select * from items order by id) to stdout", all));
+			System.out.println(all.toString().hashCode());
 			try {
 				copy.copyIn("copy items from stdin", new StringReader("1\ttwice\n"));
 			} catch (SQLException e) {
@@ -136,7 +138,7 @@ public class Jdbc {
 			big.setString(1, "z".repeat(size));
 			big.setInt(2, size);
 			try (ResultSet r = big.executeQuery()) {
-				while (r.next()) System.out.println(r.getInt(1) + " " + r.getString(2).length());
+				while (r.next()) System.out.println(r.getInt(1) + " " + r.getString(2).equals("y".repeat(size)));
 			}
 		}
 	}

@@ -154,7 +154,7 @@ static void
 copy(PGconn *db)
 {
 	char line[32], *out;
-	long bytes = 0;
+	unsigned long bytes = 0, sum = 0;
 	int len;
 
 	for (int fails = 0; fails < 2; fails++) {
@@ -169,10 +169,12 @@ copy(PGconn *db)
 	}
 	show(PQexec(db, "copy (select * from items order by id) to stdout"));
 	while ((len = PQgetCopyData(db, &out, 0)) > 0) {
-		bytes += len;
+		bytes += (unsigned)len;
+		for (int i = 0; i < len; i++)
+			sum = sum * 31 + (unsigned char)out[i];
 		PQfreemem(out);
 	}
-	printf("%ld\n", bytes);
+	printf("%lu %lx\n", bytes, sum);
 	while (PQgetResult(db) != NULL)
 		;
 }
@@ -248,7 +250,9 @@ big(PGconn *db)
 	snprintf(text, sizeof(text), "%zu", size);
 	res = PQexecParams(db, "select length($1), repeat('y', $2)", 2, NULL,
 	    (const char *[]){value, text}, NULL, NULL, 0);
-	printf("%s %d\n", PQgetvalue(res, 0, 0), PQgetlength(res, 0, 1));
+	memset(value, 'y', size);
+	printf("%s %d %d\n", PQgetvalue(res, 0, 0), PQgetlength(res, 0, 1),
+	    memcmp(PQgetvalue(res, 0, 1), value, size));
 	PQclear(res);
 	free(value);
 }

@@ -1,7 +1,9 @@
-// node-postgres: named statements, unnamed ones, transactions, types, COPY, cursors, session state; two connections.
+// node-postgres: named statements, unnamed ones, transactions, types, COPY, cursors, session state; two connections. It
+// sends one query at a time: no pipelines.
 const { Client } = require("pg");
 const Cursor = require("pg-cursor");
 const copy = require("pg-copy-streams");
+const { createHash } = require("crypto");
 const { Readable } = require("stream");
 const { pipeline } = require("stream/promises");
 const fail = (e) => console.log(e.code, e.message);
@@ -29,9 +31,9 @@ async function copies(db) {
 	const into = () => db.query(copy.from("copy items from stdin"));
 	await pipeline(rows(1000), into());
 	await pipeline(rows(1), into()).catch(fail);
-	let bytes = 0;
-	for await (const chunk of db.query(copy.to("copy (select * from items order by id) to stdout"))) bytes += chunk.length;
-	console.log(bytes);
+	const md5 = createHash("md5");
+	for await (const chunk of db.query(copy.to("copy (select * from items order by id) to stdout"))) md5.update(chunk);
+	console.log(md5.digest("hex"));
 }
 
 async function cursors(db) {
@@ -92,7 +94,7 @@ async function main() {
 	await db.query("commit");
 	const size = parseInt(process.env.DRIVERS_MB) * 1048576;
 	const r = await db.query("select length($1) as a, repeat('y', $2) as b", ["z".repeat(size), size]);
-	console.log(r.rows[0].a, r.rows[0].b.length);
+	console.log(r.rows[0].a, r.rows[0].b === "y".repeat(size));
 	await db.end();
 	await other.end();
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"strings"
@@ -53,6 +54,12 @@ func batch(db *pgx.Conn) {
 		fmt.Println(state(r.QueryRow().Scan(&n)), n)
 	}
 	_ = r.Close()
+}
+
+func copyOut(db *pgx.Conn) {
+	sum := md5.New()
+	tag, err := db.PgConn().CopyTo(ctx, sum, "copy (select * from items order by id) to stdout")
+	fmt.Printf("%v %v %x\n", tag, err, sum.Sum(nil))
 }
 
 func large(db *pgx.Conn) {
@@ -146,6 +153,7 @@ func main() {
 	fmt.Println(n, err)
 	_, err = db.CopyFrom(ctx, pgx.Identifier{"items"}, []string{"id", "name"}, pgx.CopyFromRows(rows))
 	fmt.Println(state(err))
+	copyOut(db)
 	large(db)
 	cursor(db)
 	types(db)
@@ -155,7 +163,7 @@ func main() {
 	var length int
 	var back string
 	must(db.QueryRow(ctx, "select length($1), repeat('y', $2)", strings.Repeat("z", size), size).Scan(&length, &back))
-	fmt.Println(length, len(back))
+	fmt.Println(length, back == strings.Repeat("y", size))
 	must(db.Close(ctx))
 	must(other.Close(ctx))
 }

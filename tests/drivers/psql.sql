@@ -1,9 +1,12 @@
--- psql: the simple protocol: PREPARE, COPY, cursors, large objects, session state, 50 MB each way, \d commands.
+-- psql: the simple protocol: PREPARE, COPY, cursors, large objects, session state, 50 MB each way, \d commands. Its
+-- pipelines are several statements in a query.
 \set VERBOSITY verbose
 insert into items values (1, 'one'), (2, null);
 begin; insert into items values (3, 'gone'); rollback;
 begin; select 1/0; select 1; rollback;
 begin; savepoint a; select 1/0; rollback to a; insert into items values (4, 'four'); commit;
+select 1\; insert into items values (7, 'undone')\; select 1/0\; select 2;
+select count(*) from items where id = 7;
 copy items from stdin;
 5	five
 6	\N

@@ -1,5 +1,6 @@
 # ruby-pg: prepared by name, exec_params, pipelines, COPY, large objects, errors in transactions, session state.
 require "pg"
+require "digest"
 db, other = PG.connect, PG.connect
 db.prepare("in", "insert into items values ($1, $2)")
 db.prepare("get", "select id, name from items where id = $1")
@@ -12,16 +13,24 @@ rescue PG::Error => e
 end
 ["select 1/0", "selec", "insert into items values (1, 'twice')"].each do |sql|
   begin
-    db.transaction { db.exec("insert into items values (100, 'gone')"); db.exec_params(sql) }
+    db.transaction do
+      db.exec("insert into items values (100, 'gone')")
+      begin
+        db.exec_params(sql)
+      rescue PG::Error => e
+        puts e.result.error_field(PG::PG_DIAG_SQLSTATE), e.message
+      end
+      db.exec_params("select 'aborted'")
+    end
   rescue PG::Error => e
     puts e.result.error_field(PG::PG_DIAG_SQLSTATE), e.message
   end
 end
 p db.exec_params("select null::int, true, 1.5::numeric, date '2020-01-01', array[1,2]").values
 db.copy_data("copy items from stdin") { 1000.upto(5999) { |i| db.put_copy_data("#{i}\tcopied\n") } }
-n = 0
-db.copy_data("copy (select * from items order by id) to stdout") { while (l = db.get_copy_data) do n += l.size end }
-p n
+all = +""
+db.copy_data("copy (select * from items order by id) to stdout") { while (l = db.get_copy_data) do all << l end }
+p Digest::MD5.hexdigest(all)
 p db.describe_prepared("get").nfields
 db.exec("deallocate get")
 begin
@@ -78,4 +87,4 @@ db.wait_for_notify { |channel, _pid, payload| puts channel, payload }
 db.exec("unlisten news")
 size = ENV["DRIVERS_MB"].to_i << 20
 row = db.exec_params("select length($1), repeat('y', $2)", ["z" * size, size]).values[0]
-p row[0], row[1].size
+p row[0], row[1] == "y" * size

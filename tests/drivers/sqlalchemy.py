@@ -1,13 +1,14 @@
 # SQLAlchemy over psycopg2: inspection, sessions, savepoints, streaming, COPY and large objects of the driver below it,
-# session state.
+# session state. Then over asyncpg, whose statements are all prepared by name and kept.
 import sys
 sys.path.pop(0)  # or this file would be the module
-import io, os, select
+import asyncio, hashlib, io, os, select
 
 os.environ["SQLALCHEMY_SILENCE_UBER_WARNING"] = "1"
 import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base
 
 engine = sa.create_engine("postgresql+psycopg2:///")
@@ -74,7 +75,7 @@ with engine.connect() as db, engine.connect().execution_options(isolation_level=
     cur.copy_from(io.StringIO("".join("%d\tcopied\n" % i for i in range(10000, 15000))), "items")
     out = io.StringIO()
     cur.copy_expert("copy (select * from items order by id) to stdout", out)
-    print(len(out.getvalue()))
+    print(hashlib.md5(out.getvalue().encode()).hexdigest())
     lo = raw.lobject(0, "wb")
     print(lo.write(b"x" * 100000))
     lo.unlink()
@@ -107,5 +108,40 @@ with engine.connect() as db, engine.connect().execution_options(isolation_level=
         db.execute(sa.text(sql))
     raw.commit()
     row = db.execute(sa.text("select length(:a), repeat('y', :b)"), {"a": "z" * size, "b": size}).one()
-    print(row[0], len(row[1]))
+    print(row[0], row[1] == "y" * size)
+
+
+async def prepared():
+    over_asyncpg = create_async_engine("postgresql+asyncpg:///?ssl=disable")
+    async with AsyncSession(over_asyncpg) as s, over_asyncpg.connect() as other:
+        for i in range(20):
+            print((await s.execute(sa.select(Item.name).where(Item.id == i))).scalar(),
+                  (await other.execute(sa.select(sa.literal(i) * 2))).scalar())
+            await s.commit()
+            await other.commit()
+        s.add(Item(id=600, name="gone"))
+        await s.flush()
+        await s.rollback()
+        try:
+            s.add_all([Item(id=601, name="gone"), Item(id=5, name="twice")])
+            await s.flush()
+        except sa.exc.IntegrityError as e:
+            print(e.orig.sqlstate)
+        await s.rollback()
+        print((await s.get(Item, 5)).name, await s.get(Item, 600), await s.get(Item, 601))
+        rows = await s.stream(sa.select(Item.id).order_by(Item.id).execution_options(yield_per=100))
+        print(sum([r[0] async for r in rows]))
+        k = await s.get(Kind, 1)
+        print(k.amount, k.data, k.tags, k.doc)
+        await s.commit()
+        await s.execute(sa.text("set search_path = pg_catalog"))
+        await s.commit()
+        print((await other.execute(sa.text("show search_path"))).scalar(),
+              (await s.execute(sa.text("show search_path"))).scalar())
+        await s.execute(sa.text("reset search_path"))
+        await s.commit()
+        print((await s.get(Item, 5, populate_existing=True)).name)
+    await over_asyncpg.dispose()
+
+asyncio.run(prepared())
 Kind.__table__.drop(engine)

@@ -127,7 +127,8 @@ async fn run() -> Result<(), Error> {
         println!("{}", state(&e));
     }
     let out: Vec<_> = db.copy_out("copy (select * from items order by id) to stdout").await?.try_collect().await?;
-    println!("{}", out.iter().map(|b| b.len()).sum::<usize>());
+    let sum = out.iter().flatten().fold(0u64, |sum, b| sum.wrapping_mul(31).wrapping_add(*b as u64));
+    println!("{} {sum:x}", out.iter().map(|b| b.len()).sum::<usize>());
     let tx = db.transaction().await?;
     let portal = tx.bind("select id from items order by id", &[]).await?;
     let mut sum = 0i64;
@@ -147,7 +148,7 @@ async fn run() -> Result<(), Error> {
     let row = db
         .query_one("select length($1), repeat('y', $2)", &[&"z".repeat(size), &(size as i32)])
         .await?;
-    println!("{} {}", row.get::<_, i32>(0), row.get::<_, String>(1).len());
+    println!("{} {}", row.get::<_, i32>(0), row.get::<_, String>(1) == "y".repeat(size));
     Ok(())
 }
 

@@ -1,7 +1,11 @@
 // TypeORM over node-postgres: its schema building, repositories, query builder, transactions, savepoints, streams,
-// types, session state. COPY and LISTEN are not the ORM's: node-postgres.js.
+// types, session state, COPY by the driver below it. It has no prepared statements and no pipelines.
 require("reflect-metadata");
 const { DataSource, EntitySchema } = require("typeorm");
+const copy = require("pg-copy-streams");
+const { createHash } = require("crypto");
+const { Readable } = require("stream");
+const { pipeline } = require("stream/promises");
 
 const Item = new EntitySchema({
 	name: "Item", tableName: "items",
@@ -19,6 +23,22 @@ const Kind = new EntitySchema({
 	columns: { id: { type: "int", primary: true }, amount: { type: "numeric", nullable: true }, day: { type: "date", nullable: true },
 		data: { type: "bytea", nullable: true }, list: { type: "int", array: true, nullable: true } },
 });
+
+async function copies(db) {
+	const runner = db.createQueryRunner(), client = await runner.connect();
+	const rows = (from) => Readable.from(Array.from({ length: 2000 }, (_, i) => `${i + from}\tcopied\n`));
+	const into = () => client.query(copy.from("copy items from stdin"));
+	await pipeline(rows(10000), into());
+	await pipeline(rows(9999), into()).catch((e) => console.log(e.code));
+	const md5 = createHash("md5");
+	for await (const chunk of client.query(copy.to("copy (select * from items order by id) to stdout"))) md5.update(chunk);
+	console.log(md5.digest("hex"), await db.getRepository("Item").count());
+	await runner.query("begin");
+	await runner.query("declare walk cursor for select id from items order by id");
+	console.log((await runner.query("fetch 3 from walk")), (await runner.query("fetch all from walk")).length);
+	await runner.query("commit");
+	await runner.release();
+}
 
 async function session(db) {
 	const one = db.createQueryRunner(), two = db.createQueryRunner();
@@ -72,10 +92,11 @@ async function main() {
 	const kinds = db.getRepository("Kind");
 	await kinds.save([{ id: 1, amount: "1.5", day: "2020-01-01", data: Buffer.from([0, 255]), list: [1, 2] }, { id: 2 }]);
 	console.log(await kinds.find({ order: { id: "ASC" } }));
+	await copies(db);
 	await session(db);
 	const size = parseInt(process.env.DRIVERS_MB) * 1048576;
 	const [r] = await db.query("select length($1) as a, repeat('y', $2) as b", ["z".repeat(size), size]);
-	console.log(r.a, r.b.length);
+	console.log(r.a, r.b === "y".repeat(size));
 	await db.query("drop table notes");
 	await db.destroy();
 }

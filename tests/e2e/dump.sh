@@ -2,13 +2,16 @@
 #
 # dump: what operators run against a database: a corpus of SQL statements by psql, its \d commands, pg_dump
 # (parallel too) and pg_restore. Through pgdrove, in transaction and in session mode, they give what they give when
-# they are connected to PostgreSQL directly, byte for byte.
+# they are connected to PostgreSQL directly, byte for byte. In transaction mode others use the same backends meanwhile.
 
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 . tests/e2e/lib.sh
 
 e2e_begin dump
+echo 'max_prepared_transactions = 5' >>"$WORK_DIR/data/postgresql.conf"
+cluster_stop
+cluster_again
 pooler_conf < <(
 	for_mode() { echo "{ name = \"$1\"; host = \"127.0.0.1\"; port = $PG_PORT; dbname = \"$2\"; pool_mode = \"$3\"; }"; }
 	cat <<-CONF
@@ -19,6 +22,7 @@ pooler_conf < <(
 	CONF
 )
 pooler_start
+others_start app_t
 
 # as MODE PROGRAM ARG...: a program of PostgreSQL's, connected through pgdrove or, as "direct", to PostgreSQL.
 as() {
@@ -44,6 +48,20 @@ for mode in direct transaction session; do
 	corpus $mode >"$WORK_DIR/corpus.$mode"
 done
 check "the corpus is big enough: $statements statements" test "$statements" -ge 500
+# What psql's \h lists is PostgreSQL's list of commands; each is in the corpus, maybe with words between its own.
+commands() {
+	as direct psql -X -d app -c '\pset pager off' -c '\h' | sed -nE '/^  [A-Z]/ { s/^  //; s/^.{33}/&\n/; s/ +\n/\n/; p }'
+}
+missing() {
+	local corpus kind
+	corpus=$(grep -v '^--' tests/e2e/corpus.sql | tr '\n' ' ')
+	while read -r kind; do
+		grep -qiE "\b${kind// /( [^;]*)? }\b" <<<"$corpus" || echo "$kind"
+	done < <(commands)
+}
+kinds=$(commands | wc -l)
+check "PostgreSQL has $kinds commands" test "$kinds" -ge 180
+is '... each is in the corpus' '' "$(missing)"
 for mode in transaction session; do
 	check "the corpus in $mode mode: the same output" cmp -s "$WORK_DIR/corpus.direct" "$WORK_DIR/corpus.$mode"
 	diff "$WORK_DIR/corpus.direct" "$WORK_DIR/corpus.$mode" | head -n 20
@@ -54,10 +72,13 @@ done
 admin_sql "create table filler as select i, repeat('x', 100) as t, i % 7 as m from generate_series(1, 20000) i;
 	create index on filler (m); create view seen as select count(*) from filler;
 	select lo_from_bytea(0, 'a large object')" app >/dev/null
+# \dconfig shows what is set, be it to its default: so are reported settings that the last client had otherwise.
+reported='client_encoding|DateStyle|TimeZone|IntervalStyle|standard_conforming_strings|application_name'
 for mode in direct transaction session; do
-	for command in d d+ dt+ di dv ds df dn dT+ du dx dp dD ddp dRp l dconfig; do
+	for command in 'pset footer off' d d+ dt+ di dv ds df dn dT+ du dx dp dD ddp dRp l dconfig; do
 		echo "\\$command"
-	done | as $mode psql -X -d "$(db_of $mode app)" | plain | grep -v 'temp_n' >"$WORK_DIR/describe.$mode"
+	done | as $mode psql -X -d "$(db_of $mode app)" | plain | grep -vE "temp_n|^ ($reported) +\\|" \
+		>"$WORK_DIR/describe.$mode"
 	as $mode pg_dump -d "$(db_of $mode app)" | plain >"$WORK_DIR/dump.$mode.sql"
 	is "$mode: pg_dump -j 4" '' "$(as $mode pg_dump -Fd -j 4 -f "$WORK_DIR/dump.$mode" -d "$(db_of $mode app)")"
 	admin_sql 'create database back'
@@ -74,4 +95,6 @@ for mode in transaction session; do
 		diff "$WORK_DIR/${what/\%/direct}" "$WORK_DIR/${what/\%/$mode}" | head -n 10
 	done
 done
+check "backends were handed over meanwhile: $(get sv_given)" [ "$(get sv_given)" -gt 0 ]
+others_stop
 pooler_stop 'ends well'

@@ -9,7 +9,7 @@
 #   pooler_start                ... is, has, check, within ...; leaving the script ends all
 #
 # Every process is started through here and stopped by its pid. PGDROVE_BIN names the binary; the
-# tools of the same build are found beside it.
+# tools of the same build are found beside it. PG18=yes: with PostgreSQL 18, which authmatrix.sh has fetched.
 
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
@@ -80,6 +80,7 @@ e2e_begin() {
 	service_user_find
 	pg_bin_find
 	work_dir_make "$1"
+	pg18_if_asked
 	cluster_start "${2:-trust}"
 	export PGPASSWORD=$PG_PASSWORD
 	admin_sql 'create database app'
@@ -266,6 +267,24 @@ beside() {
 # psql_beside DB SQL OUTPUT
 psql_beside() {
 	beside "$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d "$1" -c "$2" >"$3" 2>&1
+}
+
+# others_start DB: six clients that share the backends with whoever is tested, each with a search_path and prepared
+# statements of its own; each looks whether the path is still its.
+others_start() {
+	cat >"$WORK_DIR/others.sql" <<-SQL
+		select set_config('search_path', 'other_' || (:client_id)::int, false);
+		select 1 / (current_setting('search_path') = 'other_' || (:client_id)::int)::int;
+		\sleep 10 ms
+	SQL
+	beside "$PG_BIN/pgbench" -n -M prepared -c 6 -T 3600 -f "$WORK_DIR/others.sql" -h 127.0.0.1 -p "$PORT" -U postgres "$1" \
+		>"$WORK_DIR/others.log" 2>&1
+	OTHERS=$BESIDE
+}
+others_well() { kill -0 "$OTHERS" && ! grep -i 'error\|aborted' "$WORK_DIR/others.log"; }
+others_stop() {
+	check 'those who share the backends had no error' others_well
+	kill "$OTHERS" && wait "$OTHERS" 2>/dev/null
 }
 
 declare -A CROWD_IN CROWD_OUT
