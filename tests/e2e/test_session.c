@@ -172,7 +172,9 @@ settings(void)
 	    {1, "show datestyle", "SQL, DMY"}, {0, "set names 'latin1'", ""},
 	    {1, "show client_encoding", NULL}, {0, "show client_encoding", "LATIN1"},
 	    {0, "reset all", ""}, {0, "show timezone", "Etc/UTC"}, {1, "reset datestyle", ""},
-	    {0, "set names 'utf8'", ""}, {1, "show datestyle", "ISO, MDY"}, END};
+	    {0, "set names 'utf8'", ""}, {1, "show datestyle", "ISO, MDY"},
+	    {0, "select sets_zone('Asia/Tokyo')", "Asia/Tokyo"}, {1, "show timezone", "Etc/UTC"},
+	    {0, "show timezone", "Asia/Tokyo"}, {0, "reset timezone", ""}, END};
 
 	run("SET, RESET", set);
 	run("search_path", paths);
@@ -502,6 +504,8 @@ objects(void)
 	(void)admin("grant reader to writer");
 	(void)admin("create table t (i int)");
 	(void)admin("create sequence sq");
+	(void)admin("create function sets_zone(z text) returns text language sql as $$ select "
+		    "set_config('timezone', z, false) $$");
 	(void)admin("create procedure sets_timeout() language plpgsql as $$ begin set lock_timeout "
 		    "= '77s'; end $$");
 }
