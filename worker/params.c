@@ -268,8 +268,8 @@ same(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-static bool
-is_identity(const char *name)
+bool
+params_is_identity(const char *name)
 {
 	return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
 }
@@ -324,7 +324,7 @@ put_resets(FILE *f, const struct params *want, const struct params *have)
 	else if (!same(gucs_get(want->set, "role"), gucs_get(have->set, "role")))
 		fputs("RESET ROLE;", f);
 	while (gucs_next(have->set, &at, &name, &value))
-		if (!is_identity(name) && gucs_get(want->set, name) == NULL)
+		if (!params_is_identity(name) && gucs_get(want->set, name) == NULL)
 			put_reset(f, name);
 }
 
@@ -343,7 +343,7 @@ put_sets(FILE *f, const struct params *want, const struct params *have)
 		fputc(';', f);
 	}
 	while (gucs_next(want->set, &at, &name, &value))
-		if (!is_identity(name) &&
+		if (!params_is_identity(name) &&
 		    (have->tainted || !same(value, gucs_get(have->set, name))))
 			put_call(f, name, value, &n);
 	if (n > 0)

@@ -43,6 +43,8 @@ void params_fini(struct params *);
 bool params_match(const struct params *want, const struct params *have);
 /* A setting that is not reported: its value, NULL = none of its own. */
 void params_put(struct params *, const char *name, const char *value);
+/* role, session_authorization: RESET ALL leaves them. */
+bool params_is_identity(const char *name);
 /*
  * One query that makes a backend that has `have` one that has `want`; malloc'd, never NULL. It is
  * atomic: one that fails changes nothing. Who one is comes last and is taken back first.

@@ -72,6 +72,8 @@ note_discard(struct session_note *n, const char *what)
 		return;
 	if (strcmp(what, "all") == 0) {
 		n->reset_all = true;
+		change(n, "session_authorization", '-', NULL);
+		change(n, "role", '-', NULL);
 		n->ends |= PINS_ASKED | PIN(SEQUENCE) | PIN(SETTINGS);
 	} else if (strncmp(what, "temp", 4) == 0) {
 		n->ends |= PIN(TEMP);
@@ -249,7 +251,7 @@ session_note_free(struct session_note *n)
 
 /* --- texts that run --------------------------------------------------------------------------- */
 
-/* Every setting the client has of its own may be gone. */
+/* RESET ALL: every setting the client has of its own may be gone. */
 static void
 change_all(struct session_note *open, const struct params *have)
 {
@@ -257,7 +259,8 @@ change_all(struct session_note *open, const struct params *have)
 	size_t at = 0;
 
 	while (gucs_next(have->set, &at, &name, &value))
-		change(open, name, '-', NULL);
+		if (!params_is_identity(name))
+			change(open, name, '-', NULL);
 }
 
 void
@@ -478,15 +481,29 @@ was_set(struct backend *b, const char *name, const char *value)
 	params_put(&b->client->params, name, value);
 }
 
+/* What RESET ALL leaves of these. */
+static void
+keep_identity(struct params *p, const struct gucs *was)
+{
+	static const char *const names[] = {"role", "session_authorization"};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		params_put(p, names[i], gucs_get(was, names[i]));
+	gucs_drop(was);
+}
+
 static void
 all_was_reset(struct backend *b)
 {
 	struct client *c = b->client;
+	const struct gucs *had = b->params.set, *was = gucs_hold(c->params.set);
 
-	gucs_drop(b->params.set);
 	b->params.set = NULL;
 	b->params.tainted = false;
 	params_copy(&c->params, &c->session.start);
+	keep_identity(&b->params, had);
+	keep_identity(&c->params, was);
 }
 
 /* The only statement of the transaction, and it succeeded. */
@@ -499,7 +516,9 @@ believe(struct backend *b)
 
 	if (s->open.reset_all)
 		all_was_reset(b);
-	while (!s->open.reset_all && gucs_next(s->open.changes, &at, &name, &how)) {
+	while (gucs_next(s->open.changes, &at, &name, &how)) {
+		if (s->open.reset_all && !params_is_identity(name))
+			continue; /* reset with all */
 		if (how[0] == '=')
 			was_set(b, name, how + 1);
 		else
