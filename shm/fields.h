@@ -138,6 +138,8 @@
 	X(pins_settings, COUNTER, "count", "... by settings, where session_state is pin")          \
 	X(pin_timeouts, COUNTER, "count", "clients ended by pin_timeout")                          \
 	X(session_probes, COUNTER, "count", "times a backend was asked for its session's state")   \
+	X(replays, COUNTER, "count", "times a backend was given its client's settings")            \
+	X(replays_alone, COUNTER, "count", "... in a round trip of their own")                     \
 	X(sv_opened, COUNTER, "count", "connections to PostgreSQL opened")                         \
 	X(sv_closed, COUNTER, "count", "connections to PostgreSQL closed")                         \
 	X(sv_failed, COUNTER, "count", "connections to PostgreSQL that failed")                    \

@@ -301,14 +301,23 @@ backend_parameter(struct backend *b, const uint8_t *body, size_t len)
 	return params_set(&b->params, i, value) ? i : -1;
 }
 
-static void
-keep_error(struct backend *b, const uint8_t *body, size_t len)
+void
+backend_forget_error(struct backend *b)
 {
 	free(b->task_error);
+	b->task_error = NULL;
+	b->task_error_len = 0;
+}
+
+void
+backend_keep_error(struct backend *b, const uint8_t *body, size_t len)
+{
+	backend_forget_error(b);
 	b->task_error = malloc(len + 1);
-	b->task_error_len = b->task_error == NULL ? 0 : len;
-	if (b->task_error != NULL)
-		memcpy(b->task_error, body, len);
+	if (b->task_error == NULL)
+		return;
+	memcpy(b->task_error, body, len);
+	b->task_error_len = len;
 }
 
 /* Whoever gave the task goes on with the backend. */
@@ -370,7 +379,7 @@ own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		return false;
 	}
 	if (type == 'E' && b->state == BACKEND_TASK)
-		keep_error(b, body, len);
+		backend_keep_error(b, body, len);
 	if (type == 'E' && (b->state == BACKEND_IDLE || b->state == BACKEND_HELD)) {
 		const char *text = wire_error_field(body, len, 'M');
 		log_info("backend %s/%s pid %d: ended by the server while idle: %s", b->pool->db,

@@ -61,6 +61,10 @@ void backend_lost(struct backend *, const char *why);
 /* A ParameterStatus body for this backend. Index of the tracked parameter or -1. */
 int backend_parameter(struct backend *, const uint8_t *body, size_t len);
 
+/* The body of an error that somebody will be told of. */
+void backend_keep_error(struct backend *, const uint8_t *body, size_t len);
+void backend_forget_error(struct backend *);
+
 /* True if a query may be running: a cancel makes sense. */
 bool backend_running(const struct backend *);
 

@@ -24,6 +24,7 @@
 #include "worker/gate.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
+#include "worker/replay.h"
 #include "worker/tls.h"
 
 #define LINGER_US    2000000
@@ -136,6 +137,7 @@ client_unlink(struct client *c)
 	stats_sub(&wk->row->clients_active, 1);
 	stats_add(&c->pool->row->xact_time_us, (uint64_t)(loop_now() - b->since_us));
 	pool_unlinked(c->pool, b);
+	replay_left(b);
 	b->client = NULL;
 	c->backend = NULL;
 	c->state = CLIENT_IDLE;
@@ -450,82 +452,6 @@ client_rejected(struct client *c, uint8_t type)
 	}
 	ENSURE(!w.failed);
 	conn_put(&c->conn, msg, w.len);
-}
-
-/* --- linking ---------------------------------------------------------------------------------- */
-
-/* Tells the client how the server spells the settings it asked for. */
-static void
-settle_params(struct client *c, struct backend *b)
-{
-	int i;
-
-	for (i = 0; i < PARAMS_N; i++) {
-		if (b->params.v[i] == NULL || c->params.v[i] == b->params.v[i])
-			continue;
-		conn_put_parameter(&c->conn, params_name(i), b->params.v[i]);
-		(void)params_set(&c->params, i, b->params.v[i]);
-	}
-}
-
-/* A backend does not take its settings any more (a role was dropped, say): its request must not run
- * under others, and is answered with the server's error. */
-static void
-refuse_request(struct client *c, struct backend *b, const uint8_t *error, size_t len)
-{
-	static const struct wire_error taken = {
-	    .severity = "ERROR", .sqlstate = "08006", .message = "settings refused"};
-
-	c->refusal = malloc(len);
-	if (c->refusal == NULL)
-		fatal("settings");
-	memcpy(c->refusal, error, len);
-	c->refusal_len = len;
-	c->reject = &taken;
-	c->reject_said = false;
-	(void)client_unlink(c);
-	backend_clean(b);
-	loop_again(&c->conn.src);
-}
-
-static void
-settings_done(struct backend *b, const uint8_t *error, size_t len)
-{
-	struct client *c = b->client;
-
-	if (c == NULL) {
-		backend_clean(b);
-		return;
-	}
-	if (error != NULL && !c->settled) {
-		client_fail_raw(c, error, len);
-		return;
-	}
-	if (error != NULL) {
-		refuse_request(c, b, error, len);
-		return;
-	}
-	c->settled = true;
-	params_became(&b->params, &c->params);
-	settle_params(c, b);
-	relay_client_event(c, false);
-}
-
-void
-client_linked(struct client *c, struct backend *b)
-{
-	char *sql;
-
-	c->state = CLIENT_ACTIVE;
-	if (params_match(&c->params, &b->params)) {
-		c->settled = true;
-		return;
-	}
-	sql = params_sql(&c->params, &b->params);
-	if (sql == NULL)
-		fatal("settings");
-	backend_task(b, sql, NULL, settings_done);
-	free(sql);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */

@@ -17,8 +17,6 @@ void client_accepted(
 void client_internal(int fd);
 /* The pool's ParameterStatus messages are known: finishes the login. */
 void client_welcome(struct client *, const uint8_t *params, size_t len);
-/* pool.c linked a backend: brings its settings over, then lets the relay go. */
-void client_linked(struct client *, struct backend *);
 /* Undoes the link in both objects and their counts. The backend is left to the caller. */
 struct backend *client_unlink(struct client *);
 

@@ -50,9 +50,9 @@ static bool
 backend_quiet(const struct backend *b)
 {
 	return b->state == BACKEND_ACTIVE && b->status == 'I' && expect_empty(&b->expect) &&
-	       b->query_us == 0 && b->xact_us == 0 && !b->doomed && LIST_EMPTY(&b->cancels) &&
-	       b->conn.tls == NULL && b->conn.in == NULL && b->conn.left == 0 && !b->conn.hup &&
-	       !conn_unsent(&b->conn);
+	       b->replay == REPLAY_NONE && b->query_us == 0 && b->xact_us == 0 && !b->doomed &&
+	       LIST_EMPTY(&b->cancels) && b->conn.tls == NULL && b->conn.in == NULL &&
+	       b->conn.left == 0 && !b->conn.hup && !conn_unsent(&b->conn);
 }
 
 bool

@@ -90,22 +90,6 @@ expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, u
 	return NULL;
 }
 
-bool
-expect_group_followed_by(struct expect *x, const struct expect_entry *from, const char *types)
-{
-	bool in = false, behind = false;
-	uint32_t i;
-
-	for (i = 0; i < x->len; i++) {
-		const struct expect_entry *e = at(x, i);
-		if (behind && strchr(types, e->type) != NULL)
-			return true;
-		behind = behind || (in && e->type == 'S');
-		in = in || e == from;
-	}
-	return false;
-}
-
 static void
 ring_free(struct expect *x)
 {
@@ -347,6 +331,10 @@ got_ready(struct expect *x)
 	if (x->len == 0 || !is_end(at(x, 0)->type))
 		return EXPECT_BAD;
 	v = head_verdict(x);
+	if ((at(x, 0)->flags & EXPECT_END_LATER) != 0 && x->len > 1 && at(x, 1)->type == 'S') {
+		at(x, 1)->flags &= (uint8_t)~EXPECT_OURS;
+		v = EXPECT_DROP;
+	}
 	doubtful = (at(x, 0)->flags & EXPECT_DOUBTFUL) != 0;
 	x->skipping = x->copy_in = x->copy_both = false;
 	pop(x, EXPECT_DONE);

@@ -26,7 +26,8 @@ struct stmt_name;
 enum expect_flag {
 	EXPECT_OURS = 1,     /* the client knows nothing of it: its answers are dropped */
 	EXPECT_AS_PARSE = 2, /* a Close in a Parse's place: its answer is shown as ParseComplete */
-	EXPECT_DOUBTFUL = 4  /* a Sync that COPY may have read before it failed: expect.c sets it */
+	EXPECT_DOUBTFUL = 4, /* a Sync that COPY may have read before it failed: expect.c sets it */
+	EXPECT_END_LATER = 8 /* a Query with a Sync of ours behind it: its end is that one's */
 };
 
 struct expect_entry {
@@ -105,9 +106,6 @@ struct expect_entry *expect_after(
 /* The next entry behind `from` with one of these ops, or NULL. */
 struct expect_entry *expect_after_op(
     struct expect *, const struct expect_entry *from, uint8_t op, uint8_t or_op);
-
-/* True if one of these types was sent behind the Sync that ends the group of `from`. */
-bool expect_group_followed_by(struct expect *, const struct expect_entry *from, const char *types);
 
 /* True if the server drops whatever comes before a Sync: it has met an error, and no Sync is on its
  * way. */

@@ -19,6 +19,7 @@
 #include "proto/wire.h"
 #include "worker/gate_impl.h"
 #include "worker/relay.h"
+#include "worker/replay.h"
 #include "worker/slow.h"
 
 #define BIG_FIRST     65536U
@@ -246,6 +247,13 @@ usable(const struct prep *e, uint64_t since)
 	return e != NULL && e->there && !e->tainted && e->since >= since;
 }
 
+/* What this client has had parsed itself is what it would find in PostgreSQL, tainted or not. */
+static bool
+has_own(const struct view *v, const struct prep *e, uint64_t since)
+{
+	return e != NULL && e->there && e->since >= since && prep_is_own(&v->b->prepared, e);
+}
+
 /* Makes sure that the backend has it, parsed no earlier than `since`. */
 static enum gate
 ensure(struct view *v, struct statement *s, uint64_t since)
@@ -256,7 +264,7 @@ ensure(struct view *v, struct statement *s, uint64_t since)
 	e = prep_find(&v->b->prepared, s->digest);
 	if (e != NULL && undecided(v, e->pending, e->group))
 		return gate_stall(v);
-	if (usable(e, since)) {
+	if (usable(e, since) || has_own(v, e, since)) {
 		prep_used(&v->b->prepared, e);
 		return GATE_TAKEN;
 	}
@@ -403,6 +411,7 @@ unnamed_begin(struct view *v, const struct stmt_name *n, struct expect_entry *e)
 	p->unnamed_since = ddl_generation();
 	p->unnamed_pending++;
 	p->unnamed_group = v->b->expect.sent_ends;
+	p->unnamed_dropped = false;
 }
 
 /* Does it speak of prepared statements by their names? */
@@ -570,7 +579,7 @@ ensure_unnamed(struct view *v)
 	if (n->stmt == NULL) {
 		gate_put_named(v, 'C', "");
 		relay_sent(v->b, &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS});
-		prepared_unnamed(p, NULL);
+		prepared_drop_unnamed(p, v->b->expect.sent_ends);
 		return GATE_TAKEN;
 	}
 	if (p->unnamed == n->stmt && p->unnamed_since >= n->since)
@@ -626,12 +635,15 @@ use_unnamed(struct view *v)
 static bool
 cannot_prepare(struct view *v, struct stmt_name *n)
 {
+	struct prep *e;
+
 	if (v->type != 'B' || (v->b->status != 'E' && v->b->expect.ends == 0))
 		return false;
 	if (n->own || is_of_names(v, n->stmt))
 		return !n->own || n->stand_in;
 	(void)statement_name(n->stmt);
-	return !usable(prep_find(&v->b->prepared, n->stmt->digest), n->since);
+	e = prep_find(&v->b->prepared, n->stmt->digest);
+	return !usable(e, n->since) && !has_own(v, e, n->since);
 }
 
 /* Bind, Describe of a statement. */
@@ -688,7 +700,7 @@ close_statement(struct view *v)
 	if (n != NULL && gate_name_undecided(v, n))
 		return gate_stall(v);
 	if (unnamed)
-		prepared_unnamed(&v->b->prepared, NULL);
+		prepared_drop_unnamed(&v->b->prepared, v->b->expect.sent_ends);
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
 	if (gate_own_mode(v))
@@ -778,11 +790,13 @@ query_pass(struct view *v)
 {
 	struct stmt_name *n = v->c->names == NULL ? NULL : v->c->names->unnamed;
 	struct expect_entry e = {.type = 'Q'};
+	const uint8_t flags = v->sync ? EXPECT_END_LATER : 0;
 
 	if (v->b->prepared.unnamed != NULL)
-		prepared_unnamed(&v->b->prepared, NULL);
+		prepared_drop_unnamed(&v->b->prepared, v->b->expect.sent_ends);
 	if (n != NULL && n->stmt != NULL)
 		e = forget(v, n);
+	e.flags = flags;
 	slow_note(v->b, (const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER);
 	return v->sync ? pass_synced(v, &e) : gate_pass_with(v, &e);
 }
@@ -974,8 +988,10 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 		forward(&v, 0);
 		return GATE_TAKEN;
 	}
-	if (type == 'Q')
+	if (type == 'Q') {
+		v.sync = replay_wants_sync(v.b);
 		return query(&v);
+	}
 	if ((type == 'D' || type == 'C') && avail > WIRE_HEADER && p[WIRE_HEADER] == 'P')
 		return pass(&v); /* portals are the server's business */
 	return extended(&v);

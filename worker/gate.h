@@ -73,6 +73,7 @@ enum gate_op {
 	GATE_ASKED,	   /* what was sent before it is decided */
 	GATE_OWN,	   /* our Parse, by the client's own name: name */
 	GATE_OWN_AGAIN,	   /* ... in place of a stand-in */
+	GATE_SETTINGS,	   /* the last of what brings the client's settings over: replay.h */
 	GATE_REFUSE	   /* an error of ours takes the place of the server's */
 };
 

@@ -9,6 +9,8 @@
 
 #include "proto/wire.h"
 #include "worker/gate.h"
+#include "worker/relay.h"
+#include "worker/replay.h"
 
 /* --- the ends of requests --------------------------------------------------------------------- */
 
@@ -83,8 +85,7 @@ settle_own(struct backend *b, const struct expect_entry *e, enum expect_end end)
  * An unnamed Parse has ended. The server has forgotten the one before when it looked at it. If it
  * never did (later ones of the same group have been settled before), the one before is still there:
  * that matters in an aborted block, where nothing can be parsed again. If another is on its way,
- * that is what it will find. With a Query or a Close on its way behind this group nothing is said
- * about it.
+ * that is what it will find, and with a Query or a Close of it on its way it will find none.
  */
 static void
 settle_unnamed_there(
@@ -104,7 +105,7 @@ settle_unnamed_there(
 	}
 	if (later == NULL)
 		prepared_unnamed(&b->prepared, NULL);
-	if (later == NULL && !expect_group_followed_by(x, e, "QC"))
+	if (later == NULL && !b->prepared.unnamed_dropped)
 		b->prepared.unnamed = there;
 	else
 		statement_drop(there);
@@ -150,6 +151,9 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 	case GATE_CLOSE:
 		settle_close(b, e, end);
 		break;
+	case GATE_SETTINGS:
+		replay_settled(b, done);
+		return;
 	case GATE_OWN:
 	case GATE_OWN_AGAIN:
 		settle_own(b, e, end);
@@ -173,17 +177,6 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
-/* What came before goes before what is put next. */
-static void
-put_approved(struct backend *b)
-{
-	struct buf *in = b->conn.in;
-
-	if (in->fwd > in->head)
-		conn_put(&b->client->conn, in->data + in->head, in->fwd - in->head);
-	in->head = in->fwd;
-}
-
 static void
 put_refusal(struct backend *b)
 {
@@ -196,7 +189,7 @@ put_refusal(struct backend *b)
 			   .message = "max_client_prepared_statements reached",
 			   .detail = "This session has as many prepared statements as it may have.",
 			   .hint = "Close or DEALLOCATE some, or raise the limit."});
-	put_approved(b);
+	relay_put_approved(b);
 	conn_put(&b->client->conn, msg, w.len);
 }
 
@@ -237,7 +230,7 @@ put_own_name(struct backend *b, const struct expect_entry *head, const uint8_t *
 	before = (size_t)((const uint8_t *)from - body);
 	after = (size_t)((const uint8_t *)to - body);
 	n = strlen(head->name->text);
-	put_approved(b);
+	relay_put_approved(b);
 	conn_put_header(out, 'E', len - (after - before) + n);
 	conn_put(out, body, before);
 	conn_put(out, head->name->text, n);
@@ -343,7 +336,7 @@ gate_settings_changed(struct backend *b)
 void
 gate_own_query(struct backend *b)
 {
-	prepared_unnamed(&b->prepared, NULL);
+	prepared_drop_unnamed(&b->prepared, b->expect.sent_ends);
 }
 
 void

@@ -275,7 +275,7 @@ gate_sequences(struct view *v)
 	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'Q', sizeof(sql));
 	conn_put(&v->b->conn, sql, sizeof(sql));
-	prepared_unnamed(&v->b->prepared, NULL);
+	prepared_drop_unnamed(&v->b->prepared, v->b->expect.sent_ends);
 	relay_sent(v->b, &(struct expect_entry){.type = 'Q', .flags = EXPECT_OURS});
 	return GATE_TAKEN;
 }

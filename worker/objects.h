@@ -94,6 +94,14 @@ enum backend_state {
 	BACKEND_CLOSING	    /* Terminate sent, waits for the server's end */
 };
 
+/* How far its client's settings are: replay.h. */
+enum replay_state {
+	REPLAY_NONE,   /* it has them */
+	REPLAY_OWED,   /* it has not, and nothing was sent yet */
+	REPLAY_SENT,   /* they are under way, with a request behind them */
+	REPLAY_REFUSED /* it did not take them: the request is not run */
+};
+
 struct cancel;
 struct login;
 LIST_HEAD(cancel_list, cancel);
@@ -101,13 +109,14 @@ LIST_HEAD(cancel_list, cancel);
 struct backend {
 	struct conn conn;
 	enum backend_state state;
-	char status;	/* of the last ReadyForQuery: I, T, E */
-	bool doomed;	/* a cancel request may hit it at any time: not to be used again */
-	bool dirty;	/* server_reset_query is owed */
-	bool spoiled;	/* nothing makes it as new: to be closed */
-	bool checking;	/* runs server_check_query: pool_check.c */
-	bool cleaning;	/* counted in sv_cleaning */
-	bool own;	/* of one client for life: replication.h */
+	char status;   /* of the last ReadyForQuery: I, T, E */
+	bool doomed;   /* a cancel request may hit it at any time: not to be used again */
+	bool dirty;    /* server_reset_query is owed */
+	bool spoiled;  /* nothing makes it as new: to be closed */
+	bool checking; /* runs server_check_query: pool_check.c */
+	bool cleaning; /* counted in sv_cleaning */
+	bool own;      /* of one client for life: replication.h */
+	enum replay_state replay;
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
 	struct client *client;
@@ -130,9 +139,9 @@ struct backend {
 	 * connection is lost */
 	void (*task_row)(struct backend *, const uint8_t *body, size_t len);
 	void (*task_done)(struct backend *, const uint8_t *error, size_t len);
-	uint32_t probed; /* session_probe.c: the reasons to pin it that hold */
-	char *sql;	 /* slow.c; NULL = nothing noted */
-	uint8_t *task_error;
+	uint32_t probed;     /* session_probe.c: the reasons to pin it that hold */
+	char *sql;	     /* slow.c; NULL = nothing noted */
+	uint8_t *task_error; /* of a replay too */
 	size_t task_error_len;
 	/* outside the ledger: after login, and when it ends in whatever way */
 	void (*ready)(struct backend *);

@@ -16,6 +16,7 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
 #include "worker/handover.h"
+#include "worker/replay.h"
 #include "worker/replication.h"
 
 #define RETRY_US    50000 /* look again while somebody waits */
@@ -241,7 +242,8 @@ link_client(struct pool *p, struct backend *b, struct client *c, int64_t waited)
 	stats_took(&p->times->wait, waited);
 	stats_add(&p->row->sv_assigned, 1);
 	pool_relink(b, c);
-	client_linked(c, b);
+	prepared_came(&b->prepared, b->expect.sent_ends);
+	replay_begin(c, b);
 }
 
 void

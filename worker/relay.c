@@ -20,6 +20,7 @@
 #include "worker/gate.h"
 #include "worker/handover.h"
 #include "worker/pool.h"
+#include "worker/replay.h"
 #include "worker/slow.h"
 
 #define TURN_READS 8
@@ -116,9 +117,10 @@ relay_sent(struct backend *b, const struct expect_entry *e)
 		fatal("expected responses");
 }
 
-/* Links a backend if the message needs one. False: it waits for one, or for its settings. */
+/* Links a backend if the message at hand needs one. False: it waits for one, or for its settings.
+ */
 static bool
-have_backend(struct client *c, bool needed)
+have_backend(struct client *c, bool needed, const uint8_t *p, uint32_t avail, uint32_t len)
 {
 	if (c->backend == NULL && needed) {
 		if (conn_unsent(&c->conn))
@@ -127,7 +129,9 @@ have_backend(struct client *c, bool needed)
 	}
 	if (c->backend == NULL)
 		return !needed;
-	return c->backend->state == BACKEND_ACTIVE;
+	if (c->backend->state != BACKEND_ACTIVE)
+		return false;
+	return c->backend->replay == REPLAY_NONE || replay_lets(c, p, avail, len);
 }
 
 /* What follows from the gate's word on a message. */
@@ -157,7 +161,7 @@ parse_big(struct client *c)
 
 	if (!gate_gather(c))
 		return SHORT;
-	if (!have_backend(c, true))
+	if (!have_backend(c, true, g->p, g->len, g->len))
 		return STOPPED;
 	type = g->p[0];
 	return gate_said(c, gate_message(c, type, g->p, g->len, g->len), type);
@@ -204,17 +208,18 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 {
 	struct conn *conn = &c->conn;
 	struct buf *in = conn->in;
+	uint32_t avail = in->tail - in->fwd;
 
 	if (type == 'X')
 		return parse_goodbye(c);
 	if (c->reject != NULL)
 		return parse_rejected(c, type, len);
-	if (!have_backend(c, !needs_no_backend(type, len)))
+	if (avail > len)
+		avail = len;
+	if (!have_backend(c, !needs_no_backend(type, len), in->data + in->fwd, avail, len))
 		return STOPPED;
 	if (c->backend != NULL && gate_looks(c, type)) {
-		uint32_t avail = in->tail - in->fwd;
-		enum gate g =
-		    gate_message(c, type, in->data + in->fwd, avail < len ? avail : len, len);
+		enum gate g = gate_message(c, type, in->data + in->fwd, avail, len);
 		if (type == 'Q' && g == GATE_TAKEN && conn->left > 0 && session_watches(c))
 			look_at_text(c, type, len);
 		return gate_said(c, g, type);
@@ -393,19 +398,27 @@ ready_for_query(struct backend *b, char status, bool ours)
 		else
 			deadline_touch(b);
 	}
-	return expect_empty(&b->expect) && status == 'I' && b->client->conn.left == 0 ? ANSWER_DONE
-										      : ANSWER_MORE;
+	return expect_empty(&b->expect) && (status == 'I' || b->replay == REPLAY_REFUSED) &&
+		       b->client->conn.left == 0
+		   ? ANSWER_DONE
+		   : ANSWER_MORE;
 }
 
-/* The message at hand is not for the client: what came before it is sent without it. */
-static void
-drop_message(struct backend *b)
+void
+relay_put_approved(struct backend *b)
 {
 	struct buf *in = b->conn.in;
 
 	if (in->fwd > in->head)
 		conn_put(&b->client->conn, in->data + in->head, in->fwd - in->head);
 	in->head = in->fwd;
+}
+
+/* The message at hand is not for the client: what came before it is sent without it. */
+static void
+drop_message(struct backend *b)
+{
+	relay_put_approved(b);
 	b->conn.discard = true;
 }
 
@@ -423,6 +436,8 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	bool replaced = false;
 	enum expect_verdict v;
 
+	if (b->replay != REPLAY_NONE)
+		return replay_answer(b, type, body, len);
 	if (type == 'S')
 		client_parameter(b, body, len);
 	if (type == 'E') {
@@ -444,8 +459,10 @@ parse_answer(struct backend *b, bool *on)
 	struct buf *in = conn->in;
 	uint8_t *p = in->data + in->fwd, type;
 	uint32_t avail = in->tail - in->fwd, len;
+	char status;
 	enum wire_result r =
 	    wire_header(p, avail, (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
+	bool replay = b->replay != REPLAY_NONE;
 	enum expect_verdict v;
 
 	*on = r == WIRE_OK && (avail >= len || !is_looked_at(type) || len > buf_cap());
@@ -459,9 +476,9 @@ parse_answer(struct backend *b, bool *on)
 			 : expect_got(&b->expect, type);
 	if (v == EXPECT_BAD)
 		return ANSWER_BAD;
-	if (b->client != NULL && type == 'C')
+	if (b->client != NULL && !replay && type == 'C')
 		session_complete(&b->client->session);
-	if (b->client != NULL && type == 'E')
+	if (b->client != NULL && !replay && type == 'E')
 		session_error(&b->client->session);
 	if (v == EXPECT_SHOW_1)
 		p[0] = '1';
@@ -471,7 +488,10 @@ parse_answer(struct backend *b, bool *on)
 	(void)pass_rest(conn, in);
 	if (type != 'Z')
 		return ANSWER_MORE;
-	return ready_for_query(b, (char)p[WIRE_HEADER], v != EXPECT_PASS);
+	status = (char)p[WIRE_HEADER];
+	if (b->replay == REPLAY_REFUSED)
+		p[WIRE_HEADER] = 'I'; /* the aborted block is ours */
+	return ready_for_query(b, status, v != EXPECT_PASS);
 }
 
 /* Looks at whole messages and approves them for sending. Stops behind the last answer owed. */
@@ -497,7 +517,7 @@ forbidden_block(struct backend *b)
 {
 	struct client *c = b->client;
 
-	if (client_mode(c) != POOL_STATEMENT || b->status == 'I')
+	if (client_mode(c) != POOL_STATEMENT || b->status == 'I' || b->replay != REPLAY_NONE)
 		return false;
 	client_fail(c, &(struct wire_error){.severity = "FATAL",
 			   .sqlstate = "0A000",
@@ -540,6 +560,11 @@ transaction_done(struct backend *b)
 	if (client_mode(b->client) == POOL_SESSION) {
 		if (!client_dismissed(b->client))
 			(void)handover_client(b->client);
+		return;
+	}
+	if (b->replay == REPLAY_REFUSED) {
+		session_undone(b->client);
+		release(b);
 		return;
 	}
 	switch (session_settle(b)) {

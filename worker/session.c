@@ -324,6 +324,39 @@ session_look(struct client *c, const uint8_t *body, size_t len)
 	return looked.facts;
 }
 
+static bool
+names_statements(const struct sql_facts *f)
+{
+	struct session_names names;
+
+	session_names_in(f, &names);
+	return names.n > 0;
+}
+
+bool
+session_stands_alone(struct client *c, const uint8_t *text, size_t len)
+{
+	const struct sql_facts *f = session_look(c, text, len);
+
+	if (f == NULL)
+		return true;
+	if (f->nstatements != 1 || (f->flags & (SQL_F_LOST | SQL_F_SEQUENCE)) != 0)
+		return false;
+	switch ((int)f->class) {
+	case SQL_OTHER:
+	case SQL_COPY:
+	case SQL_DO:
+	case SQL_CALL:
+	case SQL_DISCARD:
+	case SQL_PREPARE:
+	case SQL_EXECUTE:
+	case SQL_DEALLOCATE:
+		return false;
+	default:
+		return !names_statements(f);
+	}
+}
+
 /* A Query that is there whole. */
 static void
 whole_query(struct client *c, const uint8_t *body, size_t len)
@@ -456,6 +489,12 @@ forget_open(struct session_part *s)
 	memset(&s->open, 0, sizeof(s->open));
 	s->texts = s->completes = s->errors = 0;
 	s->ask = false;
+}
+
+void
+session_undone(struct client *c)
+{
+	forget_open(&c->session);
 }
 
 /* A setting is reset: the backend has its own again, the client what it came with. */

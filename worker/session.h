@@ -128,6 +128,14 @@ session_error(struct session_part *s)
 	s->errors++;
 }
 
+/*
+ * May this text (with its NUL) be sent with something unanswered ahead of it? It is a single
+ * statement that neither streams data nor depends on what was prepared or drawn from sequences.
+ */
+bool session_stands_alone(struct client *, const uint8_t *text, size_t len);
+/* Nothing of its texts since the last transaction's end was run. */
+void session_undone(struct client *);
+
 enum session_end {
 	SESSION_RELEASE, /* the backend may go */
 	SESSION_KEEP,	 /* it is pinned */

@@ -140,7 +140,10 @@ struct prepared {
 	struct prep_lru lru;   /* latest use first */
 	uint32_t n;
 	struct statement *unnamed; /* the server's unnamed statement; NULL = not known */
-	uint32_t unnamed_pending, unnamed_group;
+	uint32_t unnamed_pending, unnamed_group; /* its last Parse */
+	bool unnamed_dropped;  /* what was sent in a later group makes the server forget it */
+	bool unnamed_doubtful; /* as prep.tainted */
+	uint32_t tenure;       /* its client's first group */
 	uint64_t unnamed_since;
 };
 
@@ -155,10 +158,20 @@ void prep_remove(struct prepared *, struct prep *);
 struct prep *prep_oldest(struct prepared *);
 /* DEALLOCATE ALL has run there. */
 void prepared_clear(struct prepared *);
+/* A client comes; `group` will be its first. */
+void prepared_came(struct prepared *, uint32_t group);
+/* It was parsed for the client that is there now. */
+static inline bool
+prep_is_own(const struct prepared *p, const struct prep *e)
+{
+	return (int32_t)(e->parsed - p->tenure) >= 0;
+}
 /* Its client leaves: a long one that is unnamed is not kept for others. */
 void prepared_left(struct prepared *);
 /* The unnamed statement is now this one (NULL = not known). */
 void prepared_unnamed(struct prepared *, struct statement *);
+/* A Query, or a Close of it, is sent in this group (expect.sent_ends). */
+void prepared_drop_unnamed(struct prepared *, uint32_t group);
 /* A setting that changes what parsing means has changed: those whose Parse was sent in this group
  * or later may have seen the new value. */
 void prepared_taint(struct prepared *, uint32_t group);

@@ -132,6 +132,23 @@ prepared_left(struct prepared *p)
 }
 
 void
+prepared_came(struct prepared *p, uint32_t group)
+{
+	p->tenure = group;
+	if (p->unnamed_doubtful)
+		prepared_unnamed(p, NULL);
+	p->unnamed_doubtful = false;
+}
+
+void
+prepared_drop_unnamed(struct prepared *p, uint32_t group)
+{
+	/* In the same group an error before it keeps it from being run. */
+	p->unnamed_dropped = p->unnamed_dropped || group != p->unnamed_group;
+	prepared_unnamed(p, NULL);
+}
+
+void
 prep_name(const struct prep *e, char *out)
 {
 	statement_digest_name(e->digest, out);
@@ -145,7 +162,7 @@ prepared_taint(struct prepared *p, uint32_t group)
 	TAILQ_FOREACH (e, &p->lru, lru)
 		if ((int32_t)(e->parsed - group) >= 0)
 			e->tainted = true;
-	prepared_unnamed(p, NULL);
+	p->unnamed_doubtful = true;
 }
 
 void

@@ -609,11 +609,14 @@ say_bind(struct maker *m, const char *lead, unsigned stmt, const char *portal)
 		n++;
 	len = snprintf(line, sizeof(line), "%sB %s %s %d %d", lead, portal, stmt_name(stmt), binary,
 	    percent(m, 20));
-	for (i = 0; i < n; i++)
-		len += snprintf(line + len, sizeof(line) - (size_t)len, " %s",
-		    binary	     ? "x:00000003"
-		    : percent(m, 60) ? "t:2"
-				     : PICK(m, values));
+	for (i = 0; i < n; i++) {
+		const char *value = binary	     ? "x:00000003"
+				    : percent(m, 60) ? "t:2"
+						     : PICK(m, values);
+		if (m->started && strcmp(value, "null") == 0)
+			value = "t:s1"; /* set_config(..., null) resets */
+		len += snprintf(line + len, sizeof(line) - (size_t)len, " %s", value);
+	}
 	say(m, "%s", line);
 }
 

@@ -9,9 +9,10 @@
  *
  * A conversation that differs is made as small as it gets and printed: save it as a case.
  *
- *   DIFFER_COUNT   how many; 4000, fewer under a sanitizer
+ *   DIFFER_COUNT   how many; 20000, fewer under a sanitizer
  *   DIFFER_SEED    of the first, a number or `random`; 1
- *   DIFFER_KINDS   e.g. "all", "all,-lock", "plain,tx"; see differ_make.c for the names
+ *   DIFFER_KINDS   e.g. "all" (the default), "all,-lock", "plain,tx"; differ_make.c has the names
+ *   DIFFER_CASE    a case's name: no other, and half of the slots hold it again and again
  *   DIFFER_SLOTS, DIFFER_VANISHERS   processes
  */
 #include <dirent.h>
@@ -31,8 +32,6 @@
 #define FAILURES_MAX 3
 #define SHRINK_MS    30000
 #define CASES	     "tests/e2e/differ"
-/* The others have not been free of differences over 60,000 conversations yet. */
-#define DEFAULT_KINDS "plain,tx,ext,portal,copy,big,call,report,cursor,across"
 
 static struct pooler pooler;
 static struct target direct, pooled, super;
@@ -223,11 +222,38 @@ tell(const char *title, const struct bytes *text, const struct bytes *a, const s
 	bytes_free(&out);
 }
 
+static void
+read_case(struct bytes *text, const char *file)
+{
+	char path[512], part[4096];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), CASES "/%s", file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (fd != -1 && (n = read(fd, part, sizeof(part))) > 0)
+		put(text, part, (size_t)n);
+	if (fd != -1)
+		close(fd);
+	put(text, "", 1);
+}
+
 /* --- the processes ---------------------------------------------------------------------------- */
 
 static uint64_t first_seed;
 static int count, nslots;
 static unsigned kinds;
+static const char *only; /* a case's name */
+
+static void
+make_one(struct bytes *text, int i)
+{
+	text->len = 0;
+	if (only != NULL && i % nslots < nslots / 2)
+		read_case(text, only);
+	else
+		differ_make(text, first_seed + (uint64_t)i, kinds);
+}
 
 /* Every nslots'th conversation, beginning with its own number. The exit code: how many differed. */
 static int
@@ -241,8 +267,7 @@ slot_main(int n)
 	slot_open(&s, n);
 	(void)slot_clean(&s, "t@ q@");
 	for (i = n; i < count && failures < FAILURES_MAX; i += nslots) {
-		text.len = 0;
-		differ_make(&text, first_seed + (uint64_t)i, kinds);
+		make_one(&text, i);
 		if (alike(&s, (char *)text.p, &a, &b))
 			continue;
 		failures++;
@@ -321,17 +346,8 @@ static void
 run_case(struct slot *s, const char *file)
 {
 	struct bytes text = {0}, a = {0}, b = {0};
-	char path[512], part[4096];
-	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof(path), CASES "/%s", file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd != -1 && (n = read(fd, part, sizeof(part))) > 0)
-		put(&text, part, (size_t)n);
-	if (fd != -1)
-		close(fd);
-	put(&text, "", 1);
+	read_case(&text, file);
 	(void)alike(s, (char *)text.p, &a, &b);
 	check_text((char *)b.p, (char *)a.p, "case %s", file);
 	bytes_free(&text);
@@ -344,7 +360,8 @@ is_case(const struct dirent *d)
 {
 	const char *dot = strrchr(d->d_name, '.');
 
-	return dot != NULL && strcmp(dot, ".case") == 0;
+	return dot != NULL && strcmp(dot, ".case") == 0 &&
+	       (only == NULL || strcmp(d->d_name, only) == 0);
 }
 
 static void
@@ -440,12 +457,13 @@ main(int argc, char **argv)
 
 	(void)argc;
 	rig_start("trust", argv);
-	count = number("DIFFER_COUNT", rig.asan ? 500 : 4000);
+	count = number("DIFFER_COUNT", rig.asan ? 1000 : 20000);
 	nslots = number("DIFFER_SLOTS", 12);
 	first_seed = seed == NULL ? 1 : strtoull(seed, NULL, 10);
 	if (seed != NULL && strcmp(seed, "random") == 0)
 		first_seed = (uint64_t)now_ms() * 1000 % 1000000007 * 100000;
-	kinds = parse_kinds(list == NULL ? DEFAULT_KINDS : list);
+	only = getenv("DIFFER_CASE");
+	kinds = parse_kinds(list == NULL ? "all" : list);
 	prepare_database();
 	snprintf(conf, sizeof(conf),
 	    "pool_mode = \"transaction\"; pool_size = 2; log_connections = false;"

@@ -459,6 +459,47 @@ no_pins(void)
 	part();
 }
 
+/* Differing settings go ahead of the request and not before it, whatever they are: no round trip
+ * more, no transaction around the request, and its ROLLBACK undoes none of them. */
+static void
+along(void)
+{
+	static const struct step mine[] = {{0, "set work_mem = '7MB'", ""},
+	    {0, "set time zone 'Asia/Tokyo'", ""}, {0, "set application_name = 'a'", ""},
+	    {0, "set role reader", ""}, {0, "set default_transaction_read_only = on", ""},
+	    {1, "set work_mem = '8MB'", ""}, {1, "set search_path to s1", ""},
+	    {1, "set default_transaction_isolation = 'serializable'", ""}, END};
+	static const struct step turn[] = {{0, "show work_mem", "7MB"}, {1, "show work_mem", "8MB"},
+	    {0, "select current_user", "reader"}, {1, "select current_user", "postgres"},
+	    {0, "show timezone", "Asia/Tokyo"}, {1, "show timezone", "Etc/UTC"}, {0, "begin", ""},
+	    {0, "rollback", ""}, {1, "vacuum", ""}, {0, "rollback", ""},
+	    {1, "select current_setting('search_path') || current_setting('transaction_isolation')",
+		"s1serializable"},
+	    {0, "create table never (i int)", "!25006"}, {1, "select 1 / 0", "!22012"},
+	    {0,
+		"select current_user || current_setting('work_mem') || "
+		"current_setting('timezone') || current_setting('application_name')",
+		"reader7MBAsia/Tokyoa"},
+	    {1, "select current_user || current_setting('work_mem')", "postgres8MB"}, END};
+	long times, alone;
+	int i;
+
+	meet("", "");
+	run("settings ahead of a request", mine);
+	times = pooler_get(&pooler, "pool.postgres.postgres.replays");
+	alone = pooler_get(&pooler, "pool.postgres.postgres.replays_alone");
+	for (i = 0; i < 2; i++) {
+		extended = i == 1;
+		run("... in turns", turn);
+	}
+	extended = false;
+	times = pooler_get(&pooler, "pool.postgres.postgres.replays") - times;
+	alone = pooler_get(&pooler, "pool.postgres.postgres.replays_alone") - alone;
+	check(times >= 20 && alone == 0, "%ld times, %ld of them in a round trip of their own",
+	    times, alone);
+	part();
+}
+
 static void
 no_probe(void)
 {
@@ -581,6 +622,7 @@ main(int argc, char **argv)
 	refused();
 	refused_together();
 	loaded();
+	along();
 	no_probe();
 	no_pins();
 	pooler_stop(&pooler);

@@ -401,26 +401,6 @@ test_skipped_query(void **state)
 }
 
 static void
-test_followed(void **state)
-{
-	struct expect x;
-	const struct expect_entry *head;
-	char out[16];
-
-	(void)state;
-	expect_init(&x, NULL);
-	assert_true(play(&x, ">PQCS", out));
-	head = expect_head(&x);
-	assert_false(expect_group_followed_by(&x, head, "QC"));
-	assert_true(play(&x, ">PBES", out));
-	assert_false(expect_group_followed_by(&x, head, "QC"));
-	assert_true(expect_group_followed_by(&x, head, "QB"));
-	assert_true(play(&x, ">C", out));
-	assert_true(expect_group_followed_by(&x, head, "QC"));
-	expect_fini(&x);
-}
-
-static void
 test_long_pipeline(void **state)
 {
 	struct expect x;
@@ -449,8 +429,8 @@ main(void)
 	    cmocka_unit_test(test_out_of_step), cmocka_unit_test(test_ours),
 	    cmocka_unit_test(test_settle), cmocka_unit_test(test_ends_counted),
 	    cmocka_unit_test(test_after), cmocka_unit_test(test_long_pipeline),
-	    cmocka_unit_test(test_open), cmocka_unit_test(test_followed),
-	    cmocka_unit_test(test_notices), cmocka_unit_test(test_skipped_query)};
+	    cmocka_unit_test(test_open), cmocka_unit_test(test_notices),
+	    cmocka_unit_test(test_skipped_query)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
