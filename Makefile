@@ -157,6 +157,8 @@ $(E2E_NEXT): $(OUT)/obj/master/main.o $(NEXT_OBJS) $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) $(TESTLD) -o $@ $^ $(PKG_LIBS)
 
+# Linked as the product is: what is measured is what serves.
+$(OUT)/tests/bench/scan: TESTLD := $(LTO)
 $(OUT)/tests/bench/scan: $(LIB)
 $(OUT)/tests/bench/%: $(OUT)/obj/tests/bench/%.o
 	@mkdir -p $(@D)

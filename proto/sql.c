@@ -432,6 +432,22 @@ lex_spaces(struct sql_scan *s, const uint8_t *p, const uint8_t *end)
 	return p;
 }
 
+/* Behind a quoted word that is whole at p, its name's word in *w; NULL: it may go on, or has a
+ * quote in it. A word of ours in capital letters is none of ours. */
+static const uint8_t *
+quoted_word(const uint8_t *p, const uint8_t *end, enum sql_word *w)
+{
+	const uint8_t *q;
+	bool capitals = false;
+
+	for (q = p + 1; q < end && *q != '"'; q++)
+		capitals |= *q >= 'A' && *q <= 'Z';
+	if (end - q < 2 || q[1] == '"')
+		return NULL;
+	*w = capitals ? SQL_W_none : find_word(p + 1, (uint32_t)(q - p - 1), end);
+	return q + 1;
+}
+
 /*
  * The same for the middle of an ordinary statement, where nearly all bytes are. Stops at whatever
  * needs a state or a look across the piece's end.
@@ -442,13 +458,13 @@ lex_ordinary(struct sql_scan *s, const uint8_t *p, const uint8_t *end)
 	while (p < end && ordinary(s)) {
 		uint8_t class = class_of[*p];
 		const uint8_t *q;
+		enum sql_word w;
 		if (class == C_SPACE) {
 			s->newline |= *p == '\n' || *p == '\r';
 			p++;
 			continue;
 		}
 		if (class == C_WORD) {
-			enum sql_word w;
 			for (q = p + 1; q < end && word_char[*q]; q++)
 				;
 			if (q == end || (q - p == 1 && (*q == '\'' || *q == '&')))
@@ -461,18 +477,29 @@ lex_ordinary(struct sql_scan *s, const uint8_t *p, const uint8_t *end)
 			s->prev2 = s->prev;
 			s->prev = (uint8_t)w;
 			s->prev_word = true;
-		} else if (class == C_OTHER && *p != ';' && *p != '.' &&
-			   (*p != '(' || !s->prev_word)) {
+			s->prev_dot = false;
+		} else if (class == C_DQUOTE) {
+			q = quoted_word(p, end, &w);
+			if (q == NULL)
+				break;
+			s->last_end = offset(s, q);
+			sql_stmt_quoted(s, w);
+			s->prev2 = s->prev;
+			s->prev = (uint8_t)w;
+			s->prev_word = true;
+			s->prev_dot = false;
+		} else if (class == C_OTHER && *p != ';' && (*p != '(' || !s->prev_word)) {
 			s->depth += *p == '(';
 			s->depth -= *p == ')' && s->depth > 0;
 			q = p + 1;
 			s->last_end = offset(s, q);
-			s->prev = s->prev2 = 0;
+			s->prev_dot = *p == '.';
+			s->prev2 = s->prev_dot ? s->prev : 0;
+			s->prev = 0;
 			s->prev_word = false;
 		} else {
 			break;
 		}
-		s->prev_dot = false;
 		s->last_string = 0;
 		p = q;
 	}

@@ -948,11 +948,32 @@ sql_stmt_word(struct sql_scan *s, enum sql_word w)
 		create_word(s, w);
 }
 
+void
+sql_stmt_quoted(struct sql_scan *s, enum sql_word w)
+{
+	if (w == SQL_W_pg_temp || w == SQL_W_pg_settings)
+		sql_stmt_word(s, w);
+}
+
+/* The name of a quoted word, if it is one of ours. */
+static enum sql_word
+quoted_name(const struct sql_lexeme *t)
+{
+	uint32_t i;
+
+	for (i = 0; i < t->len; i++)
+		if (t->text[i] >= 'A' && t->text[i] <= 'Z')
+			return SQL_W_none;
+	return t->whole ? sql_word_find(t->text, t->len) : SQL_W_none;
+}
+
 static void
 any_token(struct sql_scan *s, const struct sql_lexeme *t)
 {
 	if (t->kind == SQL_T_WORD && t->word != SQL_W_none)
 		sql_stmt_word(s, t->word);
+	else if (t->kind == SQL_T_QUOTED)
+		sql_stmt_quoted(s, quoted_name(t));
 }
 
 /* --- tokens ----------------------------------------------------------------------------------- */
@@ -1009,16 +1030,11 @@ static void
 remember(struct sql_scan *s, const struct sql_lexeme *t)
 {
 	enum sql_word w = SQL_W_none;
-	uint32_t i;
 
-	if (t->kind == SQL_T_WORD) {
+	if (t->kind == SQL_T_WORD)
 		w = t->word;
-	} else if (t->kind == SQL_T_QUOTED && t->whole) {
-		w = sql_word_find(t->text, t->len);
-		for (i = 0; i < t->len; i++)
-			if (t->text[i] >= 'A' && t->text[i] <= 'Z')
-				w = SQL_W_none;
-	}
+	else if (t->kind == SQL_T_QUOTED)
+		w = quoted_name(t);
 	s->prev2 = s->prev;
 	s->prev = (uint8_t)w;
 	s->prev_word = t->kind == SQL_T_WORD || t->kind == SQL_T_QUOTED;

@@ -90,6 +90,8 @@ void sql_stmt_token(struct sql_scan *, const struct sql_lexeme *);
 void sql_stmt_end(struct sql_scan *, uint32_t at);
 /* The hot part: a word in the middle of a statement that is of no special kind. */
 void sql_stmt_word(struct sql_scan *, enum sql_word);
+/* ... in quotes, in lower case: a name, never a key word. */
+void sql_stmt_quoted(struct sql_scan *, enum sql_word);
 
 /* The arena. */
 bool sql_put(struct sql_scan *, const void *bytes, uint32_t len);

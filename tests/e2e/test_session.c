@@ -385,6 +385,8 @@ pins(void)
 	static const struct pin all[] = {
 	    {"temporary table", "create temp table tt as select 5 as i", "select i from tt", "5",
 		"drop table tt", "pins_temp"},
+	    {"temporary table by its schema", "create table \"pg_temp\".\"tt\" as select 5 as i",
+		"select i from tt", "5", "drop table tt", "pins_temp"},
 	    {"temporary table, DISCARD", "create temp table tt as select 5 as i", NULL, NULL,
 		"discard temp", "pins_temp"},
 	    {"SELECT INTO TEMP", "select 7 as i into temp tt", "select i from tt", "7", NULL,

@@ -226,6 +226,8 @@ settings(void **state)
 	    {"set /* x */ a -- y\n = /* z */ b ; select 1", "2 set; 0:set sets a=[b]"},
 	    {"update pg_settings set setting = 1 where name = 'x'",
 		"1 update; 0:update unsure settings writes"},
+	    {"update \"pg_catalog\".\"pg_settings\" set setting = 1 where name = 'x'",
+		"1 update; 0:update unsure settings writes"},
 	};
 
 	(void)state;
@@ -290,6 +292,10 @@ session_things(void **state)
 	    {"create or replace temp view v as select 1", "1 create; 0:create temp"},
 	    {"create temp table t (a int) on commit drop", "1 create; 0:create temp at-commit"},
 	    {"create table pg_temp.t (a int)", "1 create; 0:create temp"},
+	    {"create table \"pg_temp\".\"t\" (a int)", "1 create; 0:create temp"},
+	    {"create table \"PG_TEMP\".t (a int)", "1 create"},
+	    {"create table \"pg_temp\"\"\".t (a int)", "1 create"},
+	    {"select 1 into \"pg_temp\".t", "1 select; 0:select temp"},
 	    {"select 1 into temp t", "1 select; 0:select temp"},
 	    {"select 1 into table temp_x", "1 select"},
 	    {"insert into temp values (1)", "1 insert writes"},
