@@ -593,6 +593,28 @@ must_ask(const struct client *c)
 	return open->all || open->changes != NULL;
 }
 
+/* What is created goes to the first schema of the search_path. */
+static bool
+is_temporary(const char *path)
+{
+	static const char schema[] = "pg_temp";
+
+	if (path == NULL)
+		return false;
+	path += strspn(path, " =\"");
+	return strncmp(path, schema, sizeof(schema) - 1) == 0 &&
+	       strchr("\", ", path[sizeof(schema) - 1]) != NULL;
+}
+
+static bool
+creates_temporary(const struct client *c)
+{
+	static const char name[] = "search_path";
+
+	return is_temporary(gucs_get(c->params.set, name)) ||
+	       is_temporary(gucs_get(c->session.open.changes, name));
+}
+
 enum session_end
 session_settle(struct backend *b)
 {
@@ -602,6 +624,10 @@ session_settle(struct backend *b)
 
 	if (s->held && s->pins == PIN(PREPARED)) {
 		s->open.maybe |= PIN(PREPARED);
+		s->ask = true;
+	}
+	if (creates_temporary(c)) {
+		s->open.maybe |= PIN(TEMP);
 		s->ask = true;
 	}
 	noted = s->open.changes != NULL || s->open.pins != 0 || s->open.maybe != 0 ||

@@ -416,6 +416,22 @@ pins(void)
 	check(until(nothing_left, NULL, 15000), "none of it is left at the server");
 }
 
+/* pg_temp in front of the search_path: any CREATE makes something temporary. */
+static void
+temporary_path(void)
+{
+	static const struct step made[] = {{0, "set search_path to pg_temp, public", ""},
+	    {0, "create table tt as select 6 as i", ""}, {1, "select 1", "1"},
+	    {1, "select to_regclass('tt') is null", "t"}, {0, "select i from tt", "6"}, END};
+
+	meet("", "");
+	run("temporary table by search_path", made);
+	check(pinned(1), "... pins");
+	(void)ask(clients[0], "discard temp");
+	check(pinned(0), "... until it is gone");
+	part();
+}
+
 /* What was loaded cannot be unloaded, by ROLLBACK neither: nobody else gets this server process. */
 static void
 loaded(void)
@@ -630,8 +646,10 @@ main(int argc, char **argv)
 	pooler_stop(&pooler);
 	start("pool_size = 2;");
 	pins();
+	temporary_path();
 	extended = true;
 	pins();
+	temporary_path();
 	extended = false;
 	pooler_stop(&pooler);
 	pin_timeout();
