@@ -8,6 +8,7 @@
 #include "worker/backend.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,10 +23,12 @@
 #include "worker/inbox.h"
 #include "worker/pool.h"
 #include "worker/relay.h"
+#include "worker/resolve.h"
 
 #define CLOSE_WAIT_US 5000000
 #define CLEAN_WAIT_US 10000000
 #define DOUBT_US      500000 /* between two answers of a backend that is being drained */
+#define BRIEF_US      1000000
 
 static uint32_t *unfreed;
 static size_t nunfreed;
@@ -176,18 +179,63 @@ backend_drop(struct backend *b, const char *why)
 }
 
 void
+backend_lasts(struct backend *b)
+{
+	if (b->lasted)
+		return;
+	b->lasted = true;
+	if (b->pool->brief)
+		pool_open_lasted(b->pool);
+}
+
+/* The server ends it, soon after its login: if it has answered nothing, that was a failure. The
+ * reason is what the server has said, if it has. */
+static void
+note_brief(struct backend *b, const char *why)
+{
+	const unsigned int served = TO(IDLE) | TO(TASK) | TO(ACTIVE);
+	const char *said;
+	uint8_t msg[600];
+	char text[400];
+	struct wire_out w;
+
+	if (b->lasted || b->own || b->slot == TABLE_NONE || (served >> b->state & 1) == 0 ||
+	    loop_now() - b->facts.opened_us > BRIEF_US || pool_stale(b))
+		return;
+	said =
+	    b->task_error == NULL ? NULL : wire_error_field(b->task_error, b->task_error_len, 'M');
+	snprintf(text, sizeof(text), "the server at %s ended the session right after its login: %s",
+	    address_text(&b->facts.addr, b->facts.addr_len), said != NULL ? said : why);
+	log_warnx("pool %s/%s: %s", b->pool->db, b->pool->user, text);
+	if (said != NULL) {
+		pool_open_brief(b->pool, b->task_error, b->task_error_len);
+		return;
+	}
+	wire_init(&w, msg, sizeof(msg));
+	wire_error(
+	    &w, &(struct wire_error){.severity = "FATAL", .sqlstate = "08006", .message = text});
+	pool_open_brief(b->pool, msg + WIRE_HEADER, w.len - WIRE_HEADER);
+}
+
+void
 backend_lost(struct backend *b, const char *why)
 {
 	struct client *c = b->client;
 	bool relayed = b->state == BACKEND_ACTIVE;
 
+	note_brief(b, why);
 	if (c != NULL) {
 		log_warnx("backend %s/%s pid %d: lost while in use: %s", b->pool->db, b->pool->user,
 		    (int)b->facts.pid, why);
 		(void)client_unlink(c);
 		if (relayed)
 			conn_put_rest(&c->conn, &b->conn);
-		client_server_lost(c, !relayed || b->conn.left == 0, b->said_last, why);
+		if (!relayed && b->task_error != NULL &&
+		    wire_error_fatal(b->task_error, b->task_error_len))
+			client_fail_raw(c, b->task_error, b->task_error_len);
+		else
+			client_server_lost(
+			    c, !relayed || b->conn.left == 0, b->said_last, why);
 	}
 	backend_drop(b, why);
 }
@@ -329,6 +377,7 @@ task_finished(struct backend *b)
 
 	b->task_error = NULL;
 	timer_stop(&b->timer);
+	backend_lasts(b);
 	backend_set_state(b, BACKEND_ACTIVE);
 	b->task_done(b, error, error == NULL ? 0 : len);
 	free(error);
@@ -384,6 +433,8 @@ own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		const char *text = wire_error_field(body, len, 'M');
 		log_info("backend %s/%s pid %d: ended by the server while idle: %s", b->pool->db,
 		    b->pool->user, (int)b->facts.pid, text == NULL ? "?" : text);
+		backend_keep_error(b, body, len);
+		note_brief(b, "error while idle");
 		backend_drop(b, "error while idle");
 		return false;
 	}
@@ -474,9 +525,20 @@ own_read(struct backend *b)
 	conn_trim(c);
 }
 
+/* It is gone, or relinked, so that the relay reads on by itself, or another's. */
+static bool
+not_ours(const struct backend *b)
+{
+	return b->conn.src.fd == -1 || b->state == BACKEND_ACTIVE || b->state == BACKEND_MOVING;
+}
+
 static void
 backend_own_event(struct backend *b)
 {
+	if (b->conn.in != NULL && b->state != BACKEND_CLOSING)
+		own_read(b); /* what stood behind the end of its login */
+	if (not_ours(b))
+		return;
 	while (b->conn.readable && b->conn.src.fd != -1) {
 		int n = conn_recv(&b->conn);
 		if (n == -1) {
@@ -488,10 +550,8 @@ backend_own_event(struct backend *b)
 			continue;
 		}
 		own_read(b);
-		if (n == 0 || b->conn.src.fd == -1)
+		if (n == 0 || not_ours(b))
 			return;
-		if (b->state == BACKEND_ACTIVE || b->state == BACKEND_MOVING)
-			return; /* relinked: the relay reads on by itself; or it is another's */
 	}
 }
 
@@ -537,6 +597,7 @@ backend_task(struct backend *b, const char *sql,
 	backend_set_state(b, BACKEND_TASK);
 	b->task_row = row;
 	b->task_done = done;
+	backend_forget_error(b);
 	gate_own_query(b);
 	conn_put_header(&b->conn, 'Q', size);
 	conn_put(&b->conn, sql, size);

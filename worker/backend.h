@@ -58,6 +58,9 @@ void backend_drop(struct backend *, const char *why);
  */
 void backend_lost(struct backend *, const char *why);
 
+/* It has answered a query. */
+void backend_lasts(struct backend *);
+
 /* A ParameterStatus body for this backend. Index of the tracked parameter or -1. */
 int backend_parameter(struct backend *, const uint8_t *body, size_t len);
 

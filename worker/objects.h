@@ -116,6 +116,7 @@ struct backend {
 	bool checking; /* runs server_check_query: pool_check.c */
 	bool cleaning; /* counted in sv_cleaning */
 	bool own;      /* of one client for life: replication.h */
+	bool lasted;   /* has answered a query since its login */
 	enum replay_state replay;
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
@@ -210,6 +211,7 @@ struct pool {
 	bool may_pass; /* the last failure is of a kind that passes by itself */
 	bool by_host;  /* ... and no host was left to try */
 	bool full;     /* the server has no place for us */
+	bool brief;    /* it was a session that the server ended before it had answered anything */
 	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we
 	 * were last given one */
 	enum ledger_result denied;

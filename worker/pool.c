@@ -2,7 +2,7 @@
  * pool: which pools this worker has, and what their clients are told at login. Called by client,
  * backend and the other pool_*.c files.
  *
- * A pool lives while it has a client or a backend here. Its entry in the table outlives it as long
+ * A pool lives while it has a client or a backend here, or a failure to remember. Its entry in the table outlives it as long
  * as another worker is attached. On failure: no room in the table refuses the login with the
  * reason.
  */
@@ -151,7 +151,7 @@ pools_init(void)
 static void
 pool_free_if_unused(struct pool *p)
 {
-	if (p->nclients > 0 || p->nbackends > 0)
+	if (p->nclients > 0 || p->nbackends > 0 || pool_open_remembers(p))
 		return;
 	ledger_detach(wk->table, wk->self, p->index);
 	RB_REMOVE(pool_names, &by_name, p);

@@ -128,14 +128,20 @@ struct targets;
 struct targets *pool_targets(struct pool *);
 /* The configuration has changed. */
 void pool_forget_targets(struct pool *);
-/* A login has succeeded. */
+/* A login has succeeded; a session has answered something. */
 void pool_open_worked(struct pool *);
+void pool_open_lasted(struct pool *);
 /* Brings the pool to min_pool_size; looks again so much later if that takes time. */
 #define POOL_FILL_US 50000
 void pool_fill(struct pool *);
 /* Connecting failed; the ErrorResponse body is for those who wait. `retry` = a passing fault, keep
  * them waiting. */
 void pool_open_failed(struct pool *, const uint8_t *error, size_t len, bool retry);
+/* The server has ended a session before it had answered anything. Those who wait are told, if at
+ * all, when pool_open is called next. */
+void pool_open_brief(struct pool *, const uint8_t *error, size_t len);
+/* ... and the pool must stay for a while, so that whoever comes next does not begin anew. */
+bool pool_open_remembers(struct pool *);
 /* The server had no place for us, but others of ours were trying too: to be tried again. */
 void pool_open_undecided(struct pool *);
 

@@ -7,6 +7,11 @@
  * failure has lasted for so long already. Nobody is told as long as other backends of the pool
  * work. That the server has no place must have been seen twice, server_login_retry apart: places
  * come and go.
+ *
+ * A server that ends each session right at its login is no better than one that refuses it: a
+ * session that has ended before it answered anything is a failure, and a login that works is proof
+ * of nothing then; an answer is. But it may have been its client's own doing, so others are told of
+ * it only when nothing else has come for server_login_retry.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,20 +226,25 @@ hopeless(struct pool *p)
 {
 	int64_t patience = wk->conf->server_login_retry_us, now = loop_now();
 
-	if (!p->may_pass)
+	if (!p->may_pass || (now - p->down_us >= patience && p->nopening == 0 && try_at(p) > now))
 		return now;
-	return now - p->down_us >= patience && p->nopening == 0 && try_at(p) > now ? now
-										   : now - patience;
+	return p->brief ? 0 : now - patience;
 }
 
-/* Nothing has been tried for so long that it may be different now; and nothing that has failed
- * keeps its place still, which may be all the pool has. */
+/* When the last failure is so long ago that it may be different now. */
+static int64_t
+forget_at(const struct pool *p)
+{
+	return p->failed_us + wk->conf->server_login_retry_us +
+	       wk->conf->server_connect_timeout_us;
+}
+
+/* Nothing has been tried since; and nothing that has failed keeps its place still, which may be all
+ * the pool has. */
 static void
 forget_failures(struct pool *p)
 {
-	if (p->nopening == 0 && p->nbackends == 0 &&
-	    loop_now() - p->failed_us >
-		wk->conf->server_login_retry_us + wk->conf->server_connect_timeout_us)
+	if (p->nopening == 0 && p->nbackends == 0 && loop_now() > forget_at(p))
 		p->failures = 0;
 }
 
@@ -256,26 +266,33 @@ tell_waiters(struct pool *p)
 }
 
 void
-pool_open_worked(struct pool *p)
+pool_open_lasted(struct pool *p)
 {
 	p->failures = 0;
 	p->retry_us = 0;
-	p->by_host = false;
+	p->by_host = p->brief = false;
+}
+
+void
+pool_open_worked(struct pool *p)
+{
+	if (!p->brief)
+		pool_open_lasted(p);
 	if (pool_has_waiters(p)) /* the next one may be opened */
 		pool_look_again(p, loop_now());
 	if (p->nopening + opening_elsewhere(p) >= OPEN_ALL - 1)
 		pool_wake_others(p);
 }
 
-void
-pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
+static void
+note_failure(struct pool *p, const uint8_t *error, size_t len, bool may_pass)
 {
 	int64_t pause;
 
 	if (p->failures++ == 0)
 		p->down_us = loop_now();
 	p->failed_us = loop_now();
-	p->may_pass = retry;
+	p->may_pass = may_pass;
 	p->full = wire_error_is(error, len, "53300");
 	p->by_host = targets_ready_at(pool_targets(p), &p->down_us) != 0;
 	pause = hosts_pause_us(p->failures, wk->conf->server_login_retry_us);
@@ -287,7 +304,32 @@ pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
 	p->error_len = p->error == NULL ? 0 : len;
 	if (p->error != NULL)
 		memcpy(p->error, error, len);
+}
+
+void
+pool_open_failed(struct pool *p, const uint8_t *error, size_t len, bool retry)
+{
+	p->brief = false;
+	note_failure(p, error, len, retry);
 	tell_waiters(p);
+}
+
+void
+pool_open_brief(struct pool *p, const uint8_t *error, size_t len)
+{
+	if (p->brief && loop_now() > forget_at(p))
+		p->failures = 0;
+	p->brief = true;
+	note_failure(p, error, len, true);
+}
+
+bool
+pool_open_remembers(struct pool *p)
+{
+	if (!p->brief || loop_now() > forget_at(p) || wk->draining)
+		return false;
+	pool_look_again(p, forget_at(p) + 1);
+	return true;
 }
 
 /* It answers, at least: what it failed with before is over. */

@@ -112,10 +112,12 @@ pool_tick(struct timer *t)
 {
 	struct pool *p = LOOP_CONTAINER(t, struct pool, timer);
 
+	p->nclients++;
 	if (pool_has_waiters(p))
 		pool_pump(p);
 	else if (!p->hold)
 		pool_fill(p);
+	pool_client_gone(p);
 }
 
 void

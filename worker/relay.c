@@ -391,6 +391,7 @@ ready_for_query(struct backend *b, char status, bool ours)
 		slow_ready(b, status);
 		if (status == 'I')
 			stats_took(&b->pool->times->xact, loop_now() - b->xact_us);
+		backend_lasts(b);
 		b->query_us = 0;
 		b->quiet_us = loop_now();
 		if (status == 'I')
@@ -442,6 +443,8 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		client_parameter(b, body, len);
 	if (type == 'E') {
 		b->said_last = wire_error_fatal(body, len);
+		if (b->said_last && !b->lasted)
+			backend_keep_error(b, body, len);
 		stats_error(b->pool->row, wire_error_field(body, len, 'C'));
 		replaced = gate_error(b, body, len);
 	}

@@ -292,6 +292,45 @@ within 'two backends are ended with their login, which is seen: two others come'
 within '... and stay' 10 get_is sv_idle 2
 crowd least close
 pooler_stop 'ends well'
+
+# It ends every session so: those who wait do not try one after the other without a pause, and are told why. With a
+# connect_query no client has the backend yet.
+server 'delay 10'
+for query in '' 'connect_query = "y";'; do
+	begin "$slow pool_size = 8; $query" 'server_login_retry = "1s";'
+	server 'brief 1000000'
+	crowd_start "ended.$query" app
+	server look
+	start=$(now_ms)
+	crowd "ended.$query" 'open 12'
+	crowd "ended.$query" 'query x'
+	is "each session is ended at its login ($query): nobody is served" 0 "$A"
+	check "... which they are told in time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -lt 20000 ]
+	crowd_tell "ended.$query" 'storm x'
+	sleep 4
+	crowd_tell "ended.$query" .
+	crowd_hear "ended.$query"
+	is '... nor later' 0 "$A"
+	took=$(($(now_ms) - start))
+	server look
+	check "... with few attempts ($OPENED in $took ms)" [ "$OPENED" -le $((60 + took / 100)) ]
+	start=$(now_ms)
+	out=$(said x)
+	has "... the server's own words" 'terminated' "$out"
+	check "... at once ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -lt 10000 ]
+	check '... and the log says so' log_has 'ended the session right after its login: terminated'
+	if [ -n "$query" ]; then
+		has "... with the pool's state" 'SFATAL VFATAL C57P01 Mterminated Dpool app/postgres: pool_size 8, 0 connections' "$(refusal app)"
+	fi
+	server 'brief 0'
+	within '... and when they last, it serves' 20 sql_is '' app x
+	crowd "ended.$query" refill
+	crowd "ended.$query" 'query x'
+	is '... everybody' '12 0 0' "$A $B $C"
+	is '... with no place lost' "$(get backends)" "$(get sv_idle)"
+	crowd "ended.$query" close
+	pooler_stop 'ends well'
+done
 exec {SERVER_IN}>&- {SERVER_OUT}<&-
 
 # --- who logs in when the pool has backends, and nobody knows the server's parameters -------------------------
