@@ -195,6 +195,9 @@ boot_begin(struct master *m, struct why *why)
 	    pidfile_acquire(&m->pidfile, m->conf, &m->privs, why) == -1)
 		return -1;
 	conf_warn(m->conf);
+	if (inherit_is_foreign())
+		log_warnx("upgrade: the generation before us speaks another version of messages: "
+			  "nobody moves, its clients stay until upgrade_timeout");
 	m->nworkers = limits_places(m->conf);
 	m->nwanted = limits_workers(m->conf);
 	m->nchildren = m->nworkers + 1;

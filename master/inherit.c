@@ -142,6 +142,14 @@ inherit_is_older(struct why *why)
 	return i < 3;
 }
 
+bool
+inherit_is_foreign(void)
+{
+	static const unsigned int ours[3] = {INHERIT_LAYOUT};
+
+	return any && layout[0] != ours[0];
+}
+
 uint32_t
 inherit_generation(void)
 {

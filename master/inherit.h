@@ -33,6 +33,8 @@ int inherit_elder_fd(void);
 /* What the one we replace calls the layouts of what it hands over is later than ours: an older
  * binary was installed. `why` says which. */
 bool inherit_is_older(struct why *);
+/* The one we replace speaks earlier messages: it can hand over nobody to us. */
+bool inherit_is_foreign(void);
 /* 0: nobody is replaced. */
 uint32_t inherit_generation(void);
 /* Calls fn for each database ("" = all) of which operators have said something. */

@@ -188,6 +188,13 @@ backend_lasts(struct backend *b)
 		pool_open_lasted(b->pool);
 }
 
+/* The error that is kept is what the server has ended it with. */
+static bool
+last_words(const struct backend *b)
+{
+	return b->task_error != NULL && wire_error_fatal(b->task_error, b->task_error_len);
+}
+
 /* The server ends it, soon after its login: if it has answered nothing, that was a failure. The
  * reason is what the server has said, if it has. */
 static void
@@ -202,8 +209,7 @@ note_brief(struct backend *b, const char *why)
 	if (b->lasted || b->own || b->slot == TABLE_NONE || (served >> b->state & 1) == 0 ||
 	    loop_now() - b->facts.opened_us > BRIEF_US || pool_stale(b))
 		return;
-	said =
-	    b->task_error == NULL ? NULL : wire_error_field(b->task_error, b->task_error_len, 'M');
+	said = last_words(b) ? wire_error_field(b->task_error, b->task_error_len, 'M') : NULL;
 	snprintf(text, sizeof(text), "the server at %s ended the session right after its login: %s",
 	    address_text(&b->facts.addr, b->facts.addr_len), said != NULL ? said : why);
 	log_warnx("pool %s/%s: %s", b->pool->db, b->pool->user, text);
@@ -230,12 +236,10 @@ backend_lost(struct backend *b, const char *why)
 		(void)client_unlink(c);
 		if (relayed)
 			conn_put_rest(&c->conn, &b->conn);
-		if (!relayed && b->task_error != NULL &&
-		    wire_error_fatal(b->task_error, b->task_error_len))
+		if (!relayed && last_words(b))
 			client_fail_raw(c, b->task_error, b->task_error_len);
 		else
-			client_server_lost(
-			    c, !relayed || b->conn.left == 0, b->said_last, why);
+			client_server_lost(c, !relayed || b->conn.left == 0, b->said_last, why);
 	}
 	backend_drop(b, why);
 }

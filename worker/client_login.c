@@ -140,7 +140,8 @@ take_place(struct client *c, const char *db, const char *user, const struct conf
 	explicit_bzero(key, sizeof(key));
 	if (c->row == TABLE_NONE) {
 		pool_dismiss(c);
-		refuse(c, "53300", NULL, "no more connections allowed (max_client_conn)", "");
+		refuse(c, "53300", "Raise max_client_conn, or keep fewer connections open.",
+		    "no more connections allowed (max_client_conn)", "");
 		return false;
 	}
 	c->pool = pool_get(db, d->user != NULL && !c->internal ? d->user : user, d, &why);

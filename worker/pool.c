@@ -2,9 +2,9 @@
  * pool: which pools this worker has, and what their clients are told at login. Called by client,
  * backend and the other pool_*.c files.
  *
- * A pool lives while it has a client or a backend here, or a failure to remember. Its entry in the table outlives it as long
- * as another worker is attached. On failure: no room in the table refuses the login with the
- * reason.
+ * A pool lives while it has a client or a backend here, or a failure to remember. Its entry in the
+ * table outlives it as long as another worker is attached. On failure: no room in the table refuses
+ * the login with the reason.
  */
 #include "worker/pool.h"
 

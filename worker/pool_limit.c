@@ -404,7 +404,10 @@ say_refusal(
     struct wire_error *why, char *text, size_t size, enum ledger_result r, const char *option)
 {
 	snprintf(text, size, "client connections exceeded (%s)", option);
-	*why = (struct wire_error){.severity = "FATAL", .sqlstate = "53300", .message = text};
+	*why = (struct wire_error){.severity = "FATAL",
+	    .sqlstate = "53300",
+	    .message = text,
+	    .hint = "Raise that limit, or keep fewer connections open."};
 	if (r == LEDGER_BUSY || r == LEDGER_TABLE_FULL)
 		why->detail = "The table that counts them is busy or full.";
 }

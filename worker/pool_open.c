@@ -235,8 +235,7 @@ hopeless(struct pool *p)
 static int64_t
 forget_at(const struct pool *p)
 {
-	return p->failed_us + wk->conf->server_login_retry_us +
-	       wk->conf->server_connect_timeout_us;
+	return p->failed_us + wk->conf->server_login_retry_us + wk->conf->server_connect_timeout_us;
 }
 
 /* Nothing has been tried since; and nothing that has failed keeps its place still, which may be all

@@ -88,6 +88,24 @@ scripts/pgdrove-upgrade "$WORK_DIR/nowhere" >"$WORK_DIR/told" 2>&1
 is 'pgdrove-upgrade: nothing runs there' 3 $?
 scripts/pgdrove-upgrade >"$WORK_DIR/told" 2>&1
 is 'pgdrove-upgrade: wrong usage' 2 $?
+
+# --- to later messages ---------------------------------------------------------------------------------
+
+# As if what runs had earlier ones.
+cat >"$WORK_DIR/pgdrove.new" <<-SH
+	#!/bin/sh
+	PGDROVE_INHERIT=\$(printf '%s' "\$PGDROVE_INHERIT" | awk -F'\t' -v OFS='\t' '\$1 == "layout" { \$2-- } { print }')
+	export PGDROVE_INHERIT
+	exec '$NEXT' "\$@"
+SH
+chmod 755 "$WORK_DIR/pgdrove.new"
+mv "$WORK_DIR/pgdrove.new" "$WORK_DIR/pgdrove"
+old=$new
+kill -USR2 "$old"
+within 'to later messages: the later one serves' 30 not_master
+new=$(master)
+check '... and says that nobody moves' log_has 'another version of messages: nobody moves'
+within '... the old one leaves' 60 pid_gone "$old" 100
 crowd stay close
 kill -TERM "$new"
 check 'it stops' pid_gone "$new" 30000

@@ -338,12 +338,26 @@ refusal() {
 
 # --- the end --------------------------------------------------------------------------------------------------
 
+# Whoever of pgdrove there is: it runs in $WORK_DIR, and nobody else does.
+poolers() { find /proc/[0-9]*/cwd -maxdepth 0 -lname "$WORK_DIR" 2>/dev/null | cut -d / -f 3; }
+no_pooler() { [ -z "$(poolers)" ]; }
+# Ends all of it: in the middle of an upgrade that is more than $POOLER.
+poolers_end() {
+	local pid
+	[ -z "$POOLER" ] || pid_stop "$POOLER" INT 20000
+	pid=$(master)
+	if [ -n "$pid" ] && poolers | grep -qx "$pid"; then pid_stop "$pid" INT 20000; fi
+	until_true 20 no_pooler && return
+	not_ok 'all of pgdrove has ended' "pids $(poolers | xargs)"
+	for pid in $(poolers); do kill -KILL "$pid" 2>/dev/null; done
+}
+
 e2e_end() {
 	local rc=$? pid
 	trap - EXIT INT TERM
 	[ "$rc" = 0 ] || [ "$failed" != 0 ] || not_ok "the test ended early" "status $rc"
 	for pid in "${CHILDREN[@]}"; do kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
-	[ -z "$POOLER" ] || pid_stop "$POOLER" INT 20000
+	poolers_end
 	cluster_stop
 	is 'no sanitizer report' 0 "$(grep -cs 'Sanitizer\|runtime error\|ENSURE\|panic' "$WORK_DIR/pgdrove.log")"
 	if [ "$failed" != 0 ]; then

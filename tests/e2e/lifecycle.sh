@@ -324,7 +324,8 @@ for query in '' 'connect_query = "y";'; do
 	fi
 	server 'brief 0'
 	within '... and when they last, it serves' 20 sql_is '' app x
-	crowd "ended.$query" refill
+	crowd "ended.$query" close
+	crowd "ended.$query" 'open 12'
 	crowd "ended.$query" 'query x'
 	is '... everybody' '12 0 0' "$A $B $C"
 	is '... with no place lost' "$(get backends)" "$(get sv_idle)"
