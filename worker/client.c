@@ -61,7 +61,8 @@ login_timeout(struct timer *t)
 	    &(struct wire_error){.severity = "FATAL",
 		.sqlstate = "57014",
 		.message = "client_login_timeout",
-		.detail = "The login was not finished in time."});
+		.detail = "The login was not finished in time.",
+		.hint = "Raise client_login_timeout, or look what keeps the login."});
 }
 
 struct client *
@@ -346,7 +347,9 @@ client_server_lost(struct client *c, bool whole, bool told, const char *why)
 		wire_error(&w, &(struct wire_error){.severity = "FATAL",
 				   .sqlstate = "08006",
 				   .message = "server conn crashed?",
-				   .detail = why});
+				   .detail = why,
+				   .hint = "Whether the statement was executed is not known: "
+					   "look before you repeat it."});
 	client_end(c, whole, msg, w.len, "server connection lost");
 }
 

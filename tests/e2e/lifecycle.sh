@@ -293,13 +293,21 @@ within '... and stay' 10 get_is sv_idle 2
 crowd least close
 pooler_stop 'ends well'
 
+# all_served CROWD N
+all_served() {
+	crowd "$1" close
+	crowd "$1" "open $2"
+	crowd "$1" 'query x'
+	[ "$A $B $C" = "$2 0 0" ]
+}
+
 # It ends every session so: those who wait do not try one after the other without a pause, and are told why. With a
 # connect_query no client has the backend yet.
 server 'delay 10'
 for query in '' 'connect_query = "y";'; do
 	begin "$slow pool_size = 8; $query" 'server_login_retry = "1s";'
 	server 'brief 1000000'
-	crowd_start "ended.$query" app
+	CROWD_USER=postgres crowd_start "ended.$query" app
 	server look
 	start=$(now_ms)
 	crowd "ended.$query" 'open 12'
@@ -324,10 +332,7 @@ for query in '' 'connect_query = "y";'; do
 	fi
 	server 'brief 0'
 	within '... and when they last, it serves' 20 sql_is '' app x
-	crowd "ended.$query" close
-	crowd "ended.$query" 'open 12'
-	crowd "ended.$query" 'query x'
-	is '... everybody' '12 0 0' "$A $B $C"
+	within '... everybody' 20 all_served "ended.$query" 12
 	is '... with no place lost' "$(get backends)" "$(get sv_idle)"
 	crowd "ended.$query" close
 	pooler_stop 'ends well'

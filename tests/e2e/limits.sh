@@ -134,6 +134,27 @@ watch_end
 check "... there were never more ($MOST)" [ "$MOST" -le 2 ]
 pooler_stop 'ends well'
 
+# --- a user's own pool_size, and the queue: first come, first served, over all workers ------------------------
+
+MORE_USERS=', { name = "alice"; pool_size = 1; }, { name = "bob"; }'
+begin "{ name = \"app\"; $at; pool_size = 3; }"
+admin_sql 'create table served (nth serial, client int); grant all on served, served_nth_seq to alice' app
+watch_most
+as_beside alice app "select stay('queue')"
+within "pool_size: a user's own" 10 stays queue
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	as_beside alice app "insert into served (client) values ($i)"
+	within "... the $i. waits" 20 get_is cl_waiting "$i"
+done
+check 'they are on all workers' [ "$(for w in 0 1 2 3; do get "worker.$w.clients_waiting"; done | grep -c '^[1-9]')" = 4 ]
+let_go queue
+wait_all
+is 'first come, first served, whatever the worker' '1 2 3 4 5 6 7 8 9 10 11 12' "$(admin_sql "select string_agg(client::text, ' ' order by nth) from served" app)"
+watch_end
+is '... by one backend' 1 "$MOST"
+pooler_stop 'ends well'
+MORE_USERS=', { name = "alice"; }, { name = "bob"; }'
+
 # --- max_db_connections: eviction ------------------------------------------------------------------------
 
 begin "{ name = \"app\"; $at; max_db_connections = 2; }, { name = \"other\"; $at; }" 'query_wait_timeout = "60s";'
@@ -265,6 +286,7 @@ out=$(timeout 60 cat <&"$RAW" | tr '\0' ' ')
 raw_close
 has '... one more: SQLSTATE' 'SFATAL VFATAL C53300' "$out"
 has '... and text' 'max_client_conn' "$out"
+has '... and what to do' 'HRaise max_client_conn, or keep fewer connections open.' "$out"
 crowd max close
 within '... and the places come back' 10 served bob app
 watch_end
@@ -278,7 +300,7 @@ CROWD_USER=alice crowd_start crowd app
 crowd crowd 'open 14'
 is 'max_db_client_connections: exactly so many, over all workers' '10 4' "$A $B"
 has '... the rest is told' 'client connections exceeded (max_db_client_connections)' "$(cat "$WORK_DIR/crowd.err")"
-has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_db_client_connections)' "$(refusal app alice)"
+has '... with SQLSTATE, and what to do' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_db_client_connections) HRaise that limit' "$(refusal app alice)"
 is '... other databases let them in' 1 "$(as bob other 'select 1;')"
 crowd crowd 'query select 1'
 is '... the others work' '10 0' "$A $B"
@@ -300,7 +322,7 @@ CROWD_USER=postgres crowd_start users other
 crowd users 'open 8'
 is 'max_user_client_connections: exactly so many' '6 2' "$A $B"
 has '... the rest is told' 'client connections exceeded (max_user_client_connections)' "$(cat "$WORK_DIR/users.err")"
-has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_user_client_connections)' "$(refusal other)"
+has '... with SQLSTATE, and what to do' 'SFATAL VFATAL C53300 Mclient connections exceeded (max_user_client_connections) HRaise that limit' "$(refusal other)"
 crowd users close
 pooler_stop 'ends well'
 

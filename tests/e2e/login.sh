@@ -91,20 +91,21 @@ is 'max_client_conn: 40 come in, 10 do not' 'open 40 10' "$(cat "$WORK_DIR/crowd
 is '... and are told why' 10 "$(grep -c 'no more connections allowed (max_client_conn)' "$WORK_DIR/crowd.err")"
 is 'afterwards it serves' 1 "$(as by_scram app 'select 1')"
 
-# A client that waits in the queue can be cancelled, and goes on.
+# A client that waits in the queue can be cancelled (that its session goes on: test_cancel).
 for _ in 1 2 3; do
 	PGPASSWORD='' beside "$PG_BIN/psql" -X -q -w -h 127.0.0.1 -p "$PORT" -U by_trust -d app -c 'begin; select pg_sleep(200)' >/dev/null 2>&1
 	holders="${holders:-} $BESIDE"
 done
 within 'the pool is in use' 20 backends_are 3 "query like '%pg_sleep(200)%' and state = 'active'"
-printf 'select 1;\nselect 2;\n' | PGPASSWORD='' "$PG_BIN/psql" -X -q -A -t -w -h 127.0.0.1 -p "$PORT" -U by_trust -d app >"$WORK_DIR/queued" 2>&1 &
+printf '\\set VERBOSITY verbose\nselect 1;\nselect 2;\n' | PGPASSWORD='' "$PG_BIN/psql" -X -q -A -t -w -h 127.0.0.1 -p "$PORT" -U by_trust -d app >"$WORK_DIR/queued" 2>&1 &
 queued=$!
 CHILDREN+=("$queued")
 waiting() { [ "$(get clients_waiting)" = 1 ]; }
 within 'a fourth waits' 10 waiting
 kill -INT "$queued"
-told() { grep -q 'canceling statement due to user request' "$WORK_DIR/queued"; }
-within 'it is cancelled in the queue' 10 told
+told() { grep -q 'ERROR:  57014: canceling statement due to user request' "$WORK_DIR/queued"; }
+within 'it is cancelled in the queue: SQLSTATE and text' 10 told
+has '... why' 'DETAIL:  It was waiting for a server connection and has not run.' "$(cat "$WORK_DIR/queued")"
 for pid in $holders; do kill -INT "$pid"; done
 kill "$queued" 2>/dev/null
 for pid in $holders; do wait "$pid" 2>/dev/null; done

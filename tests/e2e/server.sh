@@ -51,18 +51,57 @@ has "a busy backend is ended: PostgreSQL's own words" '57P01: terminating connec
 is '... and nothing of ours' 0 "$(grep -c 'crashed' "$WORK_DIR/ended")"
 within '... counts agree' 10 counts_agree
 
-# --- all of PostgreSQL is killed, and comes back --------------------------------------------------------
+# --- one backend is killed, so that PostgreSQL ends all of them ------------------------------------------
+
+# more_xacts N: so many more transactions than before.
+more_xacts() { [ "$(get xact_count)" -ge $((XACTS + $1)) ]; }
+# traffic_start COMMAND: of the crowd `live`, tagged; when it flows.
+traffic_start() {
+	XACTS=$(get xact_count)
+	crowd_tell live "$1 select ':t'"
+	until_true 20 more_xacts 100
+}
+# traffic_end NAME: ... and nothing has stayed of what happened meanwhile.
+traffic_end() {
+	crowd_tell live stop
+	crowd_hear live
+	is "$1: no answer that was not for them" 0 "$(grep -c FOREIGN "$WORK_DIR/live.err")"
+	crowd live refill
+	is "$1: everybody gets in again" 0 "$B"
+	crowd live 'query select 1'
+	is "$1: and is served" '20 0 0' "$A $B $C"
+	adds_up "$1" 20
+	check "$1: never more than the pool" [ "$(backends)" -le 8 ]
+}
 
 crowd_start live app
 crowd live 'open 20'
-crowd_tell live 'run select 1'
-sleep 0.3
+traffic_start storm
+psql_beside app 'select pg_sleep(31)' /dev/null
+other=$BESIDE
+"$PG_BIN/psql" -X -q -A -t -h 127.0.0.1 -p "$PORT" -U postgres -d app -c '\set VERBOSITY verbose' -c 'select pg_sleep(30)' >"$WORK_DIR/ended" 2>&1 &
+client=$!
+CHILDREN+=("$client")
+within 'two queries run' 10 backends_are 2 "query like 'select pg_sleep(3_)%' and state = 'active'"
+kill -KILL "$(admin_sql "select pid from pg_stat_activity where query like 'select pg_sleep(30)%' and client_addr is not null")"
+wait "$client"
+has 'a busy backend is killed -9: SQLSTATE' 'FATAL:  08006: server conn crashed?' "$(cat "$WORK_DIR/ended")"
+has '... why' 'DETAIL:  closed by the server' "$(cat "$WORK_DIR/ended")"
+has '... and what to do' 'HINT:  Whether the statement was executed is not known' "$(cat "$WORK_DIR/ended")"
+wait "$other"
+within 'PostgreSQL has recovered: service resumes by itself' 30 serves
+XACTS=$(get xact_count)
+within '... for everybody' 30 more_xacts 100
+traffic_end 'a backend was killed -9'
+
+# --- all of PostgreSQL is killed, and comes back --------------------------------------------------------
+
+# Clients come again and again, all the time that it is down.
+traffic_start storm
 kill -KILL "$PG_PID"
 wait "$PG_PID" 2>/dev/null
-sleep 0.3
-crowd_tell live stop
-crowd_hear live
-check "PostgreSQL killed: at most those in a query are lost ($C of 20)" [ "$C" -le 20 ]
+refused() { grep -q 'Connection refused' "$WORK_DIR/live.err"; }
+within 'PostgreSQL killed: clients get the cause' 30 refused
 out=$(sql app 'select 1')
 case $out in
 *'Connection refused'* | *'server closed'* | *'crashed'* | *'shutting down'* | *'starting up'* | *'recovery'*) ok 'PostgreSQL down: clients get the cause' ;;
@@ -71,26 +110,20 @@ esac
 rm -f "$WORK_DIR/data/postmaster.pid"
 until_true 30 cluster_again
 within 'PostgreSQL is back: service resumes by itself' 30 serves
-crowd live refill
-crowd live 'query select 1'
-is '... for everybody' '20 0 0' "$A $B $C"
-within '... counts agree' 10 counts_agree
-check '... and never more than the pool' [ "$(backends)" -le 8 ]
+XACTS=$(get xact_count)
+within '... for everybody' 30 more_xacts 100
+traffic_end 'PostgreSQL was killed'
 
 # --- a clean restart ---------------------------------------------------------------------------------------
 
-crowd_tell live 'run select 1'
-sleep 0.3
+traffic_start storm
 cluster_stop
-sleep 0.3
 until_true 30 cluster_again
 within 'restarted: service resumes' 30 serves
-crowd_tell live stop
-crowd_hear live
-crowd live refill
-is 'restarted: everybody gets in again' 0 "$B"
-crowd live 'query select 1'
-is '... and is served' '20 0 0' "$A $B $C"
+check "... PostgreSQL's own words" grep -q 'terminating connection due to administrator command' "$WORK_DIR/live.err"
+XACTS=$(get xact_count)
+within '... for everybody' 30 more_xacts 100
+traffic_end 'PostgreSQL was restarted'
 
 # --- it hangs -------------------------------------------------------------------------------------------------
 
@@ -104,6 +137,7 @@ is 'hung: pgdrove lives' healthy "$(get health)"
 kill -CONT $pids
 crowd_hear live
 is 'hung: when it goes on, nobody has lost anything' '20 0 0' "$A $B $C"
+adds_up 'hung' 20
 
 crowd live close
 

@@ -18,6 +18,7 @@
 #include "tests/e2e/raw.h"
 #include "tests/e2e/rig.h"
 
+#define POOL	    3
 #define BYSTANDERS  8
 #define AIMERS	    4
 #define RUN_MS	    4000 /* at least; until enough was seen, RUN_MOST_MS at most */
@@ -314,6 +315,54 @@ dies_in_pipeline(void)
 	PQfinish(c);
 }
 
+/* The answer has come. */
+static bool
+answered(void *c)
+{
+	char error[256];
+	PGcancel *cancel = PQgetCancel(c);
+
+	(void)PQcancel(cancel, error, sizeof(error)); /* in vain until the query has been read */
+	PQfreeCancel(cancel);
+	return PQconsumeInput(c) != 1 || !PQisBusy(c);
+}
+
+/* All backends are in use, so the query waits: it is cancelled, does not run, and the session goes
+ * on. */
+static void
+in_the_queue(void)
+{
+	PGconn *holders[POOL], *c = client();
+	PGresult *r;
+	char state[6];
+	int i;
+
+	for (i = 0; i < POOL; i++) {
+		holders[i] = client();
+		check_text(
+		    ask(holders[i], "begin; select 1", state), "", "in the queue: one is held");
+	}
+	(void)PQsendQuery(c, "update t set i = 7");
+	check(until(answered, c, 15000), "in the queue: the query is answered");
+	r = PQgetResult(c);
+	check_text(
+	    PQresultErrorField(r, PG_DIAG_SQLSTATE), "57014", "in the queue: it is cancelled");
+	check_text(PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL),
+	    "It was waiting for a server connection and has not run.",
+	    "in the queue: it is told why");
+	PQclear(r);
+	while ((r = PQgetResult(c)) != NULL)
+		PQclear(r);
+	for (i = 0; i < POOL; i++) {
+		check_text(
+		    ask(holders[i], "commit", state), "", "in the queue: who holds one is well");
+		PQfinish(holders[i]);
+	}
+	check_text(ask(c, "select 1", state), "", "in the queue: its session goes on");
+	check_text(admin("select i::text from t"), "1", "in the queue: it has not run");
+	PQfinish(c);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -322,16 +371,17 @@ main(int argc, char **argv)
 	(void)argc;
 	rig_start("trust", argv);
 	snprintf(conf, sizeof(conf),
-	    "pool_mode = \"transaction\"; pool_size = 3; log_connections = false;\n"
+	    "pool_mode = \"transaction\"; pool_size = %d; log_connections = false;\n"
 	    "databases = ( { name = \"postgres\"; host = \"127.0.0.1\"; port = %d; } );\n"
 	    "users = ( { name = \"postgres\"; } );",
-	    rig.pg_port);
+	    POOL, rig.pg_port);
 	if (!pooler_start(&pooler, "cancel", conf))
 		return rig_end();
 	(void)admin("create table t as select 1 as i");
 	from_any_worker();
 	long_keys();
 	storm();
+	in_the_queue();
 	dies_after("idle", "select 1", NULL);
 	dies_after("in a transaction", "begin; update t set i = 2", NULL);
 	dies_after("in a failed transaction", "begin", "select 1 / 0");

@@ -61,6 +61,8 @@ serves
 first=$(backend_pid)
 out=$(said 'begin;' 'update t set i = 2;' "$(counted idle_xact_timeouts)" 'select 1;')
 has 'idle_transaction_timeout: SQLSTATE and text' 'FATAL:  25P03: idle transaction timeout' "$out"
+has '... the time and the process' "server process $first." "$out"
+has '... what to do' 'HINT:  Commit or roll back' "$out"
 within '... rolled back' 10 idle_only
 check '... the row is free' unlocked
 is '... the backend is used again' "$first 1" "$(backend_pid) $(sql app 'select i from t')"
@@ -72,7 +74,10 @@ serves
 first=$(backend_pid)
 out=$(said 'begin;' 'update t set i = 2;' "$(printf 'select pg_sleep(0.4);%.0s\n' {1..12})")
 has 'transaction_timeout: SQLSTATE and text' 'FATAL:  25P04: transaction timeout' "$out"
+has '... the time and the process' "server process $first." "$out"
+has '... what to do' 'HINT:  Raise transaction_timeout' "$out"
 within '... rolled back' 10 idle_only
+check '... the row is free' unlocked
 is '... the backend is used again' "$first 1" "$(backend_pid) $(sql app 'select i from t')"
 is '... counted' 1 "$(get xact_timeouts)"
 pooler_stop 'ends well'
@@ -86,14 +91,19 @@ hold() {
 
 with transaction 'query_wait_notify = "500ms";' 'query_wait_timeout = "5s";'
 hold notify
+first=$(backend_pid)
 out=$(said 'select 1;')
 has 'query_wait_notify: a NOTICE' 'NOTICE:  00000: all server connections are in use, waiting' "$out"
 has '... with the pool'"'"'s state' 'DETAIL:  pool app/postgres: pool_size 1, 1 connections, 1 in use (the longest for ' "$out"
 has 'query_wait_timeout: SQLSTATE and text' 'FATAL:  53300: query_wait_timeout' "$out"
+has '... why' 'DETAIL:  pool app/postgres: pool_size 1, 1 connections, 1 in use (the longest for ' "${out#*FATAL}"
+has '... and what to do' 'HINT:  Raise pool_size' "${out#*FATAL}"
 is '... counted' 1 "$(get wait_timeouts)"
+has '... stat --pools counts it, by kind' ' t_wait ' "$("$BIN" stat --run-dir "$WORK_DIR/run" --pools)"
 let_go notify
 wait "$HOLDER"
 is 'who has the backend is served to the end' '' "$(grep -v NOTICE "$WORK_DIR/holder" | grep -v DETAIL | tr -d '\n')"
+is '... and the next by the same' "$first" "$(sql app 'select pg_backend_pid()')"
 pooler_stop 'ends well'
 
 for mode in transaction session; do
@@ -101,6 +111,7 @@ for mode in transaction session; do
 	out=$(said "select 'a';" '\! sleep 2.1' "select 'b';" '\! sleep 2.1' "select 'c';" 'begin;' '\! sleep 4.5' "select 'd';" 'commit;' "$(counted cl_idle_timeouts)" "select 'e';")
 	is "client_idle_timeout, $mode: not before, not in a transaction" 'a b c d ' "$(grep -E '^[a-e]$' <<<"$out" | tr '\n' ' ')"
 	has "client_idle_timeout, $mode: SQLSTATE and text" 'FATAL:  57P05: client_idle_timeout' "$out"
+	has '... what to do' 'HINT:  Raise client_idle_timeout' "$out"
 	is '... counted' 1 "$(get cl_idle_timeouts)"
 	first=$(backend_pid)
 	is "client_idle_timeout, $mode: its backend is used again" "$first" "$(sql app 'select pg_backend_pid()')"
