@@ -338,8 +338,12 @@ refusal() {
 
 # --- the end --------------------------------------------------------------------------------------------------
 
-# Whoever of pgdrove there is: it runs in $WORK_DIR, and nobody else does.
-poolers() { find /proc/[0-9]*/cwd -maxdepth 0 -lname "$WORK_DIR" 2>/dev/null | cut -d / -f 3; }
+# Whoever of pgdrove there is: in $WORK_DIR, where programs that it has started may be, too.
+poolers() {
+	find /proc/[0-9]*/cwd -maxdepth 0 -lname "$WORK_DIR" 2>/dev/null | cut -d / -f 3 | while read -r pid; do
+		[[ $(readlink "/proc/$pid/exe") != */pgdrove* ]] || echo "$pid"
+	done
+}
 no_pooler() { [ -z "$(poolers)" ]; }
 # Ends all of it: in the middle of an upgrade that is more than $POOLER.
 poolers_end() {
