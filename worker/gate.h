@@ -4,6 +4,8 @@
  * prepared on the way, and the answers look as if there were one server (design.md 6).
  *
  *   gate.c         messages of the client
+ *   gate_query.c   ... Query
+ *   gate_send.c    what is sent, and what the backend has
  *   gate_own.c     ... that need more than a name put in its place: SQL's PREPARE, currval()
  *   gate_answer.c  messages of the server
  *

@@ -1,5 +1,5 @@
 /*
- * gate_impl: what gate.c and gate_own.c share. For them only.
+ * gate_impl: what the files of the gate share. For them only.
  */
 #ifndef WORKER_GATE_IMPL_H
 #define WORKER_GATE_IMPL_H
@@ -21,19 +21,51 @@ struct view {
 
 /* --- gate.c --- */
 
-enum gate gate_stall(struct view *);
+/* Bind, Describe or Close goes on with this name of a statement. */
+enum gate gate_rename(struct view *, const char *name, const struct expect_entry *);
+void gate_name_touch(struct view *, struct stmt_name *);
+/* The name has no statement from here on: the entry that says so. */
+struct expect_entry gate_forget(struct view *, struct stmt_name *);
+
+/* --- gate_query.c --- */
+
+enum gate gate_query(struct view *);
+
+/* --- gate_send.c --- */
+
 /* What the relay has approved so far goes before what is put next. */
 void gate_put_approved(struct view *);
 /* Describe or Close of a statement by that name. */
 void gate_put_named(struct view *, uint8_t type, const char *name);
 void gate_put_parse(struct view *, const char *name, const uint8_t *body, size_t len);
-/* The message goes on as it is, and its end decides something. */
+/* The same of a statement's body, which is not copied if it is long. */
+void gate_put_statement(struct view *, const char *name, struct statement *);
+/* The message goes on as it is ... */
+enum gate gate_pass(struct view *);
+/* ... and its end decides something. */
 enum gate gate_pass_with(struct view *, const struct expect_entry *);
-/* Bind, Describe or Close goes on with this name of a statement. */
-enum gate gate_rename(struct view *, const char *name, const struct expect_entry *);
-void gate_name_touch(struct view *, struct stmt_name *);
+/* It goes on from byte `from`; what is before was replaced or is nothing. */
+void gate_forward(struct view *, uint32_t from);
+/* All of it is replaced by what was put. */
+void gate_consume(struct view *);
+/* What is there of it is moved to memory of its own, which grows as the rest comes. */
+void gate_gather_begin(struct view *);
+/* The client waits for an answer. */
+enum gate gate_stall(struct view *);
 /* Something of an earlier group decides about it, and has not ended yet. */
+bool gate_undecided(const struct view *, uint32_t pending, uint32_t group);
 bool gate_name_undecided(const struct view *, const struct stmt_name *);
+/* What is sent next may make the server forget all that is prepared. */
+void gate_may_forget(struct view *, bool forgets);
+/* The backend has it, parsed no earlier than `since`, and as it says. */
+bool gate_usable(const struct prep *, uint64_t since);
+/* What this client has had parsed itself is what it would find in PostgreSQL, tainted or not. */
+bool gate_has_own(const struct view *, const struct prep *, uint64_t since);
+/* The entry (NULL = a new one) of a statement whose Parse is sent next. */
+struct prep *gate_prep_begin(struct view *, struct statement *, struct prep *);
+void gate_inject_close(struct view *, struct prep *);
+/* The statement behind a name the client knows, there to be used. */
+enum gate gate_ensure_named(struct view *, struct stmt_name *);
 
 /* --- gate_own.c --- */
 
