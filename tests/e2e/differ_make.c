@@ -19,6 +19,7 @@ struct maker {
 	unsigned kinds;
 	bool tx;      /* believed to be in a transaction block */
 	bool failed;  /* ... that is aborted */
+	bool lost;    /* a BEGIN was prepared and run: it may be in a block whatever is believed */
 	bool begun;   /* the present step has something in it */
 	bool flushed; /* it ended with Flush and no Sync: only messages of the same kind follow */
 	bool started; /* has settings of its startup packet: RESET would show that they are not the
@@ -651,7 +652,7 @@ say_statement(struct maker *m, const char *lead, bool fresh)
 	 * not after it. */
 	if (percent(m, 25) && (may_describe(m, fresh) || lead[0] == ' '))
 		say(m, "%sD S %s", lead, stmt_name(stmt)), lead = " ";
-	if (*spent || m->tx || percent(m, 92)) {
+	if (*spent || m->tx || m->lost || percent(m, 92)) {
 		say_bind(m, lead, stmt, portal);
 		lead = " ";
 		*spent = false;
@@ -662,6 +663,7 @@ say_statement(struct maker *m, const char *lead, bool fresh)
 		say(m, "%sE %s %d", lead, portal, may(m, KIND_PORTAL) ? PICK(m, limits) : 0);
 		lead = " ";
 		*spent = m->stmt[stmt] == -1 || texts[m->stmt[stmt]].kind != 0;
+		m->lost |= *spent;
 	}
 	if (may(m, KIND_PORTAL) && !*spent && percent(m, 25))
 		say(m, "%sE %s %u", lead, portal, roll(m, 3)), lead = " ";
