@@ -422,7 +422,9 @@ static bool
 own_message(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
 	if (type == 'S') {
-		(void)backend_parameter(b, body, len);
+		int i = backend_parameter(b, body, len);
+		if (i != -1 && params_parses(i))
+			gate_settings_changed(b);
 		login_told(b, body, len);
 	}
 	if (type == 'C')

@@ -211,14 +211,15 @@ refuse(struct view *v)
 }
 
 /*
- * The backend has it already. Whether the server would take the Parse is certain if nothing that
- * may fail is open, and no setting has been changed in this transaction; then a Close of nothing is
- * sent in its place, so that the answer comes at the right point of the pipeline.
+ * The backend has it already. Whether the server would take the Parse is certain if nothing is
+ * open, and no setting has been changed in this transaction; then a Close of nothing is sent in its
+ * place. (Behind something open a Parse makes the server count a command, too: what a suspended
+ * portal has changed is seen by the next one.)
  */
 static bool
 may_stand_in(const struct view *v, const struct prep *e)
 {
-	return gate_usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.ends == 0 &&
+	return gate_usable(e, ddl_generation()) && v->b->status != 'E' && v->b->expect.len == 0 &&
 	       !v->c->session.open.touches;
 }
 

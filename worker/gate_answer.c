@@ -162,6 +162,8 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 		settle_prep(b, e->prep, done && e->prep->there, false);
 		break;
 	case GATE_UNPREPARE: /* skipped: the old one is still there */
+		if (!done)
+			prep_disown(&b->prepared, e->prep);
 		settle_prep(b, e->prep, !done || e->prep->there, !done);
 		break;
 	case GATE_UNNAMED:

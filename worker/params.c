@@ -287,13 +287,44 @@ params_put_literal(FILE *f, const char *value)
 	free(text);
 }
 
-static void
-put_call(FILE *f, const char *name, const char *value, int *n)
+static bool
+is_ascii(const char *text)
 {
+	while (*text != '\0' && (unsigned char)*text < 0x80)
+		text++;
+	return *text == '\0';
+}
+
+/*
+ * The whole query is read in the encoding that the backend has before it, which may be another
+ * client's: what is not ASCII goes as the bytes of the encoding it has in this client's session.
+ */
+static void
+put_text(FILE *f, const char *text, const char *encoding)
+{
+	const char *p;
+
+	if (is_ascii(text) || encoding == NULL) {
+		params_put_literal(f, text);
+		return;
+	}
+	fputs("pg_catalog.convert_from(pg_catalog.decode('", f);
+	for (p = text; *p != '\0'; p++)
+		fprintf(f, "%02x", (unsigned char)*p);
+	fputs("','hex'),", f);
+	params_put_literal(f, encoding);
+	fputc(')', f);
+}
+
+static void
+put_call(FILE *f, const struct params *want, const char *name, const char *value, int *n)
+{
+	const char *encoding = want->v[params_index("client_encoding")];
+
 	fputs((*n)++ == 0 ? "SELECT pg_catalog.set_config(" : ",pg_catalog.set_config(", f);
-	params_put_literal(f, name);
+	put_text(f, name, encoding);
 	fputc(',', f);
-	params_put_literal(f, value);
+	put_text(f, value, encoding);
 	fputs(",false)", f);
 }
 
@@ -307,6 +338,43 @@ put_reset(FILE *f, const char *name)
 	fputs("\";", f);
 }
 
+/* The same bytes mean something else in another encoding. */
+static bool
+same_setting(const struct params *want, const struct params *have, const char *name)
+{
+	const char *value = gucs_get(want->set, name);
+	int encoding = params_index("client_encoding");
+
+	return same(value, gucs_get(have->set, name)) &&
+	       (value == NULL || is_ascii(value) || want->v[encoding] == have->v[encoding]);
+}
+
+static bool
+others_differ(const struct params *want, const struct params *have)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	while (gucs_next(want->set, &at, &name, &value))
+		if (!params_is_identity(name) && !same_setting(want, have, name))
+			return true;
+	at = 0;
+	while (gucs_next(have->set, &at, &name, &value))
+		if (!params_is_identity(name) && gucs_get(want->set, name) == NULL)
+			return true;
+	return false;
+}
+
+/* Who one is goes and comes back: the role may not be allowed to change the others. */
+static bool
+identity_anew(const struct params *want, const struct params *have)
+{
+	return have->tainted || !same_setting(want, have, "session_authorization") ||
+	       ((gucs_get(have->set, "role") != NULL ||
+		    gucs_get(have->set, "session_authorization") != NULL) &&
+		   others_differ(want, have));
+}
+
 /* Who one is, first: whoever set the others may be somebody else. */
 static void
 put_resets(FILE *f, const struct params *want, const struct params *have)
@@ -318,10 +386,9 @@ put_resets(FILE *f, const struct params *want, const struct params *have)
 		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;", f);
 		return;
 	}
-	if (!same(gucs_get(want->set, "session_authorization"),
-		gucs_get(have->set, "session_authorization")))
+	if (identity_anew(want, have))
 		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;", f);
-	else if (!same(gucs_get(want->set, "role"), gucs_get(have->set, "role")))
+	else if (!same_setting(want, have, "role"))
 		fputs("RESET ROLE;", f);
 	while (gucs_next(have->set, &at, &name, &value))
 		if (!params_is_identity(name) && gucs_get(want->set, name) == NULL)
@@ -343,9 +410,8 @@ put_sets(FILE *f, const struct params *want, const struct params *have)
 		fputc(';', f);
 	}
 	while (gucs_next(want->set, &at, &name, &value))
-		if (!params_is_identity(name) &&
-		    (have->tainted || !same(value, gucs_get(have->set, name))))
-			put_call(f, name, value, &n);
+		if (!params_is_identity(name) && (have->tainted || !same_setting(want, have, name)))
+			put_call(f, want, name, value, &n);
 	if (n > 0)
 		fputc(';', f);
 }
@@ -355,16 +421,16 @@ put_identity(FILE *f, const struct params *want, const struct params *have)
 {
 	const char *as = gucs_get(want->set, "session_authorization");
 	const char *role = gucs_get(want->set, "role");
-	bool changed = have->tainted || !same(as, gucs_get(have->set, "session_authorization"));
+	bool changed = identity_anew(want, have);
 	int n = 0;
 
 	if (as != NULL && changed)
-		put_call(f, "session_authorization", as, &n);
+		put_call(f, want, "session_authorization", as, &n);
 	if (n > 0)
 		fputc(';', f);
 	n = 0;
-	if (role != NULL && (changed || !same(role, gucs_get(have->set, "role"))))
-		put_call(f, "role", role, &n);
+	if (role != NULL && (changed || !same_setting(want, have, "role")))
+		put_call(f, want, "role", role, &n);
 }
 
 char *

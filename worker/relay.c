@@ -101,20 +101,20 @@ count_query(struct client *c, uint8_t type)
 void
 relay_sent(struct backend *b, const struct expect_entry *e)
 {
-	bool ok;
+	bool idle = expect_empty(&b->expect), ok;
 
-	if (expect_empty(&b->expect)) {
-		b->query_us = loop_now();
-		if (b->xact_us == 0)
-			b->xact_us = loop_now();
-		deadline_touch(b);
-	}
 	if (e->type == 'P')
 		stats_add(&b->pool->row->sv_parse_count, 1);
 	ok = e->op != 0 || e->flags != 0 ? expect_push(&b->expect, e)
 					 : expect_sent(&b->expect, e->type);
 	if (!ok)
 		fatal("expected responses");
+	if (idle && !expect_empty(&b->expect)) { /* Flush, say, is owed nothing */
+		b->query_us = loop_now();
+		if (b->xact_us == 0)
+			b->xact_us = loop_now();
+		deadline_touch(b);
+	}
 }
 
 /* Links a backend if the message at hand needs one. False: it waits for one, or for its settings.
@@ -560,14 +560,14 @@ release(struct backend *b)
 static void
 transaction_done(struct backend *b)
 {
-	if (client_mode(b->client) == POOL_SESSION) {
-		if (!client_dismissed(b->client))
-			(void)handover_client(b->client);
-		return;
-	}
 	if (b->replay == REPLAY_REFUSED) {
 		session_undone(b->client);
 		release(b);
+		return;
+	}
+	if (client_mode(b->client) == POOL_SESSION) {
+		if (!client_dismissed(b->client))
+			(void)handover_client(b->client);
 		return;
 	}
 	switch (session_settle(b)) {

@@ -54,13 +54,22 @@ refuse_request(struct client *c, struct backend *b, const uint8_t *error, size_t
 	loop_again(&c->conn.src);
 }
 
+static void send_alone(struct client *, struct backend *);
+
 static void
 settings_done(struct backend *b, const uint8_t *error, size_t len)
 {
 	struct client *c = b->client;
 
 	if (c == NULL) {
+		b->params.tainted = true; /* it has what nobody noted */
 		backend_clean(b);
+		return;
+	}
+	if (error != NULL && !b->params.tainted && !wire_error_fatal(error, len)) {
+		/* It may be due to what others have left there: a full reset needs no right. */
+		b->params.tainted = true;
+		send_alone(c, b);
 		return;
 	}
 	if (error != NULL && !c->settled) {
@@ -256,8 +265,9 @@ replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	}
 	if (type == 'E')
 		look_at_error(b, body, len);
+	/* What is reported here is of another client, or ours: settle_params tells of the rest. */
 	v = expect_got(&b->expect, type);
-	return type == 'E' && v == EXPECT_PASS ? EXPECT_DROP : v;
+	return strchr("ESN", type) != NULL && v == EXPECT_PASS ? EXPECT_DROP : v;
 }
 
 void

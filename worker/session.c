@@ -771,6 +771,8 @@ session_leave(struct client *c, struct backend *b)
 
 	if (s->open.changes != NULL || s->open.all || s->open.reset_all || (pins & PIN(SETTINGS)))
 		b->params.tainted = true;
+	if (s->open.touches)
+		prepared_taint(&b->prepared, s->group);
 	if ((pins & PINS_FOR_EVER) || (pins != 0 && !resets_all()))
 		b->spoiled = true;
 	if (pins != 0)

@@ -166,6 +166,13 @@ prep_is_own(const struct prepared *p, const struct prep *e)
 {
 	return (int32_t)(e->parsed - p->tenure) >= 0;
 }
+/* It was not parsed anew after all. */
+static inline void
+prep_disown(const struct prepared *p, struct prep *e)
+{
+	e->parsed = p->tenure - 1;
+	e->since = 0;
+}
 /* Its client leaves: a long one that is unnamed is not kept for others. */
 void prepared_left(struct prepared *);
 /* The unnamed statement is now this one (NULL = not known). */

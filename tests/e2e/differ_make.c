@@ -20,6 +20,7 @@ struct maker {
 	bool tx;      /* believed to be in a transaction block */
 	bool failed;  /* ... that is aborted */
 	bool lost;    /* a BEGIN was prepared and run: it may be in a block whatever is believed */
+	bool blocks;  /* portals may be left from a block */
 	bool begun;   /* the present step has something in it */
 	bool flushed; /* it ended with Flush and no Sync: only messages of the same kind follow */
 	bool started; /* has settings of its startup packet: RESET would show that they are not the
@@ -623,9 +624,12 @@ say_bind(struct maker *m, const char *lead, unsigned stmt, const char *portal)
 
 /* A statement of an earlier pipeline; see say_statement. */
 static bool
-may_describe(const struct maker *m, bool fresh)
+may_describe(const struct maker *m, bool fresh, unsigned stmt)
 {
-	return fresh && !m->tx;
+	/* What EXECUTE returns depends on what has the name when it is parsed, again or not. */
+	bool of_names = m->stmt[stmt] != -1 && texts[m->stmt[stmt]].kind == KIND_PREPARE;
+
+	return fresh && !m->tx && !m->lost && !of_names;
 }
 
 /* One statement's way from Parse to Execute, with any part left out at times. `fresh`: nothing has
@@ -650,9 +654,10 @@ say_statement(struct maker *m, const char *lead, bool fresh)
 	/* A server that must parse it again for that cannot in an aborted block; if search_path
 	 * does not find its tables any more, the error comes before the ParameterDescription and
 	 * not after it. */
-	if (percent(m, 25) && (may_describe(m, fresh) || lead[0] == ' '))
+	if (percent(m, 25) && (may_describe(m, fresh, stmt) || lead[0] == ' '))
 		say(m, "%sD S %s", lead, stmt_name(stmt)), lead = " ";
-	if (*spent || m->tx || m->lost || percent(m, 92)) {
+	m->blocks |= m->tx || m->lost;
+	if (*spent || m->blocks || percent(m, 92)) {
 		say_bind(m, lead, stmt, portal);
 		lead = " ";
 		*spent = false;
@@ -715,7 +720,7 @@ op_reuse(struct maker *m)
 		say_parse(m, "", stmt);
 		break;
 	case 1:
-		if (may_describe(m, true)) {
+		if (may_describe(m, true, stmt)) {
 			say(m, "D S %s", stmt_name(stmt));
 			break;
 		}

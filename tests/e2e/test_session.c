@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/e2e/rig.h"
 
@@ -577,6 +578,69 @@ hears_something(void *conn)
 	return poll(&p, 1, 0) == 1;
 }
 
+/* A value's bytes are those of its client's encoding, whatever the backend had before. */
+static void
+encodings(void)
+{
+	static const struct step both[] = {{0, "set my.word to 'r\xc3\xa9'", ""},
+	    {1, "set my.word to '\xe9r'", ""},
+	    {0, "select current_setting('my.word') = U&'r\\00e9'", "t"},
+	    {1, "select current_setting('my.word') = U&'\\00e9r'", "t"},
+	    {0, "select current_setting('my.word') = U&'r\\00e9'", "t"},
+	    {1, "set my.word to '\xc3\xa9'", ""}, {0, "set my.word to '\xc3\xa9'", ""},
+	    {1, "select length(current_setting('my.word'))", "2"},
+	    {0, "select length(current_setting('my.word'))", "1"}, END};
+
+	meet("client_encoding=UTF8", "client_encoding=LATIN1");
+	run("values beyond ASCII", both);
+	part();
+}
+
+static bool
+waits_for_lock(void *arg)
+{
+	(void)arg;
+	return strcmp(admin("select count(*) from pg_stat_activity where wait_event_type = 'Lock'"),
+		   "1") == 0;
+}
+
+static bool
+somebody_waits(void *arg)
+{
+	(void)arg;
+	return pooler_get(&pooler, "clients_waiting") == 1;
+}
+
+/* Somebody leaves while the backend takes its settings: they are not the next one's. */
+static void
+left_meanwhile(void)
+{
+	static const char goodbye[] = "X\0\0\0\4";
+	char info[256];
+	PGconn *past, *leaves;
+
+	snprintf(info, sizeof(info), "host=%s port=%d user=postgres dbname=postgres", rig.sockets,
+	    rig.pg_port);
+	past = PQconnectdb(info);
+	(void)ask(past, "begin");
+	check_text(ask(past, "lock table pg_ts_config in access exclusive mode"), "", "locked");
+	meet("", "");
+	(void)ask(clients[0], "begin");
+	leaves = client("options='-c default_text_search_config=german -c role=writer'");
+	check(write(PQsocket(leaves), goodbye, 5) == 5, "goodbye, which waits for a backend");
+	check(until(somebody_waits, NULL, 10000), "... in the queue");
+	(void)ask(clients[0], "commit");
+	check(until(waits_for_lock, NULL, 10000), "its settings are under way");
+	PQfinish(leaves);
+	(void)ask(past, "commit");
+	check_text(
+	    ask(clients[0], "select current_user || current_setting('default_text_search_config')"),
+	    "postgrespg_catalog.english", "the next one is nobody else");
+	check_text(ask(clients[1], "select current_user"), "postgres", "... nor the one after it");
+	PQfinish(past);
+	part();
+}
+
 static void
 pin_timeout(void)
 {
@@ -639,6 +703,8 @@ main(int argc, char **argv)
 	at_login();
 	refused();
 	refused_together();
+	encodings();
+	left_meanwhile();
 	loaded();
 	along();
 	no_probe();

@@ -112,7 +112,7 @@ sql(void **state)
 	params_put(&want, "role", "r2");
 	set(&want, "TimeZone", "UTC");
 	assert_sql(&want, &have,
-	    "RESET ROLE;RESET \"work_mem\";SET TimeZone TO 'UTC';"
+	    "RESET SESSION AUTHORIZATION;RESET ROLE;RESET \"work_mem\";SET TimeZone TO 'UTC';"
 	    "SELECT pg_catalog.set_config('a.b','it''s',false);"
 	    "SELECT pg_catalog.set_config('role','r2',false)");
 	have.tainted = true;
