@@ -117,10 +117,15 @@ traffic_end 'PostgreSQL was killed'
 # --- a clean restart ---------------------------------------------------------------------------------------
 
 traffic_start storm
+"$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U postgres -d app -c 'select pg_sleep(60)' >"$WORK_DIR/ended" 2>&1 &
+client=$!
+CHILDREN+=("$client")
+within 'a long query runs' 30 backends_are 1 "query like 'select pg_sleep(60)%' and state = 'active'"
 cluster_stop
 until_true 30 cluster_again
 within 'restarted: service resumes' 30 serves
-check "... PostgreSQL's own words" grep -q 'terminating connection due to administrator command' "$WORK_DIR/live.err"
+wait "$client"
+has "... PostgreSQL's own words" 'terminating connection due to administrator command' "$(cat "$WORK_DIR/ended")"
 XACTS=$(get xact_count)
 within '... for everybody' 30 more_xacts 100
 traffic_end 'PostgreSQL was restarted'
