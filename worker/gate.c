@@ -10,12 +10,8 @@
  */
 #include "worker/gate.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "conf/log.h"
-#include "proto/sql.h"
 #include "proto/wire.h"
 #include "worker/gate_impl.h"
 #include "worker/relay.h"

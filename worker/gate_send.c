@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "conf/log.h"
-#include "proto/wire.h"
 #include "worker/gate_impl.h"
 #include "worker/relay.h"
 

@@ -377,7 +377,7 @@ identity_anew(const struct params *want, const struct params *have)
 
 /* Who one is, first: whoever set the others may be somebody else. */
 static void
-put_resets(FILE *f, const struct params *want, const struct params *have)
+put_resets(FILE *f, const struct params *want, const struct params *have, bool anew)
 {
 	const char *name, *value;
 	size_t at = 0;
@@ -386,7 +386,7 @@ put_resets(FILE *f, const struct params *want, const struct params *have)
 		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;", f);
 		return;
 	}
-	if (identity_anew(want, have))
+	if (anew)
 		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;", f);
 	else if (!same_setting(want, have, "role"))
 		fputs("RESET ROLE;", f);
@@ -417,19 +417,18 @@ put_sets(FILE *f, const struct params *want, const struct params *have)
 }
 
 static void
-put_identity(FILE *f, const struct params *want, const struct params *have)
+put_identity(FILE *f, const struct params *want, const struct params *have, bool anew)
 {
 	const char *as = gucs_get(want->set, "session_authorization");
 	const char *role = gucs_get(want->set, "role");
-	bool changed = identity_anew(want, have);
 	int n = 0;
 
-	if (as != NULL && changed)
+	if (as != NULL && anew)
 		put_call(f, want, "session_authorization", as, &n);
 	if (n > 0)
 		fputc(';', f);
 	n = 0;
-	if (role != NULL && (changed || !same_setting(want, have, "role")))
+	if (role != NULL && (anew || !same_setting(want, have, "role")))
 		put_call(f, want, "role", role, &n);
 }
 
@@ -439,12 +438,13 @@ params_sql(const struct params *want, const struct params *have)
 	char *sql = NULL;
 	size_t len;
 	FILE *f = open_memstream(&sql, &len);
+	bool anew = identity_anew(want, have);
 
 	if (f == NULL)
 		fatal("settings");
-	put_resets(f, want, have);
+	put_resets(f, want, have, anew);
 	put_sets(f, want, have);
-	put_identity(f, want, have);
+	put_identity(f, want, have, anew);
 	if (fclose(f) != 0)
 		fatal("settings");
 	return sql;
