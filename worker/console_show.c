@@ -16,6 +16,7 @@
 #include "worker/console_gather.h"
 #include "worker/console_sheet.h"
 #include "worker/pool.h"
+#include "worker/pool_rows.h"
 
 /* --- sums ---------------------------------------------------------------------------------------
  */
@@ -90,14 +91,12 @@ servers_of(const char *db, const char *user)
 static uint64_t
 longest_wait(uint32_t pool)
 {
-	int64_t oldest = 0, since;
+	const struct stats_pool *row;
+	int64_t oldest = 0;
 	uint32_t w;
 
-	for (w = 0; w < wk->boot->nworkers; w++) {
-		since = (int64_t)stats_get(&stats_pool(wk->stats, pool, w)->oldest_wait_us);
-		if (since != 0 && (oldest == 0 || since < oldest))
-			oldest = since;
-	}
+	POOL_ROW_FOREACH (row, w, pool)
+		oldest = pool_earlier(oldest, pool_row_waits(row));
 	return oldest == 0 || oldest > loop_now() ? 0 : (uint64_t)(loop_now() - oldest);
 }
 

@@ -201,7 +201,7 @@ struct pool {
 	uint32_t vain;	      /* ... so often in a row that nothing came */
 	int64_t gave_us;      /* a backend was last given to another worker */
 	uint64_t looked;      /* in this turn of the loop at the others' queues ... */
-	int64_t elsewhere_us; /* ... whose longest wait began then, INT64_MAX = nobody waits */
+	int64_t elsewhere_us; /* ... whose longest wait began then, 0 = nobody waits */
 	int64_t cleared_us;   /* replication.c: an idle one was last closed to make room */
 	/* pool_open.c: the hosts (NULL: not looked at yet); what has failed since when, in a row;
 	 * no attempt before, unless it was a host's fault and the host works again */

@@ -29,6 +29,7 @@
 #include "worker/backend.h"
 #include "worker/inbox.h"
 #include "worker/pool.h"
+#include "worker/pool_rows.h"
 
 #define EVICT_IDLE_US  20000
 #define EVICT_AGAIN_US 1000000
@@ -57,7 +58,7 @@ group_of(const struct pool *p, enum ledger_group kind)
 static int64_t
 head_since(const struct pool *p)
 {
-	return (int64_t)stats_get(&p->row->oldest_wait_us);
+	return pool_row_waits(p->row);
 }
 
 struct place {
@@ -73,12 +74,13 @@ earliest(const struct pool *p, enum ledger_group kind,
 {
 	uint32_t group = group_of(p, kind), n = ledger_pools(wk->table), q, w;
 	struct place best = {TABLE_NONE, TABLE_NONE, 0};
+	struct stats_pool *row;
 
 	for (q = 0; q < n; q++) {
 		if (q == p->index || ledger_pool_group(wk->table, q, kind) != group)
 			continue;
-		for (w = 0; w < table_workers_high(wk->table); w++) {
-			int64_t since = of(stats_pool(wk->stats, q, w), kind);
+		POOL_ROW_FOREACH (row, w, q) {
+			int64_t since = of(row, kind);
 			if (since != 0 && (best.since == 0 || since < best.since) &&
 			    !passed_over(w))
 				best = (struct place){q, w, since};
@@ -227,11 +229,12 @@ pool_limits_now(const struct pool *p)
 bool
 pool_has_spare(const struct pool *p)
 {
+	const struct stats_pool *row;
 	uint64_t leaving = 0;
 	uint32_t w;
 
-	for (w = 0; w < table_workers_high(wk->table); w++)
-		leaving += stats_get(&stats_pool(wk->stats, p->index, w)->sv_cleaning);
+	POOL_ROW_FOREACH (row, w, p->index)
+		leaving += stats_get(&row->sv_cleaning);
 	return ledger_pool_used(wk->table, p->index) > p->limits.pool + leaving;
 }
 
@@ -306,16 +309,13 @@ pool_yields(const struct pool *p)
 static int64_t
 pool_waits(const struct pool *p)
 {
-	int64_t oldest = 0, since;
+	int64_t oldest = head_since(p);
+	const struct stats_pool *row;
 	uint32_t w;
 
-	for (w = 0; w < table_workers_high(wk->table); w++) {
-		if (w != wk->self.worker && pool_worker_silent(w))
-			continue;
-		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
-		if (since != 0 && (oldest == 0 || since < oldest))
-			oldest = since;
-	}
+	POOL_ROW_FOREACH_OTHER (row, w, p->index)
+		if (!pool_worker_silent(w))
+			oldest = pool_earlier(oldest, pool_row_waits(row));
 	return oldest;
 }
 
@@ -355,7 +355,7 @@ pool_place_free(const struct pool *p)
 /* --- the least size --------------------------------------------------------------------------- */
 
 static bool
-has_clients(struct stats_pool *row)
+has_clients(const struct stats_pool *row)
 {
 	return stats_get(&row->cl_idle) + stats_get(&row->cl_active) + stats_get(&row->cl_waiting) >
 	       0;
@@ -372,29 +372,29 @@ pool_below_min(const struct pool *p)
 bool
 pool_keeps(const struct pool *p)
 {
+	const struct stats_pool *row;
 	uint32_t w;
 
 	if (ledger_pool_used(wk->table, p->index) > p->min_size)
 		return false;
-	for (w = 0; p->nclients == 0 && w < wk->boot->nworkers; w++)
-		if (has_clients(stats_pool(wk->stats, p->index, w)))
+	if (p->nclients > 0)
+		return true;
+	POOL_ROW_FOREACH_OTHER (row, w, p->index)
+		if (has_clients(row))
 			return true;
-	return p->nclients > 0;
+	return false;
 }
 
 void
 pool_wake_others(const struct pool *p)
 {
 	bool few = p->min_size > 0 && pool_used_all(p) < p->min_size;
-	struct stats_pool *row;
+	const struct stats_pool *row;
 	uint32_t w;
 
-	for (w = 0; w < table_workers_high(wk->table); w++) {
-		row = stats_pool(wk->stats, p->index, w);
-		if (w != wk->self.worker &&
-		    (stats_get(&row->oldest_wait_us) != 0 || (few && has_clients(row))))
+	POOL_ROW_FOREACH_OTHER (row, w, p->index)
+		if (pool_row_waits(row) != 0 || (few && has_clients(row)))
 			inbox_send(w, CTL_WAKE, p->index, 0);
-	}
 }
 
 /* --- clients ---------------------------------------------------------------------------------- */

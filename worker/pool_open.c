@@ -24,6 +24,7 @@
 #include "worker/client.h"
 #include "worker/inbox.h"
 #include "worker/pool.h"
+#include "worker/pool_rows.h"
 #include "worker/target.h"
 
 #define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
@@ -72,11 +73,12 @@ try_at(struct pool *p)
 static uint32_t
 opening_elsewhere(const struct pool *p)
 {
+	const struct stats_pool *row;
 	uint32_t w, n = 0;
 
-	for (w = 0; w < table_workers_high(wk->table); w++)
-		if (w != wk->self.worker && !pool_worker_silent(w))
-			n += (uint32_t)stats_get(&stats_pool(wk->stats, p->index, w)->sv_login);
+	POOL_ROW_FOREACH_OTHER (row, w, p->index)
+		if (!pool_worker_silent(w))
+			n += (uint32_t)stats_get(&row->sv_login);
 	return n;
 }
 
@@ -105,7 +107,7 @@ open_one(struct pool *p, const struct ledger_limits *limits, struct client *own)
 
 	if (r == LEDGER_OK)
 		r = pool_yields(p);
-	if (r == LEDGER_OK && pool_owes_worker(p, (int64_t)stats_get(&p->row->oldest_wait_us), 1))
+	if (r == LEDGER_OK && pool_owes_worker(p, pool_row_waits(p->row), 1))
 		r = LEDGER_POOL_FULL; /* the last place is not for us */
 	if (r == LEDGER_OK)
 		r = pool_reserve(p, limits, &slot);
@@ -119,15 +121,15 @@ open_one(struct pool *p, const struct ledger_limits *limits, struct client *own)
 void
 pool_make_place(struct pool *p)
 {
+	const struct stats_pool *row;
 	uint32_t w;
 
 	if (!TAILQ_EMPTY(&p->idle)) {
 		pool_evicted(p->index);
 		return;
 	}
-	for (w = 0; w < table_workers_high(wk->table); w++)
-		if (stats_get(&stats_pool(wk->stats, p->index, w)->sv_idle) > 0 &&
-		    inbox_send(w, CTL_EVICT, p->index, 0))
+	POOL_ROW_FOREACH_OTHER (row, w, p->index)
+		if (stats_get(&row->sv_idle) > 0 && inbox_send(w, CTL_EVICT, p->index, 0))
 			return;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "worker/backend.h"
 #include "worker/pool.h"
+#include "worker/pool_rows.h"
 
 #define PLACE_US 100000
 
@@ -15,13 +16,11 @@
 static bool
 waited_elsewhere(const struct pool *p, int64_t before)
 {
-	int64_t since;
+	const struct stats_pool *row;
 	uint32_t w;
 
-	for (w = 0; w < table_workers_high(wk->table); w++) {
-		if (w == wk->self.worker)
-			continue;
-		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
+	POOL_ROW_FOREACH_OTHER (row, w, p->index) {
+		int64_t since = pool_row_waits(row);
 		if (since != 0 && since < before && !pool_worker_silent(w))
 			return true;
 	}

@@ -16,6 +16,7 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
 #include "worker/handover.h"
+#include "worker/pool_rows.h"
 #include "worker/replay.h"
 #include "worker/replication.h"
 
@@ -156,12 +157,10 @@ void
 pool_queue_changed(struct pool *p)
 {
 	const struct client *head = TAILQ_FIRST(&p->waiting), *login = TAILQ_FIRST(&p->logins);
-	int64_t since = head != NULL ? head->since_us : 0, replica = replication_waits_since(p);
+	int64_t since = pool_earlier(head != NULL ? head->since_us : 0, replication_waits_since(p));
 
-	if (login != NULL && !p->welcomed && (since == 0 || login->since_us < since))
-		since = login->since_us;
-	if (replica != 0 && (since == 0 || replica < since))
-		since = replica;
+	if (login != NULL && !p->welcomed)
+		since = pool_earlier(since, login->since_us);
 	stats_set(&p->row->oldest_wait_us, (uint64_t)since);
 	if (since == 0) {
 		pool_sated(p);
@@ -301,25 +300,23 @@ describe_limit(const struct pool *p, char *text, size_t size)
 void
 pool_describe(const struct pool *p, char *text, size_t size)
 {
-	uint64_t waiting = p->nlogins, used = 0, oldest = 0, since;
+	uint64_t waiting = p->nlogins, used = 0;
+	const struct stats_pool *row;
+	int64_t oldest = 0;
 	char limit[64];
 	uint32_t w;
 
-	for (w = 0; w < table_workers_high(wk->table); w++) {
-		struct stats_pool *row = stats_pool(wk->stats, p->index, w);
+	POOL_ROW_FOREACH (row, w, p->index) {
 		waiting += stats_get(&row->cl_waiting);
 		used += stats_get(&row->sv_active);
-		since = stats_get(&row->oldest_held_us);
-		if (since != 0 && (oldest == 0 || since < oldest))
-			oldest = since;
+		oldest = pool_earlier(oldest, (int64_t)stats_get(&row->oldest_held_us));
 	}
 	describe_limit(p, limit, sizeof(limit));
 	snprintf(text, size,
 	    "pool %s/%s: pool_size %u, %u connections%s, %llu in use (the longest for %.1f s), "
 	    "%llu clients wait",
 	    p->db, p->user, p->limits.pool, ledger_pool_used(wk->table, p->index), limit,
-	    (unsigned long long)used,
-	    oldest == 0 ? 0.0 : (double)(loop_now() - (int64_t)oldest) / 1e6,
+	    (unsigned long long)used, oldest == 0 ? 0.0 : (double)(loop_now() - oldest) / 1e6,
 	    (unsigned long long)waiting);
 }
 

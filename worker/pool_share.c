@@ -14,6 +14,7 @@
 #include "worker/facts.h"
 #include "worker/inbox.h"
 #include "worker/pool.h"
+#include "worker/pool_rows.h"
 
 /*
  * An idle backend there is not surplus yet if it was used a moment ago, while our own backends will
@@ -21,7 +22,7 @@
  * the window asks in any case.
  */
 static bool
-worth_asking(const struct pool *p, struct stats_pool *theirs)
+worth_asking(const struct pool *p, const struct stats_pool *theirs)
 {
 	int64_t window = wk->conf->fairness_window_us;
 	const struct client *head = TAILQ_FIRST(&p->waiting);
@@ -42,7 +43,7 @@ worth_asking(const struct pool *p, struct stats_pool *theirs)
 void
 pool_ask(struct pool *p, uint32_t wanted)
 {
-	struct stats_pool *row;
+	const struct stats_pool *row;
 	uint32_t w, idle;
 
 	/* Pairs with the fence in pool_release. */
@@ -52,10 +53,9 @@ pool_ask(struct pool *p, uint32_t wanted)
 	if (p->vain > 0 && p->asked > 0)
 		return;
 	wanted = wanted > p->asked ? wanted - p->asked : 0;
-	for (w = 0; w < table_workers_high(wk->table) && wanted > 0; w++) {
-		if (w == wk->self.worker)
-			continue;
-		row = stats_pool(wk->stats, p->index, w);
+	POOL_ROW_FOREACH_OTHER (row, w, p->index) {
+		if (wanted == 0)
+			break;
 		idle = (uint32_t)stats_get(&row->sv_idle);
 		if (idle == 0 || !worth_asking(p, row))
 			continue;
@@ -140,7 +140,7 @@ pool_demand_count(struct pool *p)
 
 /* Quarters of a backend that they are short of, if both sides shared theirs by need. */
 static int64_t
-short_of(struct stats_pool *ours, struct stats_pool *theirs, uint32_t under_way)
+short_of(const struct stats_pool *ours, const struct stats_pool *theirs, uint32_t under_way)
 {
 	int64_t have = (int64_t)stats_get(&ours->sv_active) + 1; /* with the one that is released */
 	int64_t need = (int64_t)stats_get(&ours->cl_demand) + 1;
@@ -161,11 +161,12 @@ patience(int64_t mine)
 	return wait / 4 < window ? wait / 4 : window;
 }
 
-/* `mine`, `since`: the heads of both queues wait since then; mine = 0: nobody here does. */
+/* Does worker w, whose row is `theirs`? The heads of both queues wait since `mine` and `since`;
+ * mine = 0: nobody here does. */
 static bool
-deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
+deserves(
+    const struct pool *p, uint32_t w, const struct stats_pool *theirs, int64_t mine, int64_t since)
 {
-	struct stats_pool *theirs = stats_pool(wk->stats, p->index, w);
 	int64_t window = wk->conf->fairness_window_us, wait, longer, quarters;
 
 	if (mine == 0) /* see worth_asking */
@@ -185,20 +186,15 @@ deserves(const struct pool *p, uint32_t w, int64_t mine, int64_t since)
 static int64_t
 waits_elsewhere(struct pool *p)
 {
-	int64_t since;
+	const struct stats_pool *row;
 	uint32_t w;
 
 	if (p->looked == loop_turns())
 		return p->elsewhere_us;
 	p->looked = loop_turns();
-	p->elsewhere_us = INT64_MAX;
-	for (w = 0; w < table_workers_high(wk->table); w++) {
-		if (w == wk->self.worker)
-			continue;
-		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
-		if (since != 0 && since < p->elsewhere_us)
-			p->elsewhere_us = since;
-	}
+	p->elsewhere_us = 0;
+	POOL_ROW_FOREACH_OTHER (row, w, p->index)
+		p->elsewhere_us = pool_earlier(p->elsewhere_us, pool_row_waits(row));
 	return p->elsewhere_us;
 }
 
@@ -207,16 +203,15 @@ pool_longest_wait(struct pool *p, int64_t mine)
 {
 	int64_t oldest = waits_elsewhere(p), since;
 	uint32_t w, best = TABLE_NONE;
+	const struct stats_pool *row;
 
-	if (oldest == INT64_MAX || (mine != 0 && mine - oldest <= patience(mine)))
+	if (oldest == 0 || (mine != 0 && mine - oldest <= patience(mine)))
 		return TABLE_NONE;
-	oldest = INT64_MAX;
-	for (w = 0; w < table_workers_high(wk->table); w++) {
-		if (w == wk->self.worker)
-			continue;
-		since = (int64_t)stats_get(&stats_pool(wk->stats, p->index, w)->oldest_wait_us);
-		if (since != 0 && since < oldest && gift_allowed(w) &&
-		    deserves(p, w, mine, since)) {
+	oldest = 0;
+	POOL_ROW_FOREACH_OTHER (row, w, p->index) {
+		since = pool_row_waits(row);
+		if (since != 0 && (oldest == 0 || since < oldest) && gift_allowed(w) &&
+		    deserves(p, w, row, mine, since)) {
 			oldest = since;
 			best = w;
 		}
