@@ -60,33 +60,34 @@ settle(struct expect *x, uint32_t i, enum expect_end end)
 	e->op = 0;
 }
 
+/* Where the entry behind this one is, or would be. */
+static uint32_t
+behind(const struct expect *x, const struct expect_entry *from)
+{
+	const struct expect_entry *first = x->ring != NULL ? x->ring : x->inl;
+
+	return (((uint32_t)(from - first) - x->head) & (x->size - 1)) + 1;
+}
+
 struct expect_entry *
 expect_after(struct expect *x, const struct expect_entry *from, const struct stmt_name *name)
 {
-	bool behind = false;
 	uint32_t i;
 
-	for (i = 0; i < x->len; i++) {
-		struct expect_entry *e = at(x, i);
-		if (behind && e->op != 0 && e->name == name)
-			return e;
-		behind = behind || e == from;
-	}
+	for (i = behind(x, from); i < x->len; i++)
+		if (at(x, i)->op != 0 && at(x, i)->name == name)
+			return at(x, i);
 	return NULL;
 }
 
 struct expect_entry *
 expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, uint8_t or_op)
 {
-	bool behind = false;
 	uint32_t i;
 
-	for (i = 0; i < x->len; i++) {
-		struct expect_entry *e = at(x, i);
-		if (behind && (e->op == op || e->op == or_op))
-			return e;
-		behind = behind || e == from;
-	}
+	for (i = behind(x, from); i < x->len; i++)
+		if (at(x, i)->op == op || at(x, i)->op == or_op)
+			return at(x, i);
 	return NULL;
 }
 

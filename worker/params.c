@@ -268,10 +268,27 @@ same(const char *a, const char *b)
 	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static const char *const identity[] = {"role", "session_authorization"};
+#define IDENTITIES (sizeof(identity) / sizeof(identity[0]))
+
 bool
 params_is_identity(const char *name)
 {
-	return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
+	size_t i;
+
+	for (i = 0; i < IDENTITIES; i++)
+		if (strcmp(name, identity[i]) == 0)
+			return true;
+	return false;
+}
+
+void
+params_keep_identity(struct params *p, const struct gucs *was)
+{
+	size_t i;
+
+	for (i = 0; i < IDENTITIES; i++)
+		params_put(p, identity[i], gucs_get(was, identity[i]));
 }
 
 void

@@ -45,6 +45,8 @@ bool params_match(const struct params *want, const struct params *have);
 void params_put(struct params *, const char *name, const char *value);
 /* role, session_authorization: RESET ALL leaves them. */
 bool params_is_identity(const char *name);
+/* Gives it those of `was`. */
+void params_keep_identity(struct params *, const struct gucs *was);
 /*
  * One query that makes a backend that has `have` one that has `want`; malloc'd, never NULL. It is
  * atomic: one that fails changes nothing. Who one is comes last and is taken back first.

@@ -520,18 +520,6 @@ was_set(struct backend *b, const char *name, const char *value)
 	params_put(&b->client->params, name, value);
 }
 
-/* What RESET ALL leaves of these. */
-static void
-keep_identity(struct params *p, const struct gucs *was)
-{
-	static const char *const names[] = {"role", "session_authorization"};
-	size_t i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		params_put(p, names[i], gucs_get(was, names[i]));
-	gucs_drop(was);
-}
-
 static void
 all_was_reset(struct backend *b)
 {
@@ -541,8 +529,10 @@ all_was_reset(struct backend *b)
 	b->params.set = NULL;
 	b->params.tainted = false;
 	params_copy(&c->params, &c->session.start);
-	keep_identity(&b->params, had);
-	keep_identity(&c->params, was);
+	params_keep_identity(&b->params, had);
+	params_keep_identity(&c->params, was);
+	gucs_drop(had);
+	gucs_drop(was);
 }
 
 /* The only statement of the transaction, and it succeeded. */
