@@ -217,6 +217,15 @@ pg18_find() {
 # pg18_if_asked: the same if the environment has PG18=yes, so that any test can be run with PostgreSQL 18.
 pg18_if_asked() { [ -z "${PG18:-}" ] || pg18_find || die 'build/pg18 is missing'; }
 
+# postgres_run DIR LOG [PREFIX...]: a server in the background on the cluster in $WORK_DIR/DIR, which says what it says
+# in $WORK_DIR/LOG. Its pid is POSTGRES. PREFIX is a command that runs another in its own place.
+postgres_run() {
+	local dir=$1 log=$2
+	shift 2
+	(cd "$WORK_DIR" && exec "$@" setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/$dir" >>"$WORK_DIR/$log" 2>&1) &
+	POSTGRES=$!
+}
+
 # cluster_start AUTH: a cluster in $WORK_DIR/data with a superuser `postgres`. AUTH is trust or
 # scram-sha-256. Sets PG_PORT, PG_SOCKETS, PG_PID and, for scram, PG_PASSWORD.
 cluster_start() {
@@ -241,9 +250,8 @@ cluster_start() {
 		autovacuum = off
 		log_min_messages = warning
 	CONF
-	(cd "$WORK_DIR" && exec setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/data" \
-		>"$WORK_DIR/postgres.log" 2>&1) &
-	PG_PID=$!
+	postgres_run data postgres.log
+	PG_PID=$POSTGRES
 	for _ in {1..300}; do
 		"$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$PG_PORT" && return
 		kill -0 "$PG_PID" 2>/dev/null || break

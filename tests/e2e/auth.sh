@@ -24,7 +24,7 @@ verifier() { admin_sql "select rolpassword from pg_authid where rolname = '$1'";
 md5_of() { printf 'md5%s' "$(printf '%s%s' "$2" "$1" | md5sum | cut -c 1-32)"; }
 # Another salt than PostgreSQL's: good for logging in here, not for going on there.
 other=$(admin_sql "create role other login password 'pw s'" && verifier other)
-cat >"$WORK_DIR/users.txt" <<-USERS
+auth_file <<-USERS
 	; what PgBouncer reads, too
 	"m_plain" "pw m"
 	"m_md5" "$(verifier m_md5)"
@@ -38,8 +38,6 @@ cat >"$WORK_DIR/users.txt" <<-USERS
 	"empty" ""
 	"quo""ted" "x""y"
 USERS
-own_file "$WORK_DIR/users.txt"
-chmod 0640 "$WORK_DIR/users.txt"
 
 # auth_conf AUTH_TYPE [MORE]
 auth_conf() {
@@ -53,7 +51,6 @@ auth_conf() {
 		databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 		${2:-}
 	CONF
-	chmod 0640 "$WORK_DIR/pgdrove.conf"
 	# $WORK_DIR/run is the account's, so that a socket can be made there
 	mkdir -p "$WORK_DIR/run"
 	own_file "$WORK_DIR/run"

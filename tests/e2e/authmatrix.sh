@@ -19,9 +19,9 @@ CLIENT_METHODS='trust password md5 scram plus cert peer'
 pg_setup() {
 	local method name
 	for name in server:localhost shown:s_cert client:client; do e2e_cert "${name%:*}" ca "/CN=${name#*:}" "${1:--sha256}"; done
-	for name in server.key server.crt; do install -m 0600 "$CERTS/$name" "$WORK_DIR/data/$name"; done
+	cluster_cert server
 	cp "$CERTS/ca.crt" "$WORK_DIR/data/root.crt"
-	own_file "$WORK_DIR"/data/{server.key,server.crt,root.crt} "$CERTS"/*.key
+	own_file "$WORK_DIR/data/root.crt"
 	cp "$CERTS/client.key" "$WORK_DIR/mine.key"
 	chmod 0600 "$WORK_DIR/mine.key"
 	cat >"$WORK_DIR/data/pg_hba.conf" <<-HBA
@@ -44,7 +44,6 @@ pg_setup() {
 	done >>"$WORK_DIR/users.txt"
 	admin_sql "create role s_limit login connection limit 0"
 	echo '"s_limit" "pw limit"' >>"$WORK_DIR/users.txt"
-	admin_sql "alter system set ssl = on"
 	admin_sql "alter system set ssl_ca_file = 'root.crt'"
 	admin_sql 'select pg_reload_conf()' >/dev/null
 }
@@ -77,9 +76,7 @@ matrix_conf() {
 		auth_hba_file = "$WORK_DIR/hba";
 		auth_ident_file = "$WORK_DIR/ident";
 		auth_failure_limit = 0;
-		client_tls_sslmode = "prefer";
-		client_tls_key_file = "$CERTS/server.key";
-		client_tls_cert_file = "$CERTS/server.crt";
+		$(client_tls prefer)
 		client_tls_ca_file = "$CERTS/ca.crt";
 		server_tls_sslmode = "allow";
 		server_tls_key_file = "$CERTS/shown.key";

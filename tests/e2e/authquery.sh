@@ -27,9 +27,7 @@ admin_sql "create function lookup(n text) returns table (u text, p text) languag
 			from pg_authid where rolname = n and rolcanlogin;
 	end \$\$; grant execute on function lookup to asker" app
 admin_sql 'select pg_reload_conf()' >/dev/null
-printf '"asker" "pw a"\n"forced" "pw f"\n"boss" "pw b"\n' >"$WORK_DIR/users.txt"
-own_file "$WORK_DIR/users.txt"
-chmod 0640 "$WORK_DIR/users.txt"
+printf '"asker" "pw a"\n"forced" "pw f"\n"boss" "pw b"\n' | auth_file
 
 # query_conf TTL [MORE]
 query_conf() {
@@ -58,7 +56,6 @@ query_conf() {
 			{ name = "down"; host = "127.0.0.1"; port = 1; } );
 		${2:-}
 	CONF
-	chmod 0640 "$WORK_DIR/pgdrove.conf"
 }
 # login USER PASSWORD [DB]: the user's name at PostgreSQL, or what psql complains of.
 login() {

@@ -16,7 +16,6 @@ e2e_cert anna ca /O=test/CN=anna
 e2e_cert strict ca /CN=strict
 e2e_cert stranger other /CN=anna
 C=$CERTS
-own_file "$C"/*.key
 [ "$(id -u)" != 0 ] || cp "$C"/{anna,strict,stranger}.key "$WORK_DIR"/
 for who in anna strict stranger; do
 	[ -e "$WORK_DIR/$who.key" ] || cp "$C/$who.key" "$WORK_DIR/"
@@ -39,9 +38,7 @@ pooler_conf <<-CONF
 	auth_type = "hba";
 	auth_hba_file = "$WORK_DIR/hba";
 	auth_ident_file = "$WORK_DIR/ident";
-	client_tls_sslmode = "prefer";
-	client_tls_key_file = "$C/server.key";
-	client_tls_cert_file = "$C/server.crt";
+	$(client_tls prefer)
 	client_tls_ca_file = "$C/ca.crt";
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
 		{ name = "plus"; host = "127.0.0.1"; port = $PG_PORT; dbname = "app"; } );

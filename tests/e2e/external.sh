@@ -21,7 +21,6 @@ external_conf() {
 		databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 		${2:-}
 	CONF
-	chmod 0640 "$WORK_DIR/pgdrove.conf"
 }
 # login USER PASSWORD: the user's name at PostgreSQL, or what psql complains of.
 login() {

@@ -95,10 +95,7 @@ POOLER=
 # They cannot go over, and clients with TLS stay: the new generation must not wait for the end of the old one.
 e2e_ca ca
 e2e_cert server ca /CN=localhost
-chmod 755 "$CERTS"
-install -m 0600 "$CERTS/server.key" "$CERTS/server.crt" "$WORK_DIR/data"
-own_file "$CERTS/server.key" "$WORK_DIR"/data/server.{key,crt}
-admin_sql 'alter system set ssl = on'
+cluster_cert server
 admin_sql 'select pg_reload_conf()' >/dev/null
 with_tls() { PGSSLMODE=require "$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PG_PORT" -U postgres -c 'select 1' >/dev/null 2>&1; }
 within 'PostgreSQL has TLS' 20 with_tls
@@ -107,9 +104,7 @@ pooler_conf <<-CONF
 	pool_mode = "transaction";
 	pool_size = 3;
 	upgrade_timeout = "120s";
-	client_tls_sslmode = "allow";
-	client_tls_cert_file = "$CERTS/server.crt";
-	client_tls_key_file = "$CERTS/server.key";
+	$(client_tls allow)
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; server_tls_sslmode = "require"; } );
 CONF
 pooler_start

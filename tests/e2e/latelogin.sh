@@ -12,7 +12,6 @@ LIMIT_MS=4000
 e2e_begin latelogin
 e2e_ca ca
 e2e_cert server ca /CN=localhost
-own_file "$CERTS"/*.key
 cat >"$WORK_DIR/hba" <<-HBA
 	host password all all password
 	host md5      all all md5
@@ -35,9 +34,7 @@ pooler_conf <<-CONF
 	auth_type = "hba";
 	auth_hba_file = "$WORK_DIR/hba";
 	client_login_timeout = "${LIMIT_MS}ms";
-	client_tls_sslmode = "prefer";
-	client_tls_key_file = "$CERTS/server.key";
-	client_tls_cert_file = "$CERTS/server.crt";
+	$(client_tls prefer)
 	auth_user = "postgres";
 	auth_query = "select \$1::text, pg_sleep(60)::text";
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },

@@ -86,12 +86,47 @@ e2e_begin() {
 	admin_sql 'create database app'
 }
 
+# postgres_answers PORT
+postgres_answers() { until_true 60 "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$1"; }
+
 # The cluster that cluster_start made, once more: after a stop, or a crash.
 cluster_again() {
-	(cd "$WORK_DIR" && exec setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/data" \
-		>>"$WORK_DIR/postgres.log" 2>&1) &
-	PG_PID=$!
-	until_true 60 "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$PG_PORT"
+	postgres_run data postgres.log
+	PG_PID=$POSTGRES
+	postgres_answers "$PG_PORT"
+}
+
+# second_start DIR: another server, to which the first one streams; the test has made its cluster in $WORK_DIR/DIR.
+# Reached through the Unix socket only, at SECOND_PORT; its log is DIR.log.
+second_start() {
+	SECOND_DIR=$1 SECOND_PORT=$(port_free)
+	cat >>"$WORK_DIR/$1/postgresql.conf" <<-CONF
+		listen_addresses = ''
+		port = $SECOND_PORT
+		unix_socket_directories = '$PG_SOCKETS'
+		fsync = off
+		wal_retrieve_retry_interval = 200ms
+		wal_receiver_status_interval = 1s
+	CONF
+	postgres_run "$1" "$1.log"
+	SECOND=$POSTGRES
+	CHILDREN+=("$SECOND")
+	check "the second PostgreSQL starts: $1" postgres_answers "$SECOND_PORT"
+}
+# second_sql DB SQL
+second_sql() { "$PG_BIN/psql" -X -q -A -t -h "$PG_SOCKETS" -p "$SECOND_PORT" -U postgres -d "$1" -c "$2" 2>&1; }
+second_stop() {
+	check "the second PostgreSQL ends well: $SECOND_DIR" \
+		"${RUN_AS[@]}" "$PG_BIN/pg_ctl" stop -s -m fast -D "$WORK_DIR/$SECOND_DIR"
+	wait "$SECOND" 2>/dev/null
+}
+
+# cluster_cert NAME: the first one has this certificate, and TLS, from its next reload or start on.
+cluster_cert() {
+	install -m 0600 "$CERTS/$1.key" "$WORK_DIR/data/server.key"
+	install -m 0600 "$CERTS/$1.crt" "$WORK_DIR/data/server.crt"
+	own_file "$WORK_DIR"/data/server.{key,crt}
+	echo 'ssl = on' >>"$WORK_DIR/data/postgresql.conf"
 }
 
 # admin COUNTED SQL, short: select count(*) from ...
@@ -119,6 +154,22 @@ backends_are() { [ "$(backends "${2:-}")" = "$1" ]; }
 
 # --- pgdrove ----------------------------------------------------------------------------------------------
 
+# auth_file: what is read becomes $WORK_DIR/users.txt.
+auth_file() {
+	cat >"$WORK_DIR/users.txt"
+	chmod 0640 "$WORK_DIR/users.txt"
+	own_file "$WORK_DIR/users.txt"
+}
+
+# client_tls MODE [NAME]: lines for pooler_conf: clients are shown this certificate (server).
+client_tls() {
+	cat <<-CONF
+		client_tls_sslmode = "$1";
+		client_tls_key_file = "$CERTS/${2:-server}.key";
+		client_tls_cert_file = "$CERTS/${2:-server}.crt";
+	CONF
+}
+
 # POSTGRES_HAS and MORE_USERS add to `users`.
 pooler_conf() {
 	PORT=$(port_free)
@@ -133,6 +184,7 @@ pooler_conf() {
 		[ -z "$SERVICE_USER" ] || echo "user = \"$SERVICE_USER\";"
 		cat
 	} >"$WORK_DIR/pgdrove.conf"
+	chmod 0640 "$WORK_DIR/pgdrove.conf"
 	own_file "$WORK_DIR/pgdrove.conf"
 }
 
@@ -236,12 +288,16 @@ worker_replaced() {
 
 # --- certificates -------------------------------------------------------------------------------------------
 
-# In $CERTS; P-256, quick to make.
-e2e_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$CERTS/$1.key" 2>/dev/null; }
+# In $CERTS, for pgdrove to read; P-256, quick to make.
+e2e_key() {
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$CERTS/$1.key" 2>/dev/null
+	own_file "$CERTS/$1.key"
+}
 # e2e_ca NAME: a root.
 e2e_ca() {
 	CERTS=$WORK_DIR/certs
 	mkdir -p "$CERTS"
+	chmod 0755 "$CERTS"
 	e2e_key "$1"
 	openssl req -x509 -new -key "$CERTS/$1.key" -subj "/CN=$1" -days 30 -out "$CERTS/$1.crt" \
 		-addext 'basicConstraints=critical,CA:TRUE' 2>/dev/null

@@ -18,12 +18,12 @@ admin_sql "create role user_1 login password 'pw'; create role user_$MANY login 
 list() {
 	local name verifier
 	verifier=$(admin_sql "select rolpassword from pg_authid where rolname = 'user_1'")
-	for ((i = 2; i < $1; i++)); do echo "\"user_$i\" \"$verifier\""; done >"$WORK_DIR/users.txt"
-	for name in user_1 "user_$MANY"; do
-		echo "\"$name\" \"$(admin_sql "select rolpassword from pg_authid where rolname = '$name'")\"" >>"$WORK_DIR/users.txt"
-	done
-	chmod 0640 "$WORK_DIR/users.txt"
-	own_file "$WORK_DIR/users.txt"
+	{
+		for ((i = 2; i < $1; i++)); do echo "\"user_$i\" \"$verifier\""; done
+		for name in user_1 "user_$MANY"; do
+			echo "\"$name\" \"$(admin_sql "select rolpassword from pg_authid where rolname = '$name'")\""
+		done
+	} | auth_file
 }
 # What only they have, of all processes, in kB.
 own_kb() {
@@ -43,7 +43,6 @@ pooler_conf <<-CONF
 	auth_file = "$WORK_DIR/users.txt";
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 CONF
-chmod 0640 "$WORK_DIR/pgdrove.conf"
 pooler_start
 few=$(own_kb)
 pooler_stop 'ends well with two users'

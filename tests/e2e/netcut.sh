@@ -57,10 +57,9 @@ cat >>"$WORK_DIR/data/postgresql.conf" <<-CONF
 	tcp_keepalives_count = 3
 CONF
 echo "host all all 10.83.7.0/24 trust" >>"$WORK_DIR/data/pg_hba.conf"
-(cd "$WORK_DIR" && exec ip netns exec "$NET-far" setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/data" \
-	>>"$WORK_DIR/postgres.log" 2>&1) &
-PG_PID=$!
-check 'PostgreSQL runs in a network of its own' until_true 60 "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$PG_PORT"
+postgres_run data postgres.log ip netns exec "$NET-far"
+PG_PID=$POSTGRES
+check 'PostgreSQL runs in a network of its own' postgres_answers "$PG_PORT"
 
 pooler_conf < <(
 	cat <<-CONF

@@ -168,21 +168,11 @@ adds_up 'after pg_recvlogical'
 
 # --- a standby ---------------------------------------------------------------------------------------------
 
-STANDBY_PORT=$(port_free)
 TOOL_USER=walker tool pg_basebackup -D "$WORK_DIR/standby" -R -X stream -c fast -C -S standby 2>&1
 is 'pg_basebackup -R for a standby' 0 $?
-cat >>"$WORK_DIR/standby/postgresql.conf" <<-CONF
-	port = $STANDBY_PORT
-	hot_standby = on
-	wal_retrieve_retry_interval = 500ms
-	wal_receiver_status_interval = 1s
-CONF
-(cd "$WORK_DIR" && exec setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/standby" >"$WORK_DIR/standby.log" 2>&1) &
-STANDBY=$!
-CHILDREN+=("$STANDBY")
-on_standby() { "$PG_BIN/psql" -X -q -A -t -h "$PG_SOCKETS" -p "$STANDBY_PORT" -U postgres -d app -c "$1" 2>/dev/null; }
+second_start standby
 # replays N: this row, written now, comes to the standby.
-arrived() { [ "$(on_standby "select count(*) from t where i = $1")" = 1 ]; }
+arrived() { [ "$(second_sql app "select count(*) from t where i = $1")" = 1 ]; }
 replays() {
 	admin_sql "insert into t select $2" app
 	within "$1" 60 arrived "$2"
@@ -253,9 +243,7 @@ within '... until upgrade_timeout' 30 pid_gone "$old" 100
 has '... when it was told' 'administrator command' "$(cat "$WORK_DIR/standby.log")"
 replays '... the standby goes on with the new one' 104
 
-"${RUN_AS[@]}" "$PG_BIN/pg_ctl" stop -s -m fast -D "$WORK_DIR/standby" 2>&1
-is 'the standby ends well' 0 $?
-wait "$STANDBY" 2>/dev/null
+second_stop
 within '... nothing is left of it' 20 walsenders_are 0
 within '... its slot is free' 20 active_slots_are 0
 adds_up 'after the standby'

@@ -13,7 +13,6 @@ ROUNDS=${ROUNDS:-20}
 e2e_begin resize
 e2e_ca root
 e2e_cert server root /CN=localhost
-own_file "$CERTS/server.key"
 pooler_conf <<-CONF
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
 		{ name = "tight"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; pool_size = 8; } );
@@ -22,11 +21,8 @@ pooler_conf <<-CONF
 	workers = 1;
 	max_workers = 4;
 	pool_size = 6;
-	client_tls_sslmode = "allow";
-	client_tls_cert_file = "$CERTS/server.crt";
-	client_tls_key_file = "$CERTS/server.key";
+	$(client_tls allow)
 CONF
-chmod 755 "$WORK_DIR" "$CERTS"
 export PGSSLMODE=disable
 pooler_start
 START=$POOLER

@@ -29,16 +29,13 @@ e2e_cert shown ca /CN=forced
 C=$CERTS
 openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$C/rsa.key" 2>/dev/null
 openssl req -x509 -new -key "$C/rsa.key" -subj /CN=localhost -days 30 -out "$C/rsa.crt" 2>/dev/null
-for name in ec.key ec.crt; do install -m 0600 "$C/$name" "$WORK_DIR/data/$name"; done
-own_file "$WORK_DIR"/data/ec.* "$C"/*.key
+own_file "$C/rsa.key"
+cluster_cert ec
 cat >"$WORK_DIR/data/pg_hba.conf" <<-HBA
 	local all all trust
 	hostnossl all typed,inline all password
 	host all all all scram-sha-256
 HBA
-admin_sql "alter system set ssl = on"
-admin_sql "alter system set ssl_cert_file = 'ec.crt'"
-admin_sql "alter system set ssl_key_file = 'ec.key'"
 admin_sql 'select pg_reload_conf()' >/dev/null
 cat >"$WORK_DIR/hba" <<-HBA
 	host    all typed          all password
@@ -46,9 +43,8 @@ cat >"$WORK_DIR/hba" <<-HBA
 	host    all nobody         all ldap ldapserver=127.0.0.1 ldapbasedn=dc=a ldapbinddn=cn=b ldapbindpasswd=of-a-rule-7108
 	host    all all            all scram-sha-256
 HBA
-printf '"listed" "listed-in-file-7104"\n"typed" "%s"\n' "$TYPED" >"$WORK_DIR/users.txt"
-chmod 0640 "$WORK_DIR/users.txt"
-own_file "$WORK_DIR/users.txt" "$WORK_DIR/hba"
+printf '"listed" "listed-in-file-7104"\n"typed" "%s"\n' "$TYPED" | auth_file
+own_file "$WORK_DIR/hba"
 MORE_USERS=', { name = "asker"; password = "asker-inline-7103"; }, { name = "inline"; password = "inline-plain-7105"; },
 	{ name = "crypt"; password = "'$CRYPT'"; }'
 PG_PASSWORD=placeholder-7199 pooler_conf <<-CONF
@@ -58,9 +54,7 @@ PG_PASSWORD=placeholder-7199 pooler_conf <<-CONF
 	auth_hba_file = "$WORK_DIR/hba";
 	auth_file = "$WORK_DIR/users.txt";
 	auth_user = "asker";
-	client_tls_sslmode = "prefer";
-	client_tls_key_file = "$C/ec.key";
-	client_tls_cert_file = "$C/ec.crt";
+	$(client_tls prefer ec)
 	server_tls_sslmode = "prefer";
 	server_tls_key_file = "$C/shown.key";
 	server_tls_cert_file = "$C/shown.crt";
@@ -71,7 +65,6 @@ PG_PASSWORD=placeholder-7199 pooler_conf <<-CONF
 CONF
 RSA_PORT=$(port_free)
 sed -i "s|^listen = .*|listen = ( { host = \"127.0.0.1\"; port = $PORT; }, { host = \"127.0.0.1\"; port = $RSA_PORT; client_tls_key_file = \"$C/rsa.key\"; client_tls_cert_file = \"$C/rsa.crt\"; } );|" "$WORK_DIR/pgdrove.conf"
-chmod 0640 "$WORK_DIR/pgdrove.conf"
 
 # Private numbers of a key, as hex. SCRAM keys are computed from the password and the verifier's salt.
 key_hex() { openssl pkey -in "$1" -noout -text 2>/dev/null | sed -n "/^$2/,/^[a-zA-Z]/p" | grep '^ ' | tr -d ' :\n' | sed 's/^00//'; }

@@ -12,14 +12,8 @@ cd "$(dirname "$0")/../.." || exit 2
 e2e_begin subscription scram-sha-256
 e2e_ca ca
 e2e_cert server ca /CN=localhost
-chmod 0755 "$CERTS"
-chmod 0644 "$CERTS"/*.crt
-for name in server.key server.crt; do install -m 0600 "$CERTS/$name" "$WORK_DIR/data/$name"; done
-own_file "$WORK_DIR"/data/server.{key,crt} "$CERTS"/*.key
-cat >>"$WORK_DIR/data/postgresql.conf" <<-CONF
-	wal_level = logical
-	ssl = on
-CONF
+cluster_cert server
+echo 'wal_level = logical' >>"$WORK_DIR/data/postgresql.conf"
 cat >"$WORK_DIR/data/pg_hba.conf" <<-HBA
 	local   all         all     trust
 	hostssl all         all all scram-sha-256
@@ -30,9 +24,7 @@ cluster_again
 admin_sql "create role streamer login replication password 'first'; create role asker superuser login password 'pw a'"
 admin_sql "create table t (id int primary key, v text); create table late (id int primary key); grant select on t, late to streamer;
 	insert into t select i, 'copied ' || i from generate_series(1, 20000) i; create publication p for table t" app
-echo '"asker" "pw a"' >"$WORK_DIR/users.txt"
-chmod 0640 "$WORK_DIR/users.txt"
-own_file "$WORK_DIR/users.txt"
+auth_file <<<'"asker" "pw a"'
 pooler_conf <<-CONF
 	workers = 2;
 	pool_mode = "transaction";
@@ -42,15 +34,12 @@ pooler_conf <<-CONF
 	auth_file = "$WORK_DIR/users.txt";
 	auth_user = "asker";
 	auth_query_ttl = "100ms";
-	client_tls_sslmode = "require";
-	client_tls_key_file = "$CERTS/server.key";
-	client_tls_cert_file = "$CERTS/server.crt";
+	$(client_tls require)
 	server_tls_sslmode = "verify-full";
 	server_tls_ca_file = "$CERTS/ca.crt";
 	databases = ( { name = "app"; host = "localhost"; port = $PG_PORT; },
 		{ name = "replication"; host = "localhost"; port = $PG_PORT; auth_dbname = "app"; } );
 CONF
-chmod 0640 "$WORK_DIR/pgdrove.conf"
 pooler_start
 
 # All that PostgreSQL has of pgdrove's, walsenders included.
@@ -85,21 +74,9 @@ has '... is complete' 'backup successfully verified' "$("$PG_BIN/pg_verifybackup
 
 # --- a subscription ----------------------------------------------------------------------------------------
 
-SUB_PORT=$(port_free)
 "${RUN_AS[@]}" "$PG_BIN/initdb" -D "$WORK_DIR/sub" -U postgres -A trust --locale=C.UTF-8 --no-sync >"$WORK_DIR/sub.init" 2>&1
-cat >>"$WORK_DIR/sub/postgresql.conf" <<-CONF
-	listen_addresses = ''
-	port = $SUB_PORT
-	unix_socket_directories = '$PG_SOCKETS'
-	fsync = off
-	wal_retrieve_retry_interval = 200ms
-	wal_receiver_status_interval = 1s
-CONF
-(cd "$WORK_DIR" && exec setsid "${RUN_AS[@]}" "$PG_BIN/postgres" -D "$WORK_DIR/sub" >"$WORK_DIR/sub.log" 2>&1) &
-SUB=$!
-CHILDREN+=("$SUB")
-until_true 60 "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$SUB_PORT" || not_ok 'the subscriber starts'
-on_sub() { "$PG_BIN/psql" -X -q -A -t -h "$PG_SOCKETS" -p "$SUB_PORT" -U postgres -d postgres -c "$1" 2>&1; }
+second_start sub
+on_sub() { second_sql postgres "$1"; }
 sub_is() { [ "$(on_sub "$2")" = "$1" ]; }
 # arrives NAME: both have the same rows.
 digest='select count(*), md5(string_agg(t::text, null order by id)) from t'
@@ -146,6 +123,5 @@ is 'DROP SUBSCRIPTION' 'NOTICE:  dropped replication slot "s" on publisher' "$(o
 is '... no slot is left' 0 "$(admin_count pg_replication_slots)"
 within '... no stream' 30 walsenders_are 0
 adds_up 'after the subscription'
-"${RUN_AS[@]}" "$PG_BIN/pg_ctl" stop -s -m fast -D "$WORK_DIR/sub" 2>&1
-wait "$SUB" 2>/dev/null
+second_stop
 pooler_stop 'ends well'

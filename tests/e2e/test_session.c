@@ -21,17 +21,23 @@ static PGconn *clients[2];
 static bool extended;
 
 static PGconn *
-client(const char *more)
+login(const char *host, int port, const char *more)
 {
 	char info[512];
 	PGconn *c;
 
-	snprintf(info, sizeof(info), "host=127.0.0.1 port=%d user=postgres dbname=postgres %s",
-	    pooler.port, more);
+	snprintf(info, sizeof(info), "host=%s port=%d user=postgres dbname=postgres %s", host, port,
+	    more);
 	c = PQconnectdb(info);
 	if (PQstatus(c) != CONNECTION_OK)
 		check(false, "login: %s", PQerrorMessage(c));
 	return c;
+}
+
+static PGconn *
+client(const char *more)
+{
+	return login("127.0.0.1", pooler.port, more);
 }
 
 /* The first column of the last row, "" if there is none, or the SQLSTATE with a '!'. */
@@ -616,12 +622,8 @@ static void
 left_meanwhile(void)
 {
 	static const char goodbye[] = "X\0\0\0\4";
-	char info[256];
-	PGconn *past, *leaves;
+	PGconn *past = login(rig.sockets, rig.pg_port, ""), *leaves;
 
-	snprintf(info, sizeof(info), "host=%s port=%d user=postgres dbname=postgres", rig.sockets,
-	    rig.pg_port);
-	past = PQconnectdb(info);
 	(void)ask(past, "begin");
 	check_text(ask(past, "lock table pg_ts_config in access exclusive mode"), "", "locked");
 	meet("", "");

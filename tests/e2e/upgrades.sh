@@ -18,7 +18,6 @@ PAUSE=${PAUSE:-1}
 e2e_begin upgrades
 e2e_ca ca
 e2e_cert server ca /CN=localhost
-own_file "$CERTS"/*.key
 pooler_conf <<-CONF
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 	pool_mode = "transaction";
@@ -27,9 +26,7 @@ pooler_conf <<-CONF
 	min_pool_size = $POOL;
 	upgrade_timeout = "6s";
 	shutdown_timeout = "10s";
-	client_tls_sslmode = "allow";
-	client_tls_key_file = "$CERTS/server.key";
-	client_tls_cert_file = "$CERTS/server.crt";
+	$(client_tls allow)
 CONF
 admin_sql 'create table done (who text, n bigint); create table tls_done (i int)' app >/dev/null
 pooler_start
