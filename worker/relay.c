@@ -359,17 +359,22 @@ relay_client_event(struct client *c, bool writable)
 
 /* --- backend to client ------------------------------------------------------------------------ */
 
-static void
+/* False: the client is not to be told. */
+static bool
 client_parameter(struct backend *b, const uint8_t *body, size_t len)
 {
 	int i = backend_parameter(b, body, len);
 
 	if (i == -1)
-		return;
+		return true;
 	if (params_parses(i))
 		gate_settings_changed(b);
-	if (b->client != NULL)
-		(void)params_set(&b->client->params, i, b->params.v[i]);
+	if (b->client == NULL)
+		return true;
+	if (session_withholds(b, i))
+		return false;
+	params_share(&b->client->params, i, b->params.v[i]);
+	return true;
 }
 
 enum answer {
@@ -377,6 +382,14 @@ enum answer {
 	ANSWER_DONE, /* ReadyForQuery 'I', nothing owed */
 	ANSWER_BAD
 };
+
+/* The answers are complete, and the transaction is over. */
+static bool
+at_border(const struct backend *b, char status)
+{
+	return expect_empty(&b->expect) && (status == 'I' || b->replay == REPLAY_REFUSED) &&
+	       b->client->conn.left == 0;
+}
 
 static enum answer
 ready_for_query(struct backend *b, char status, bool ours)
@@ -399,10 +412,7 @@ ready_for_query(struct backend *b, char status, bool ours)
 		else
 			deadline_touch(b);
 	}
-	return expect_empty(&b->expect) && (status == 'I' || b->replay == REPLAY_REFUSED) &&
-		       b->client->conn.left == 0
-		   ? ANSWER_DONE
-		   : ANSWER_MORE;
+	return at_border(b, status) ? ANSWER_DONE : ANSWER_MORE;
 }
 
 void
@@ -423,6 +433,13 @@ drop_message(struct backend *b)
 	b->conn.discard = true;
 }
 
+/* ReadyForQuery is at hand: what its settings are by then comes first. */
+static bool
+hold_ready(struct backend *b, char status)
+{
+	return b->client != NULL && session_holds_ready(b, at_border(b, status));
+}
+
 /* These must be there whole to be looked at, if a buffer holds them. */
 static bool
 is_looked_at(uint8_t type)
@@ -440,7 +457,7 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	if (b->replay != REPLAY_NONE)
 		return replay_answer(b, type, body, len);
 	if (type == 'S')
-		client_parameter(b, body, len);
+		replaced = !client_parameter(b, body, len);
 	if (type == 'E') {
 		b->said_last = wire_error_fatal(body, len);
 		if (b->said_last && !b->lasted)
@@ -465,7 +482,7 @@ parse_answer(struct backend *b, bool *on)
 	char status;
 	enum wire_result r =
 	    wire_header(p, avail, (uint32_t)wk->conf->max_packet_size_bytes, &type, &len);
-	bool replay = b->replay != REPLAY_NONE;
+	bool replay = b->replay != REPLAY_NONE, ours;
 	enum expect_verdict v;
 
 	*on = r == WIRE_OK && (avail >= len || !is_looked_at(type) || len > buf_cap());
@@ -483,6 +500,9 @@ parse_answer(struct backend *b, bool *on)
 		session_complete(&b->client->session);
 	if (b->client != NULL && !replay && type == 'E')
 		session_error(&b->client->session);
+	ours = v != EXPECT_PASS;
+	if (type == 'Z' && !ours && !replay && hold_ready(b, (char)p[WIRE_HEADER]))
+		v = EXPECT_DROP;
 	if (v == EXPECT_SHOW_1)
 		p[0] = '1';
 	if (v == EXPECT_DROP)
@@ -494,7 +514,7 @@ parse_answer(struct backend *b, bool *on)
 	status = (char)p[WIRE_HEADER];
 	if (b->replay == REPLAY_REFUSED)
 		p[WIRE_HEADER] = 'I'; /* the aborted block is ours */
-	return ready_for_query(b, status, v != EXPECT_PASS);
+	return ready_for_query(b, status, ours);
 }
 
 /* Looks at whole messages and approves them for sending. Stops behind the last answer owed. */
@@ -560,6 +580,8 @@ release(struct backend *b)
 static void
 transaction_done(struct backend *b)
 {
+	enum session_end end;
+
 	if (b->replay == REPLAY_REFUSED) {
 		session_undone(b->client);
 		release(b);
@@ -570,7 +592,10 @@ transaction_done(struct backend *b)
 			(void)handover_client(b->client);
 		return;
 	}
-	switch (session_settle(b)) {
+	end = session_settle(b);
+	if (end != SESSION_ASKING)
+		session_say_ready(b);
+	switch (end) {
 	case SESSION_RELEASE:
 		release(b);
 		break;
@@ -588,6 +613,7 @@ relay_settled(struct backend *b)
 {
 	struct client *c = b->client;
 
+	session_say_ready(b);
 	if (c->session.pins == 0) {
 		release(b);
 		return;

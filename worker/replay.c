@@ -26,12 +26,8 @@ settle_params(struct client *c, struct backend *b)
 {
 	int i;
 
-	for (i = 0; i < PARAMS_N; i++) {
-		if (b->params.v[i] == NULL || c->params.v[i] == b->params.v[i])
-			continue;
-		conn_put_parameter(&c->conn, params_name(i), b->params.v[i]);
-		(void)params_set(&c->params, i, b->params.v[i]);
-	}
+	for (i = 0; i < PARAMS_N; i++)
+		session_tell(c, i, b->params.v[i]);
 }
 
 /* A backend does not take its settings any more (a role was dropped, say): its request must not run
@@ -80,9 +76,11 @@ settings_done(struct backend *b, const uint8_t *error, size_t len)
 		refuse_request(c, b, error, len);
 		return;
 	}
-	c->settled = true;
 	params_became(&b->params, &c->params);
 	settle_params(c, b);
+	if (!c->settled)
+		session_begin(c); /* as the server spells it */
+	c->settled = true;
 	relay_client_event(c, false);
 }
 

@@ -65,13 +65,34 @@ note_anything(struct session_note *n)
 	n->sure = false;
 }
 
+/* Of these, RESET ALL resets what there is. */
+static void
+change_all(struct session_note *n, const struct gucs *names)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	gucs_hold(names);
+	while (gucs_next(names, &at, &name, &value))
+		if (!params_is_identity(name))
+			change(n, name, '-', NULL);
+	gucs_drop(names);
+}
+
+static void
+note_reset_all(struct session_note *n)
+{
+	n->reset_all = true;
+	change_all(n, n->changes);
+}
+
 static void
 note_discard(struct session_note *n, const char *what)
 {
 	if (what == NULL)
 		return;
 	if (strcmp(what, "all") == 0) {
-		n->reset_all = true;
+		note_reset_all(n);
 		change(n, "session_authorization", '-', NULL);
 		change(n, "role", '-', NULL);
 		n->ends |= PINS_ASKED | PIN(SEQUENCE) | PIN(SETTINGS);
@@ -119,7 +140,7 @@ note_effect(struct session_note *n, const struct sql_facts *f, const struct sql_
 		note_setting(n, f, fact);
 		break;
 	case SQL_RESETS_ALL:
-		n->reset_all = true;
+		note_reset_all(n);
 		break;
 	case SQL_DISCARDS:
 		note_discard(n, sql_name(f, fact));
@@ -251,18 +272,6 @@ session_note_free(struct session_note *n)
 
 /* --- texts that run --------------------------------------------------------------------------- */
 
-/* RESET ALL: every setting the client has of its own may be gone. */
-static void
-change_all(struct session_note *open, const struct params *have)
-{
-	const char *name, *value;
-	size_t at = 0;
-
-	while (gucs_next(have->set, &at, &name, &value))
-		if (!params_is_identity(name))
-			change(open, name, '-', NULL);
-}
-
 void
 session_noted(struct client *c, const struct session_note *n)
 {
@@ -283,8 +292,10 @@ session_noted(struct client *c, const struct session_note *n)
 		c->session.group = c->backend == NULL ? 0 : c->backend->expect.sent_ends;
 	open->touches |= n->touches;
 	open->reset_all |= n->reset_all;
-	if (n->reset_all)
-		change_all(open, &c->params);
+	if (n->reset_all) { /* every setting the client has of its own may be gone */
+		change_all(open, c->params.set);
+		change_all(open, open->changes);
+	}
 	while (gucs_next(n->changes, &at, &name, &how))
 		open->changes = gucs_put(open->changes, name, how);
 }
@@ -502,13 +513,14 @@ static void
 was_reset(struct backend *b, const char *name)
 {
 	struct client *c = b->client;
-	const char *start = gucs_get(c->session.start.set, name);
 	int i = params_index(name);
 
+	if (i != -1) {
+		session_tell(c, i, c->session.start.v[i]);
+		return;
+	}
 	params_put(&b->params, name, NULL);
-	params_put(&c->params, name, start);
-	if (i != -1 && c->session.start.v[i] != NULL)
-		(void)params_set(&c->params, i, c->session.start.v[i]);
+	params_put(&c->params, name, gucs_get(c->session.start.set, name));
 }
 
 static void
@@ -525,7 +537,10 @@ all_was_reset(struct backend *b)
 {
 	struct client *c = b->client;
 	const struct gucs *had = b->params.set, *was = gucs_hold(c->params.set);
+	int i;
 
+	for (i = 0; i < PARAMS_N; i++)
+		session_tell(c, i, c->session.start.v[i]);
 	b->params.set = NULL;
 	b->params.tainted = false;
 	params_copy(&c->params, &c->session.start);

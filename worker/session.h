@@ -5,6 +5,7 @@
  *   session.c        what texts may do (notes), and what follows at a transaction's end
  *   session_probe.c  asks the backend where the text is no proof
  *   session_pin.c    reasons to keep a backend: names, counts, the time limit
+ *   session_told.c   what the client is told of settings that it resets
  *
  * Texts are scanned as they pass (proto/sql.h). Most do nothing that outlives their transaction. A
  * transaction that was one SET and nothing else is believed; after every other that may have
@@ -73,6 +74,9 @@ struct session_part {
 	bool probing;
 	bool held; /* PIN_PREPARED holds only because others do */
 	bool ask;  /* it must be asked about open.maybe, be the texts as they may */
+	/* session_told.c */
+	uint8_t withheld; /* reported settings (bits by index) whose reports it has not got */
+	bool ready;	  /* its ReadyForQuery waits for what its settings are */
 	/* A text that streams by: NULL = none. */
 	struct sql_scan *scan;
 	bool skip_name; /* of a Parse */
@@ -144,7 +148,7 @@ enum session_end {
 /* Its transaction has ended. */
 enum session_end session_settle(struct backend *);
 
-/* It has logged in: what it has now is what RESET gives it back. */
+/* It has logged in, and run nothing: what it has now is what RESET gives it back. */
 void session_begin(struct client *);
 void session_fini(struct client *);
 /* It leaves this backend for good in whatever state: what must be cleared away there. */
@@ -160,6 +164,22 @@ void session_learned(struct backend *, uint32_t pins);
 /* A statement the backend has prepared by a message, under a name of the client's. */
 void session_learn_name(struct backend *, const char *name, size_t len);
 void session_unknown(struct backend *, const char *why);
+
+/*
+ * session_told.c: RESET gives the backend its own value and the client that of its login. While it
+ * is linked, params.v of the client is what it was told last.
+ */
+/* What setting i is to the client is open: it may have been reset to another value than that of its
+ * login. */
+bool session_in_doubt(const struct backend *, int i);
+/* The server has reported it: true = that is open, and the client is not told yet. */
+bool session_withholds(const struct backend *, int i);
+/* ReadyForQuery is at hand, and with it the border (`last`) or not. True: it is held back until
+ * session_say_ready. */
+bool session_holds_ready(struct backend *, bool last);
+void session_say_ready(struct backend *);
+/* It is told that setting i is this now, if that is news. */
+void session_tell(struct client *, int i, const char *value);
 
 /* session_pin.c */
 const char *session_pin_name(enum session_pin);

@@ -53,7 +53,6 @@ static void
 put_names(FILE *f, const struct client *c)
 {
 	const struct session_note *open = &c->session.open;
-	const struct params *start = &c->session.start;
 	const char *name, *value;
 	size_t at = 0;
 	int n = 0, i;
@@ -75,8 +74,8 @@ put_names(FILE *f, const struct client *c)
 	while (gucs_next(open->changes, &at, &name, &value))
 		if (value[0] == '-' && params_index(name) == -1)
 			put_reset_name(f, name);
-	for (i = 0; i < PARAMS_N && open->reset_all; i++)
-		if (start->v[i] != NULL && start->v[i] != c->params.v[i])
+	for (i = 0; i < PARAMS_N; i++)
+		if (session_in_doubt(c->backend, i))
 			put_reset_name(f, params_name(i));
 	if (open->all)
 		fputs(" UNION ALL SELECT 's', name, pg_catalog.current_setting(name) FROM "

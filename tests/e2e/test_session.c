@@ -257,6 +257,38 @@ at_login(void)
 	PQfinish(c);
 }
 
+/* What it was told last of a setting is what it has: within a transaction that RESETs a setting of
+ * its login the server's, at the end its own again. */
+static void
+told(void)
+{
+	static const struct {
+		const char *sql, *zone;
+	} steps[] = {{"set timezone to 'Asia/Tokyo'", "Asia/Tokyo"}, {"reset all", "Europe/Paris"},
+	    {"begin", "Europe/Paris"}, {"set timezone to default", "Etc/UTC"},
+	    {"commit", "Europe/Paris"}, {"begin; reset timezone; commit", "Europe/Paris"},
+	    {"begin", "Europe/Paris"}, {"reset timezone", "Etc/UTC"},
+	    {"select 1/0", "Europe/Paris"}, {"commit", "Europe/Paris"},
+	    {"select set_config('timezone', null, false)", "Europe/Paris"},
+	    {"select sets_zone(null)", "Etc/UTC"}, {"discard all", "Europe/Paris"}};
+	size_t i;
+
+	setenv("PGTZ", "europe/paris", 1); /* the server spells it another way */
+	meet("", "");
+	unsetenv("PGTZ");
+	(void)ask(clients[0], "select 1");
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		(void)ask(clients[0], steps[i].sql);
+		check_text(PQparameterStatus(clients[0], "TimeZone"), steps[i].zone, "told: %s%s",
+		    steps[i].sql, extended ? " (extended)" : "");
+		(void)ask(clients[1], "select 1");
+		if (PQtransactionStatus(clients[0]) != PQTRANS_INERROR)
+			check_text(
+			    ask(clients[0], "show timezone"), steps[i].zone, "... and so it is");
+	}
+	part();
+}
+
 /* A role that is gone when its settings are to be brought over: the message must not run. */
 static void
 refused(void)
@@ -703,6 +735,11 @@ main(int argc, char **argv)
 	long_value();
 	part();
 	at_login();
+	for (i = 0; i < 2; i++) {
+		extended = i == 1;
+		told();
+	}
+	extended = false;
 	refused();
 	refused_together();
 	encodings();

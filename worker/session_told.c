@@ -1,0 +1,109 @@
+/*
+ * session_told: what a client is told of settings that it resets. See session.h. Called by relay.c
+ * for reports and ReadyForQuery, by session.c when it is known what was reset.
+ *
+ * PostgreSQL (14 and later) reports just before it is ready. A value that RESET may have given the
+ * backend and that is not the client's own is not passed on; if the transaction is over,
+ * ReadyForQuery follows what the client has from now on, which may take an answer of
+ * session_probe.c. Within a transaction it has the backend's value, and is told so.
+ */
+#include "proto/wire.h"
+#include "worker/objects.h"
+#include "worker/relay.h"
+#include "worker/session.h"
+
+/* How the open texts change a reported setting, as in session_note.changes; 0 = not at all. */
+static char
+open_change(const struct session_note *open, int i)
+{
+	const char *name, *how;
+	size_t at = 0;
+
+	while (gucs_next(open->changes, &at, &name, &how))
+		if (params_index(name) == i)
+			return how[0];
+	return open->reset_all ? '-' : open->all ? '?' : '\0';
+}
+
+/* The backend has another value than the client's login. */
+static bool
+is_foreign(const struct backend *b, int i)
+{
+	const char *start = b->client->session.start.v[i];
+
+	return start != NULL && b->params.v[i] != start;
+}
+
+bool
+session_in_doubt(const struct backend *b, int i)
+{
+	char how = open_change(&b->client->session.open, i);
+
+	return (how == '-' || how == '?') && is_foreign(b, i);
+}
+
+bool
+session_withholds(const struct backend *b, int i)
+{
+	struct session_part *s = &b->client->session;
+	bool withheld = session_watches(b->client) && session_in_doubt(b, i);
+
+	s->withheld &= (uint8_t) ~(1U << i);
+	s->withheld |= (uint8_t)(withheld << i);
+	return withheld;
+}
+
+void
+session_tell(struct client *c, int i, const char *value)
+{
+	c->session.withheld &= (uint8_t) ~(1U << i);
+	if (value == NULL || c->params.v[i] == value)
+		return;
+	conn_put_parameter(&c->conn, params_name(i), value);
+	params_share(&c->params, i, value);
+}
+
+static void
+tell_withheld(struct backend *b)
+{
+	int i;
+
+	for (i = 0; i < PARAMS_N; i++)
+		if (b->client->session.withheld >> i & 1)
+			session_tell(b->client, i, b->params.v[i]);
+}
+
+bool
+session_holds_ready(struct backend *b, bool last)
+{
+	struct session_part *s = &b->client->session;
+	int i;
+
+	if (!session_watches(b->client))
+		return false;
+	for (i = 0; i < PARAMS_N && last && !s->ready; i++)
+		s->ready = session_in_doubt(b, i);
+	if (!s->ready && s->withheld != 0) {
+		relay_put_approved(b);
+		tell_withheld(b);
+	}
+	return s->ready;
+}
+
+void
+session_say_ready(struct backend *b)
+{
+	struct client *c = b->client;
+	uint8_t msg[16];
+	struct wire_out w;
+
+	if (!c->session.ready)
+		return;
+	c->session.ready = false;
+	tell_withheld(b);
+	wire_init(&w, msg, sizeof(msg));
+	wire_ready(&w, 'I');
+	conn_put(&c->conn, msg, w.len);
+	(void)conn_send(&c->conn, NULL, NULL); /* what it leaves is sent, or breaks, in its turn */
+	loop_again(&c->conn.src);
+}
