@@ -21,6 +21,7 @@
 #include "worker/handover.h"
 #include "worker/keys.h"
 #include "worker/pool.h"
+#include "worker/replay.h"
 
 #define FIRST_SIZE 8192
 
@@ -50,9 +51,9 @@ static bool
 backend_quiet(const struct backend *b)
 {
 	return b->state == BACKEND_ACTIVE && b->status == 'I' && expect_empty(&b->expect) &&
-	       b->replay == REPLAY_NONE && b->query_us == 0 && b->xact_us == 0 && !b->doomed &&
-	       LIST_EMPTY(&b->cancels) && b->conn.tls == NULL && b->conn.in == NULL &&
-	       b->conn.left == 0 && !b->conn.hup && !conn_unsent(&b->conn);
+	       (b->replay == REPLAY_NONE || b->replay == REPLAY_OWED) && b->query_us == 0 &&
+	       b->xact_us == 0 && !b->doomed && LIST_EMPTY(&b->cancels) && b->conn.tls == NULL &&
+	       b->conn.in == NULL && b->conn.left == 0 && !b->conn.hup && !conn_unsent(&b->conn);
 }
 
 bool
@@ -442,6 +443,7 @@ client_adopted(struct client *c)
 	if (b == NULL)
 		return;
 	backend_set_state(b, BACKEND_ACTIVE);
+	replay_kept(c, b);
 	deadline_touch(b);
 	loop_again(&b->conn.src);
 }

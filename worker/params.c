@@ -244,9 +244,15 @@ params_spell(struct params *p, const struct params *defaults)
 bool
 params_match(const struct params *want, const struct params *have)
 {
+	return !have->tainted && params_agree(want, have);
+}
+
+bool
+params_agree(const struct params *want, const struct params *have)
+{
 	int i;
 
-	if (want->set != have->set || have->tainted)
+	if (want->set != have->set)
 		return false;
 	for (i = 0; i < PARAMS_N; i++)
 		if (want->v[i] != NULL && want->v[i] != have->v[i])

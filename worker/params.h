@@ -41,6 +41,8 @@ void params_fini(struct params *);
 
 /* True if a backend with `have` serves a client that wants `want` as it is. */
 bool params_match(const struct params *want, const struct params *have);
+/* The same, as far as it is known what `have` is. */
+bool params_agree(const struct params *want, const struct params *have);
 /* A setting that is not reported: its value, NULL = none of its own. */
 void params_put(struct params *, const char *name, const char *value);
 /* role, session_authorization: RESET ALL leaves them. */

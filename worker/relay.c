@@ -584,7 +584,8 @@ transaction_done(struct backend *b)
 
 	if (b->replay == REPLAY_REFUSED) {
 		session_undone(b->client);
-		release(b);
+		if (!replay_undo(b))
+			release(b);
 		return;
 	}
 	if (client_mode(b->client) == POOL_SESSION) {
@@ -600,6 +601,7 @@ transaction_done(struct backend *b)
 		release(b);
 		break;
 	case SESSION_KEEP:
+		replay_kept(b->client, b);
 		if (!client_dismissed(b->client) && !handover_client(b->client))
 			deadline_touch(b);
 		break;
@@ -618,6 +620,7 @@ relay_settled(struct backend *b)
 		release(b);
 		return;
 	}
+	replay_kept(c, b);
 	if (client_dismissed(c) || handover_client(c))
 		return;
 	deadline_touch(b);

@@ -30,6 +30,42 @@ settle_params(struct client *c, struct backend *b)
 		session_tell(c, i, b->params.v[i]);
 }
 
+/* The client keeps this backend. */
+static bool
+is_kept(const struct client *c)
+{
+	return c->session.pins != 0;
+}
+
+/* What is owed. A backend that is kept may have what nobody noted, but for this client. */
+static char *
+owed_sql(const struct client *c, const struct backend *b)
+{
+	struct params have = b->params; /* borrowed */
+
+	have.tainted = have.tainted && !is_kept(c);
+	return params_sql(&c->params, &have);
+}
+
+/* It was taken. */
+static void
+settled(struct client *c, struct backend *b)
+{
+	bool tainted = b->params.tainted && is_kept(c);
+
+	params_became(&b->params, &c->params);
+	b->params.tainted = tainted;
+	settle_params(c, b);
+}
+
+void
+replay_kept(struct client *c, struct backend *b)
+{
+	bool differ = session_watches(c) && !params_agree(&c->params, &b->params);
+
+	b->replay = differ ? REPLAY_OWED : REPLAY_NONE;
+}
+
 /* A backend does not take its settings any more (a role was dropped, say): its request must not run
  * under others, and is answered with the server's error. */
 static void
@@ -45,6 +81,10 @@ refuse_request(struct client *c, struct backend *b, const uint8_t *error, size_t
 	c->refusal_len = len;
 	c->reject = &taken;
 	c->reject_said = false;
+	if (is_kept(c)) {
+		relay_settled(b);
+		return;
+	}
 	(void)client_unlink(c);
 	backend_clean(b);
 	loop_again(&c->conn.src);
@@ -62,7 +102,7 @@ settings_done(struct backend *b, const uint8_t *error, size_t len)
 		backend_clean(b);
 		return;
 	}
-	if (error != NULL && !b->params.tainted && !wire_error_fatal(error, len)) {
+	if (error != NULL && !b->params.tainted && !is_kept(c) && !wire_error_fatal(error, len)) {
 		/* It may be due to what others have left there: a full reset needs no right. */
 		b->params.tainted = true;
 		send_alone(c, b);
@@ -76,8 +116,7 @@ settings_done(struct backend *b, const uint8_t *error, size_t len)
 		refuse_request(c, b, error, len);
 		return;
 	}
-	params_became(&b->params, &c->params);
-	settle_params(c, b);
+	settled(c, b);
 	if (!c->settled)
 		session_begin(c); /* as the server spells it */
 	c->settled = true;
@@ -87,7 +126,7 @@ settings_done(struct backend *b, const uint8_t *error, size_t len)
 static void
 send_alone(struct client *c, struct backend *b)
 {
-	char *sql = params_sql(&c->params, &b->params);
+	char *sql = owed_sql(c, b);
 
 	stats_add(&b->pool->row->replays_alone, 1);
 	backend_task(b, sql, NULL, settings_done);
@@ -124,7 +163,7 @@ static void
 send_ahead(struct client *c, struct backend *b)
 {
 	static const char begin[] = "BEGIN;SAVEPOINT " GUARD ";";
-	char *sql = params_sql(&c->params, &b->params);
+	char *sql = owed_sql(c, b);
 	size_t size = strlen(sql) + 1;
 
 	gate_own_query(b);
@@ -282,8 +321,31 @@ replay_settled(struct backend *b, bool done)
 	}
 	b->replay = REPLAY_NONE;
 	b->status = 'I';
-	params_became(&b->params, &c->params);
-	settle_params(c, b);
+	settled(c, b);
+}
+
+static void
+undone(struct backend *b, const uint8_t *error, size_t len)
+{
+	if (b->client == NULL)
+		backend_clean(b);
+	else if (error != NULL)
+		client_fail_raw(b->client, error, len);
+	else
+		relay_settled(b);
+}
+
+bool
+replay_undo(struct backend *b)
+{
+	if (!is_kept(b->client))
+		return false;
+	backend_forget_error(b);
+	if (b->status == 'I')
+		relay_settled(b);
+	else
+		backend_task(b, "ROLLBACK", NULL, undone);
+	return true;
 }
 
 void

@@ -14,6 +14,10 @@
  * transaction, and its ROLLBACK undoes none of the settings. Nothing of a second request is sent
  * before the answer.
  *
+ * A client that keeps its backend (session.h) and has reset there what came with its login is
+ * brought back the same way. Only what is known to differ is sent then: what else it has there is
+ * its own.
+ *
  * A round trip of its own is made where the first message is of a kind that must not have anything
  * ahead of it that is not answered, and for a session's first backend, since a session whose
  * settings are wrong from the start ends.
@@ -25,6 +29,8 @@
 
 /* They have been linked: the relay may go on if the backend's state is still BACKEND_ACTIVE. */
 void replay_begin(struct client *, struct backend *);
+/* It keeps its backend, and its transaction is over: the next request may need them once more. */
+void replay_kept(struct client *, struct backend *);
 /* A message of the client's is at hand, `avail` of its `len` bytes. May it go to its backend? If
  * something is owed that is sent now. */
 bool replay_lets(struct client *, const uint8_t *p, uint32_t avail, uint32_t len);
@@ -32,6 +38,9 @@ bool replay_lets(struct client *, const uint8_t *p, uint32_t avail, uint32_t len
 bool replay_wants_sync(const struct backend *);
 /* A message of the server while backend.replay says that something is under way. */
 enum expect_verdict replay_answer(struct backend *, uint8_t type, const uint8_t *body, size_t len);
+/* REPLAY_REFUSED, and all is answered. True: a client that keeps its backend goes on with it
+ * (relay_settled); false: they are to be parted. */
+bool replay_undo(struct backend *);
 /* The last of what was sent has been answered (gate.h: GATE_SETTINGS). */
 void replay_settled(struct backend *, bool done);
 /* They have been parted. */

@@ -528,6 +528,8 @@ was_set(struct backend *b, const char *name, const char *value)
 {
 	if (params_index(name) != -1)
 		return; /* the server has reported it */
+	if (b->client->session.pins & PIN(SETTINGS))
+		return; /* it stays there */
 	params_put(&b->params, name, value);
 	params_put(&b->client->params, name, value);
 }
@@ -586,6 +588,26 @@ settle_pins(struct client *c)
 	session_set_pins(c, pins);
 }
 
+/* What came with its login may have been reset. */
+static bool
+resets_login(const struct client *c)
+{
+	const struct session_note *open = &c->session.open;
+	const char *name, *value, *how;
+	size_t at = 0;
+	int i;
+
+	while (gucs_next(c->session.start.set, &at, &name, &value)) {
+		how = gucs_get(open->changes, name);
+		if (how != NULL ? how[0] != '=' : open->all)
+			return true;
+	}
+	for (i = 0; i < PARAMS_N; i++)
+		if (session_in_doubt(c->backend, i))
+			return true;
+	return false;
+}
+
 static bool
 must_ask(const struct client *c)
 {
@@ -593,8 +615,8 @@ must_ask(const struct client *c)
 
 	if (open->maybe != 0)
 		return true;
-	if (c->session.pins & PIN(SETTINGS))
-		return false; /* the backend stays, and is reset when the client goes */
+	if (c->session.pins & PIN(SETTINGS)) /* the backend stays, and is reset when it goes */
+		return resets_login(c);
 	return open->all || open->changes != NULL;
 }
 
@@ -646,8 +668,7 @@ session_settle(struct backend *b)
 		prepared_taint(&b->prepared, s->group);
 	settle_pins(c);
 	if (s->open.sure && !s->ask && s->errors == 0 && s->completes == 1) {
-		if ((s->pins & PIN(SETTINGS)) == 0)
-			believe(b);
+		believe(b);
 	} else if (must_ask(c)) {
 		s->probing = true;
 		session_probe(b);
@@ -665,7 +686,7 @@ session_learn(struct backend *b, const char *name, const char *value)
 {
 	struct client *c = b->client;
 
-	if ((c->session.pins & PIN(SETTINGS)) || stays_behind(name))
+	if (stays_behind(name))
 		return;
 	if (strcmp(name, "role") == 0 && value != NULL && strcmp(value, "none") == 0)
 		value = NULL;

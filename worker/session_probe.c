@@ -49,6 +49,33 @@ put_reset_name(FILE *f, const char *name)
 	fputs(") AS n) AS r", f);
 }
 
+/* A reset gives the client what it logged in with. */
+static bool
+maybe_reset(const struct client *c, const char *name, const char *how)
+{
+	return how[0] == '-' || (how[0] == '?' && gucs_get(c->session.start.set, name) != NULL);
+}
+
+/* All that the session has set, and those the client had set before: null if they are reset. */
+static void
+put_all(FILE *f, const struct client *c)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	fputs(" UNION ALL SELECT 's', name, CASE WHEN source" EQ
+	      "'session' THEN pg_catalog.current_setting(name) END FROM pg_catalog.pg_settings "
+	      "WHERE source" EQ "'session' OR pg_catalog.lower(name)" EQ "ANY (ARRAY[''",
+	    f);
+	while (gucs_next(c->params.set, &at, &name, &value)) {
+		if (gucs_get(c->session.open.changes, name) != NULL)
+			continue;
+		fputc(',', f);
+		params_put_literal(f, name);
+	}
+	fputs("]::pg_catalog.text[])", f);
+}
+
 static void
 put_names(FILE *f, const struct client *c)
 {
@@ -62,7 +89,7 @@ put_names(FILE *f, const struct client *c)
 		put_name(f, "role", &n);
 	}
 	while (gucs_next(open->changes, &at, &name, &value))
-		if (value[0] != '-')
+		if (!maybe_reset(c, name, value))
 			put_name(f, name, &n);
 	at = 0;
 	while (open->all && gucs_next(c->params.set, &at, &name, &value))
@@ -72,15 +99,13 @@ put_names(FILE *f, const struct client *c)
 		fputs("]::pg_catalog.text[]) AS n", f);
 	at = 0;
 	while (gucs_next(open->changes, &at, &name, &value))
-		if (value[0] == '-' && params_index(name) == -1)
+		if (maybe_reset(c, name, value) && params_index(name) == -1)
 			put_reset_name(f, name);
 	for (i = 0; i < PARAMS_N; i++)
 		if (session_in_doubt(c->backend, i))
 			put_reset_name(f, params_name(i));
 	if (open->all)
-		fputs(" UNION ALL SELECT 's', name, pg_catalog.current_setting(name) FROM "
-		      "pg_catalog.pg_settings WHERE source" EQ "'session'",
-		    f);
+		put_all(f, c);
 }
 
 static void

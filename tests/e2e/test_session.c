@@ -241,6 +241,9 @@ at_login(void)
 	    {0, "show timezone", "Etc/UTC"}, {0, "rollback", ""},
 	    {0, "show timezone", "Asia/Tokyo"}, {0, "begin", ""}, {0, "reset all", ""},
 	    {0, "commit", ""}, {1, "show timezone", "Etc/UTC"}, {0, "show timezone", "Asia/Tokyo"},
+	    {0, "show work_mem", "3MB"}, {0, "do $$ begin reset work_mem; end $$", ""},
+	    {0, "show work_mem", "3MB"}, {0, "begin; set work_mem = '7MB'; reset all; commit", ""},
+	    {0, "show work_mem", "3MB"}, {0, "select set_config('work_mem', null, false)", NULL},
 	    {0, "show work_mem", "3MB"}, END};
 	PGconn *c;
 
@@ -453,6 +456,53 @@ pins(void)
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		pin(&all[i]);
 	check(until(nothing_left, NULL, 15000), "none of it is left at the server");
+}
+
+/* Who keeps its backend, and resets there what came with its login, has that again in the next
+ * transaction; a request for which that fails is not run, and what it keeps is still there. */
+static void
+pinned_resets(void)
+{
+	static const struct step resets[] = {{0, "listen ch", ""},
+	    {0, "select set_config('my.own', 'kept', false)", "kept"}, {0, "reset work_mem", ""},
+	    {0, "show work_mem", "3MB"}, {0, "reset role", ""},
+	    {0, "select current_user", "doomed"}, {0, "set timezone to default", ""},
+	    {0, "show timezone", "Asia/Tokyo"}, {0, "begin", ""}, {0, "reset all", ""},
+	    {0, "show work_mem", "4MB"}, {0, "commit", ""},
+	    {0, "select current_setting('work_mem') || current_setting('timezone')",
+		"3MBAsia/Tokyo"},
+	    {0, "do $$ begin perform set_config('hid.den', 'x', false); end $$", ""},
+	    {0, "do $$ begin set timezone to default; reset work_mem; end $$", ""},
+	    {0, "select current_setting('work_mem') || current_setting('timezone')",
+		"3MBAsia/Tokyo"},
+	    {0, "select current_setting('hid.den')", "x"},
+	    {0, "select pg_listening_channels()", "ch"}, {0, "reset role", ""}, END};
+	static const struct step denied[] = {{0, "update hits set n = n + 1", "!22023"},
+	    {0, "update hits set n = n + 1; select 1", "!22023"}, {0, "begin", "!22023"}, END};
+	static const struct step again[] = {{0, "select current_user", "doomed"},
+	    {0, "select pg_listening_channels()", "ch"}, {0, "unlisten *", ""},
+	    {1, "select 1", "1"}, {0, "select current_user", "doomed"}, END};
+	char pid[32];
+
+	(void)admin("create role doomed");
+	(void)admin("update hits set n = 0");
+	setenv("PGTZ", "Asia/Tokyo", 1);
+	clients[0] = client("options='-c work_mem=3MB -c role=doomed'");
+	unsetenv("PGTZ");
+	clients[1] = client("");
+	run("pinned: resets", resets);
+	check(pinned(1), "... pins");
+	check_text(PQparameterStatus(clients[0], "TimeZone"), "Asia/Tokyo", "... is told so");
+	(void)admin("drop role doomed");
+	run("pinned: refused", denied);
+	check_text(admin("select n::text from hits"), "0", "... no message ran");
+	(void)admin("create role doomed");
+	snprintf(pid, sizeof(pid), "%s", ask(clients[0], "select pg_backend_pid()"));
+	check_text(ask(clients[0], "select pg_backend_pid()"), pid, "... has its backend");
+	run("pinned: taken again", again);
+	check(pinned(0), "... until the end");
+	part();
+	(void)admin("drop role doomed");
 }
 
 /* pg_temp in front of the search_path: any CREATE makes something temporary. */
@@ -695,10 +745,14 @@ static void
 other_states(void)
 {
 	static const struct step kept[] = {{0, "set work_mem = '7MB'", ""},
-	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "7MB"}, END};
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "7MB"}, {0, "reset work_mem", ""},
+	    {0, "show work_mem", "3MB"}, {0, "set work_mem = '7MB'", ""},
+	    {0, "set lock_timeout = '7s'", ""}, {0, "do $$ begin reset work_mem; end $$", ""},
+	    {0, "show work_mem", "3MB"}, {0, "show lock_timeout", "7s"}, {0, "reset all", ""},
+	    {0, "show work_mem", "3MB"}, {0, "set work_mem = '7MB'", ""}, END};
 
 	start("session_state = \"pin\"; pool_size = 2;");
-	meet("", "");
+	meet("options='-c work_mem=3MB'", "");
 	run("session_state = pin", kept);
 	check(pinned(1), "... keeps the backend");
 	part();
@@ -750,11 +804,12 @@ main(int argc, char **argv)
 	no_pins();
 	pooler_stop(&pooler);
 	start("pool_size = 2;");
-	pins();
-	temporary_path();
-	extended = true;
-	pins();
-	temporary_path();
+	for (i = 0; i < 2; i++) {
+		extended = i == 1;
+		pins();
+		temporary_path();
+		pinned_resets();
+	}
 	extended = false;
 	pooler_stop(&pooler);
 	pin_timeout();
