@@ -62,7 +62,7 @@ static bool word_char[256]; /* constant once filled */
 
 /* --- words ------------------------------------------------------------------------------------ */
 
-#define SLOTS 1024U
+#define SLOTS 2048U
 
 /* Open addressing; constant once filled. The keys lie by themselves, as most looks end there. */
 static uint64_t keys[SLOTS];
@@ -92,7 +92,7 @@ word_key(const uint8_t *text, uint32_t len, const uint8_t *end)
 static inline uint32_t
 slot_of(uint64_t key)
 {
-	return (uint32_t)((key * 0x9E3779B97F4A7C15U) >> 54);
+	return (uint32_t)((key * 0x9E3779B97F4A7C15U) >> 53);
 }
 
 static void
@@ -123,6 +123,9 @@ fill_words(void)
 #define ADD(word, role) add_word(#word, (uint8_t) #role[0], SQL_W_##word);
 	_Static_assert(SQL_W_COUNT <= UINT8_MAX, "a word fits a byte");
 	SQL_WORDS(ADD)
+#undef ADD
+#define ADD(word) add_word(#word, 'H', SQL_W_builtin);
+	SQL_BUILTINS(ADD)
 #undef ADD
 }
 
@@ -157,16 +160,10 @@ sql_word_find(const uint8_t *text, uint32_t len)
 	return find_word(text, len, text + len);
 }
 
-bool
-sql_word_is_function(enum sql_word w)
+char
+sql_word_role(enum sql_word w)
 {
-	return role_of[w] == 'F';
-}
-
-bool
-sql_word_is_harmless(enum sql_word w)
-{
-	return role_of[w] == 'H';
+	return w == SQL_W_none ? 'K' : (char)role_of[w];
 }
 
 /* --- the arena -------------------------------------------------------------------------------- */
@@ -212,6 +209,34 @@ ordinary(const struct sql_scan *s)
 	return s->step == 0;
 }
 
+/* The last token, in the middle of an ordinary statement: a word of this name. */
+static inline void
+name_passed(struct sql_scan *s, enum sql_word w)
+{
+	s->prev2 = s->prev;
+	s->prev = (uint8_t)w;
+	s->prev_word = true;
+	s->schema = s->dot;
+	s->dot = SQL_UNQUALIFIED;
+}
+
+static inline void
+word_passed(struct sql_scan *s, enum sql_word w)
+{
+	if (w > SQL_W_builtin)
+		sql_stmt_word(s, w);
+	name_passed(s, w);
+}
+
+/* ... something else. */
+static inline void
+other_passed(struct sql_scan *s)
+{
+	s->prev = s->prev2 = SQL_W_none;
+	s->prev_word = false;
+	s->dot = SQL_UNQUALIFIED;
+}
+
 /* `len` bytes long in the text; what is over the carry's size is not told, whole or not. */
 static void
 give_word(struct sql_scan *s, const uint8_t *text, uint32_t len, uint32_t at)
@@ -222,12 +247,7 @@ give_word(struct sql_scan *s, const uint8_t *text, uint32_t len, uint32_t at)
 	s->last_string = 0;
 	s->last_end = at + len;
 	if (ordinary(s)) {
-		if (w != SQL_W_none)
-			sql_stmt_word(s, w);
-		s->prev2 = s->prev;
-		s->prev = (uint8_t)w;
-		s->prev_word = true;
-		s->prev_dot = false;
+		word_passed(s, w);
 		return;
 	}
 	sql_stmt_token(s, &(struct sql_lexeme){.kind = SQL_T_WORD,
@@ -252,8 +272,7 @@ give_char(struct sql_scan *s, uint8_t c, uint32_t at)
 	s->last_string = 0;
 	if (ordinary(s) && c != ';' && c != '(' && c != ')' && c != '.') {
 		s->last_end = at + 1;
-		s->prev = s->prev2 = 0;
-		s->prev_word = s->prev_dot = false;
+		other_passed(s);
 		return;
 	}
 	if (c == ';')
@@ -401,8 +420,7 @@ lex_number(struct sql_scan *s, const uint8_t *p, const uint8_t *end)
 	while (p < end && (class_of[*p] == C_DIGIT || *p == '.' || *p == '_'))
 		p++;
 	if (ordinary(s)) {
-		s->prev = s->prev2 = 0;
-		s->prev_word = s->prev_dot = false;
+		other_passed(s);
 		s->last_end = offset(s, p);
 	} else {
 		carry(s, from, (uint32_t)(p - from));
@@ -472,30 +490,21 @@ lex_ordinary(struct sql_scan *s, const uint8_t *p, const uint8_t *end)
 			w = q - p <= (long)sizeof(s->word) ? find_word(p, (uint32_t)(q - p), end)
 							   : SQL_W_none;
 			s->last_end = offset(s, q);
-			if (w != SQL_W_none)
-				sql_stmt_word(s, w);
-			s->prev2 = s->prev;
-			s->prev = (uint8_t)w;
-			s->prev_word = true;
-			s->prev_dot = false;
+			word_passed(s, w);
 		} else if (class == C_DQUOTE) {
 			q = quoted_word(p, end, &w);
 			if (q == NULL)
 				break;
 			s->last_end = offset(s, q);
 			sql_stmt_quoted(s, w);
-			s->prev2 = s->prev;
-			s->prev = (uint8_t)w;
-			s->prev_word = true;
-			s->prev_dot = false;
+			name_passed(s, w);
 		} else if (class == C_OTHER && *p != ';' && (*p != '(' || !s->prev_word)) {
 			s->depth += *p == '(';
 			s->depth -= *p == ')' && s->depth > 0;
 			q = p + 1;
 			s->last_end = offset(s, q);
-			s->prev_dot = *p == '.';
-			s->prev2 = s->prev_dot ? s->prev : 0;
-			s->prev = 0;
+			s->dot = *p == '.' ? sql_schema_of(s) : SQL_UNQUALIFIED;
+			s->prev2 = s->prev = SQL_W_none;
 			s->prev_word = false;
 		} else {
 			break;
@@ -638,8 +647,7 @@ lex_string_quote(struct sql_scan *s, const uint8_t *p)
 		s->capture_bad = true;
 	s->last_end = offset(s, p);
 	if (ordinary(s)) {
-		s->prev = s->prev2 = 0;
-		s->prev_word = s->prev_dot = false;
+		other_passed(s);
 	} else {
 		sql_stmt_token(s, &(struct sql_lexeme){.kind = SQL_T_STRING,
 				      .joined = s->joined,

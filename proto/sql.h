@@ -84,7 +84,7 @@ enum sql_effect {
 };
 
 /* Flags of a statement; those of a text are all its statements'. */
-#define SQL_F_CALLS	0x0001U /* a function not known to be harmless, or what looks like one */
+#define SQL_F_CALLS	0x0001U /* a function that may set something, or what looks like one */
 #define SQL_F_ADVISORY	0x0002U /* takes a session's advisory lock */
 #define SQL_F_UNLOCK	0x0004U /* gives one back */
 #define SQL_F_TEMP	0x0008U /* makes something temporary */
@@ -155,9 +155,11 @@ struct sql_scan {
 	uint8_t word[72]; /* a word cut by a piece's end, a quoted one, a dollar quote's tag */
 	/* --- statement: sql_stmt.c --- */
 	uint8_t step, class, effect, after, prev, prev2;
-	bool local, quoted, prev_word, prev_dot, capture, named, list, sign, complex, other_calls;
-	bool in_body, create_code;
+	uint8_t dot, schema; /* enum sql_schema: of the next word, of the last one */
+	bool local, quoted, prev_word, capture, named, list, sign, complex;
+	bool create_code, create_runs, in_with;
 	uint32_t ntokens, depth, body_depth, flags, first_fact, index;
+	uint32_t columns_at; /* at this depth a name's bracket is a list of columns */
 	uint32_t at, last_end, name, value, name_at, name_end, body_at;
 	/* set_config( being read */
 	uint8_t arg, arg_kind[3];

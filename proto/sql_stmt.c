@@ -203,9 +203,10 @@ sql_stmt_begin(struct sql_scan *s)
 	s->class = SQL_OTHER;
 	s->effect = SQL_NOTHING;
 	s->prev = s->prev2 = s->after = 0;
-	s->local = s->quoted = s->prev_word = s->prev_dot = s->capture = s->named = false;
-	s->list = s->sign = s->complex = s->in_body = s->create_code = s->capture_bad = false;
-	s->ntokens = s->depth = s->body_depth = s->flags = 0;
+	s->dot = s->schema = SQL_UNQUALIFIED;
+	s->local = s->quoted = s->prev_word = s->capture = s->named = s->in_with = false;
+	s->list = s->sign = s->complex = s->create_code = s->create_runs = s->capture_bad = false;
+	s->ntokens = s->depth = s->body_depth = s->flags = s->columns_at = 0;
 	s->first_fact = s->facts.n;
 	s->name = s->value = s->name_at = s->name_end = s->body_at = SQL_NONE;
 }
@@ -295,6 +296,8 @@ plain_start(struct sql_scan *s, enum sql_word w)
 		s->flags |= SQL_F_WRITES;
 	if (s->class == SQL_DO || s->class == SQL_CALL)
 		s->flags |= SQL_F_CALLS;
+	s->in_with = s->class == SQL_WITH;
+	s->columns_at = s->class == SQL_COPY ? 1 : 0;
 	return true;
 }
 
@@ -444,7 +447,8 @@ name_more(struct sql_scan *s, const struct sql_lexeme *t)
 		put_text(s, ".");
 		return;
 	}
-	if (s->prev_dot && t->whole && (t->kind == SQL_T_WORD || t->kind == SQL_T_QUOTED)) {
+	if (s->dot != SQL_UNQUALIFIED && t->whole &&
+	    (t->kind == SQL_T_WORD || t->kind == SQL_T_QUOTED)) {
 		put_lower(s, t->text, t->len);
 		return;
 	}
@@ -748,6 +752,42 @@ function_flags(enum sql_word w)
 	}
 }
 
+/* Behind a name: what is in the brackets are names of columns. INSERT INTO t (..., COPY t (...,
+ * WITH t (..., AS t (... */
+static bool
+names_columns(struct sql_scan *s)
+{
+	if (s->columns_at == s->depth) {
+		s->columns_at = 0;
+		return true;
+	}
+	return s->prev2 == SQL_W_as || (s->in_with && s->depth == 1);
+}
+
+/* Key words with brackets behind them: MERGE ... THEN INSERT (..., UPDATE ... SET (... */
+static bool
+is_clause(const struct sql_scan *s, enum sql_word w)
+{
+	return (w == SQL_W_insert && s->class == SQL_MERGE) ||
+	       (w == SQL_W_set && s->class >= SQL_INSERT && s->class <= SQL_MERGE);
+}
+
+/*
+ * May the function of this name set something? What CREATE defines is not run, but by AS; what
+ * VACUUM and the like call is undone by the server. Whoever gives a function of his own the name
+ * of one of PostgreSQL's, for other types, and sets something there, is not found out.
+ */
+static bool
+may_set(struct sql_scan *s, enum sql_word w)
+{
+	if (s->class == SQL_MAINTAIN || (s->class == SQL_CREATE && !s->create_runs) ||
+	    names_columns(s))
+		return false;
+	if (s->schema == SQL_OF_CATALOG)
+		return sql_word_role(w) == 'C';
+	return s->schema == SQL_OF_OTHER || (sql_word_role(w) != 'H' && !is_clause(s, w));
+}
+
 /* An opening bracket: perhaps behind a function's name. */
 static void
 open_bracket(struct sql_scan *s)
@@ -755,12 +795,15 @@ open_bracket(struct sql_scan *s)
 	enum sql_word w = (enum sql_word)s->prev;
 
 	s->depth++;
-	if (!s->prev_word || s->class == SQL_CREATE || sql_word_is_harmless(w))
+	if (!s->prev_word)
 		return;
-	if (!sql_word_is_function(w)) {
-		s->flags |= SQL_F_CALLS;
+	if (sql_word_role(w) != 'F') {
+		if (may_set(s, w))
+			s->flags |= SQL_F_CALLS;
 		return;
 	}
+	if (s->class == SQL_CREATE)
+		return;
 	s->flags |= function_flags(w);
 	if (w != SQL_W_set_config || s->step != STEP_ANY)
 		return;
@@ -863,7 +906,9 @@ reads(const struct sql_scan *s)
 static void
 create_word(struct sql_scan *s, enum sql_word w)
 {
-	if (w == SQL_W_function || w == SQL_W_procedure)
+	if (w == SQL_W_as)
+		s->create_runs = true;
+	else if (w == SQL_W_function || w == SQL_W_procedure)
 		s->create_code |=
 		    in_list(s->prev, SQL_W_create, SQL_W_replace, SQL_W_create, SQL_W_create);
 	else if (w == SQL_W_atomic && s->create_code && s->prev == SQL_W_begin && s->depth == 0)
@@ -874,14 +919,38 @@ create_word(struct sql_scan *s, enum sql_word w)
 		s->body_depth--;
 }
 
+/* What follows is no name of a table any more, or the WITH list is over. */
+static void
+columns_end(struct sql_scan *s)
+{
+	if (s->columns_at == s->depth + 1)
+		s->columns_at = 0;
+	if (s->depth == 0)
+		s->in_with = false;
+}
+
 void
 sql_stmt_word(struct sql_scan *s, enum sql_word w)
 {
 	switch ((int)w) {
+	case SQL_W_select:
+	case SQL_W_values:
+	case SQL_W_table:
+	case SQL_W_default:
+	case SQL_W_with:
+	case SQL_W_order:
+	case SQL_W_fetch:
+		columns_end(s);
+		break;
+	case SQL_W_into:
+		if (s->prev == SQL_W_insert)
+			s->columns_at = s->depth + 1;
+		break;
 	case SQL_W_insert:
 	case SQL_W_update:
 	case SQL_W_delete:
 	case SQL_W_merge:
+		columns_end(s);
 		s->flags |= SQL_F_WRITES;
 		break;
 	case SQL_W_share:
@@ -926,14 +995,17 @@ sql_stmt_word(struct sql_scan *s, enum sql_word w)
 		if (s->effect == SQL_PREPARES && s->body_at == SQL_NONE && s->depth == 0)
 			s->body_at = s->last_end;
 		break;
+	case SQL_W_limit:
+	case SQL_W_offset:
+		columns_end(s);
+		s->complex = true;
+		break;
 	case SQL_W_case:
 	case SQL_W_from:
 	case SQL_W_where:
 	case SQL_W_union:
 	case SQL_W_except:
 	case SQL_W_intersect:
-	case SQL_W_limit:
-	case SQL_W_offset:
 	case SQL_W_having:
 	case SQL_W_and:
 	case SQL_W_or:
@@ -970,7 +1042,7 @@ quoted_name(const struct sql_lexeme *t)
 static void
 any_token(struct sql_scan *s, const struct sql_lexeme *t)
 {
-	if (t->kind == SQL_T_WORD && t->word != SQL_W_none)
+	if (t->kind == SQL_T_WORD && t->word > SQL_W_builtin)
 		sql_stmt_word(s, t->word);
 	else if (t->kind == SQL_T_QUOTED)
 		sql_stmt_quoted(s, quoted_name(t));
@@ -1035,10 +1107,11 @@ remember(struct sql_scan *s, const struct sql_lexeme *t)
 		w = t->word;
 	else if (t->kind == SQL_T_QUOTED)
 		w = quoted_name(t);
-	s->prev2 = s->prev;
-	s->prev = (uint8_t)w;
+	s->schema = s->dot;
+	s->dot = t->kind == SQL_T_CHAR && t->c == '.' ? sql_schema_of(s) : SQL_UNQUALIFIED;
 	s->prev_word = t->kind == SQL_T_WORD || t->kind == SQL_T_QUOTED;
-	s->prev_dot = t->kind == SQL_T_CHAR && t->c == '.';
+	s->prev2 = s->prev_word ? s->prev : (uint8_t)SQL_W_none;
+	s->prev = (uint8_t)w;
 	s->sign = t->kind == SQL_T_CHAR && t->c == ':';
 }
 

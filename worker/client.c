@@ -68,6 +68,7 @@ login_timeout(struct timer *t)
 struct client *
 client_new(int fd, bool is_unix)
 {
+	static uint32_t last;
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || conn_open(&c->conn, fd, is_unix, client_event) == -1) {
@@ -77,6 +78,8 @@ client_new(int fd, bool is_unix)
 		return NULL;
 	}
 	c->row = TABLE_NONE;
+	last += last == UINT32_MAX ? 2 : 1;
+	c->params.caller = last;
 	c->born_us = loop_now();
 	TAILQ_INSERT_TAIL(&clients, c, all);
 	nclients++;

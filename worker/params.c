@@ -241,10 +241,17 @@ params_spell(struct params *p, const struct params *defaults)
 		fatal("settings");
 }
 
+/* More may be set there than we know of, and not for this client. */
+static bool
+is_unsure(const struct params *want, const struct params *have)
+{
+	return have->tainted || (have->caller != 0 && have->caller != want->caller);
+}
+
 bool
 params_match(const struct params *want, const struct params *have)
 {
-	return !have->tainted && params_agree(want, have);
+	return !is_unsure(want, have) && params_agree(want, have);
 }
 
 bool
@@ -392,7 +399,7 @@ others_differ(const struct params *want, const struct params *have)
 static bool
 identity_anew(const struct params *want, const struct params *have)
 {
-	return have->tainted || !same_setting(want, have, "session_authorization") ||
+	return is_unsure(want, have) || !same_setting(want, have, "session_authorization") ||
 	       ((gucs_get(have->set, "role") != NULL ||
 		    gucs_get(have->set, "session_authorization") != NULL) &&
 		   others_differ(want, have));
@@ -405,7 +412,7 @@ put_resets(FILE *f, const struct params *want, const struct params *have, bool a
 	const char *name, *value;
 	size_t at = 0;
 
-	if (have->tainted) {
+	if (is_unsure(want, have)) {
 		fputs("RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;", f);
 		return;
 	}
@@ -422,18 +429,19 @@ static void
 put_sets(FILE *f, const struct params *want, const struct params *have)
 {
 	const char *name, *value;
+	bool all = is_unsure(want, have);
 	size_t at = 0;
 	int n = 0, i;
 
 	for (i = 0; i < PARAMS_N; i++) {
-		if (want->v[i] == NULL || (want->v[i] == have->v[i] && !have->tainted))
+		if (want->v[i] == NULL || (want->v[i] == have->v[i] && !all))
 			continue;
 		fprintf(f, "SET %s TO ", names[i]);
 		params_put_literal(f, want->v[i]);
 		fputc(';', f);
 	}
 	while (gucs_next(want->set, &at, &name, &value))
-		if (!params_is_identity(name) && (have->tainted || !same_setting(want, have, name)))
+		if (!params_is_identity(name) && (all || !same_setting(want, have, name)))
 			put_call(f, want, name, value, &n);
 	if (n > 0)
 		fputc(';', f);
@@ -480,6 +488,8 @@ params_became(struct params *have, const struct params *want)
 	gucs_drop(have->set);
 	have->set = want->set;
 	have->tainted = false;
+	if (have->caller != want->caller) /* what it calls now was sent behind it */
+		have->caller = 0;
 }
 
 /* --- packed: tainted, then the reported ones up to an empty name, then the set -----------------
@@ -492,7 +502,7 @@ params_pack(const struct params *p, struct wire_out *w)
 	const char *set = gucs_bytes(p->set, &len);
 	int i;
 
-	wire_byte(w, p->tainted);
+	wire_byte(w, p->tainted || p->caller != 0);
 	for (i = 0; i < PARAMS_N; i++) {
 		if (p->v[i] == NULL)
 			continue;

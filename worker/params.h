@@ -18,7 +18,9 @@
 struct params {
 	const char *v[PARAMS_N];
 	const struct gucs *set;
-	bool tainted; /* a backend's: others may be set too, we do not know which */
+	bool tainted;	 /* a backend's: others may be set too, we do not know which */
+	uint32_t caller; /* ... by functions that this client has called, for whom they stay; 0 =
+			  * nobody. A client's: itself */
 };
 
 /* Index of a tracked name (case does not matter), or -1. */
@@ -39,7 +41,7 @@ void params_spell(struct params *, const struct params *defaults);
 void params_copy(struct params *dst, const struct params *src);
 void params_fini(struct params *);
 
-/* True if a backend with `have` serves a client that wants `want` as it is. */
+/* `want` is a client's, `have` a backend's: true if it serves the client as it is. */
 bool params_match(const struct params *want, const struct params *have);
 /* The same, as far as it is known what `have` is. */
 bool params_agree(const struct params *want, const struct params *have);
@@ -59,7 +61,7 @@ void params_put_literal(FILE *, const char *text);
 /* The query has succeeded: what the server does not report. */
 void params_became(struct params *have, const struct params *want);
 
-/* All of it. */
+/* All of it; elsewhere, what a backend's caller has set is nobody's. */
 struct wire_out;
 void params_pack(const struct params *, struct wire_out *);
 bool params_unpack(struct params *, const uint8_t *p, size_t len);

@@ -228,6 +228,8 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		conn->discard = true;
 	else
 		relay_sent(c->backend, &(struct expect_entry){.type = type});
+	if (type == 'F')
+		session_called(c);
 	count_query(c, type);
 	conn->left = len;
 	if ((type == 'Q' || type == 'P') && c->backend != NULL && session_watches(c))

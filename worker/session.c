@@ -206,9 +206,10 @@ note_facts(struct session_note *n, const struct sql_facts *f)
 		note_effect(n, f, &f->v[i]);
 	}
 	n->touches |= n->all || n->reset_all;
+	n->calls = (f->flags & SQL_F_CALLS) != 0;
 	n->sure = n->sure && n->maybe == 0 && n->pins == 0 && n->frees == 0;
 	return n->pins != 0 || n->maybe != 0 || n->frees != 0 || n->ends != 0 || n->all ||
-	       n->touches || n->names;
+	       n->touches || n->names || n->calls;
 }
 
 static unsigned int
@@ -273,6 +274,13 @@ session_note_free(struct session_note *n)
 /* --- texts that run --------------------------------------------------------------------------- */
 
 void
+session_called(struct client *c)
+{
+	if (c->backend != NULL && session_watches(c))
+		c->backend->params.caller = c->params.caller;
+}
+
+void
 session_noted(struct client *c, const struct session_note *n)
 {
 	struct session_note *open = &c->session.open;
@@ -282,6 +290,8 @@ session_noted(struct client *c, const struct session_note *n)
 	c->session.texts++;
 	if (n == NULL)
 		return;
+	if (n->calls)
+		session_called(c);
 	open->sure = n->sure && c->session.texts == 1;
 	open->pins |= n->pins;
 	open->maybe |=
@@ -305,7 +315,7 @@ noted_facts(struct client *c, const struct sql_facts *f)
 {
 	struct session_note n;
 
-	if (f->n == 0 && (f->flags & SQL_F_LOST) == 0) {
+	if (f->n == 0 && (f->flags & (SQL_F_LOST | SQL_F_CALLS)) == 0) {
 		c->session.texts++;
 		return;
 	}
@@ -545,6 +555,7 @@ all_was_reset(struct backend *b)
 		session_tell(c, i, c->session.start.v[i]);
 	b->params.set = NULL;
 	b->params.tainted = false;
+	b->params.caller = 0;
 	params_copy(&c->params, &c->session.start);
 	params_keep_identity(&b->params, had);
 	params_keep_identity(&c->params, was);
@@ -812,4 +823,5 @@ session_was_reset(struct backend *b)
 	gucs_drop(b->params.set);
 	b->params.set = NULL;
 	b->params.tainted = !resets_all();
+	b->params.caller = 0;
 }

@@ -12,6 +12,13 @@
  * changed something the backend is asked one question before anybody else has it, so that ROLLBACK,
  * savepoints, errors and pipelines need not be understood, only PostgreSQL's word. What can be set
  * elsewhere follows the client (params.h); what cannot pins the backend to it.
+ *
+ * A function that a statement calls may set what it likes. The server tells of it for the settings
+ * it reports; asking after each such statement would cost a round trip and a scan of pg_settings.
+ * So it is not asked: what was set stays with the backend for the caller, and is reset, ahead of
+ * the request and in the same send, when another client gets it. Functions of PostgreSQL's own set
+ * nothing (proto/sql_words.h). What the text does not show is not known: triggers, views,
+ * operators, casts, defaults.
  */
 #ifndef WORKER_SESSION_H
 #define WORKER_SESSION_H
@@ -61,6 +68,7 @@ struct session_note {
 	bool sure;		    /* a single statement, and `changes` is all it does */
 	bool names;		    /* PREPARE, EXECUTE, DEALLOCATE of a name */
 	bool executes;		    /* EXECUTE among them */
+	bool calls;		    /* a function that may set something */
 	const struct gucs *changes; /* name -> "=value", "-" (reset) or "?" */
 };
 
@@ -92,6 +100,8 @@ struct session_note *session_note_of(const struct params *, const void *text, si
 void session_note_free(struct session_note *);
 /* A text with this note (may be NULL) is about to be run. */
 void session_noted(struct client *, const struct session_note *);
+/* A function is about to be called by a message. */
+void session_called(struct client *);
 
 /* What is in the text of a Query whose body is whole: the scanner's, until the next text; NULL if
  * there is nothing. session_text for the same body does not scan it again. */

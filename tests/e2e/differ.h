@@ -49,7 +49,10 @@ enum kinds {
 	KIND_LISTEN = 1 << 17,
 	KIND_LOCK = 1 << 18, /* advisory locks of the session */
 	KIND_SEQ = 1 << 19,  /* currval, lastval, setseed */
-	KIND_ALL = (1 << 20) - 1
+	KIND_ALL = (1 << 20) - 1,
+	/* Functions that set what the server does not report: only PostgreSQL itself gives that
+	 * back to the one who called, so these are for conversations that nobody compares. */
+	KIND_QUIET = 1 << 20
 };
 
 /* The name in DIFFER_KINDS of one bit; NULL behind the last. */

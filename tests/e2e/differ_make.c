@@ -359,6 +359,15 @@ set_form(struct maker *m, char *sql, size_t size, const struct setting *s)
 	}
 }
 
+/* The server tells nobody. */
+static void
+op_quiet(struct maker *m)
+{
+	const struct setting *s = &PICK(m, others);
+
+	say(m, "Q select configure('%s', %s)", s->name, quoted(s->values[roll(m, 4)]));
+}
+
 static void
 op_set(struct maker *m)
 {
@@ -748,7 +757,8 @@ static const struct op {
     {KIND_BIG, 1, op_big}, {KIND_CALL, 2, op_call}, {KIND_REPORT, 8, op_set},
     {KIND_SET, 16, op_set}, {KIND_REPORT, 5, op_look}, {KIND_PREPARE, 8, op_prepare},
     {KIND_DISCARD, 1, op_discard}, {KIND_CURSOR, 6, op_cursor}, {KIND_TEMP, 2, op_temp},
-    {KIND_LISTEN, 3, op_listen}, {KIND_LOCK, 3, op_lock}, {KIND_SEQ, 2, op_seq}};
+    {KIND_LISTEN, 3, op_listen}, {KIND_LOCK, 3, op_lock}, {KIND_SEQ, 2, op_seq},
+    {KIND_QUIET, 30, op_quiet}};
 
 static void
 make_op(struct maker *m)
@@ -797,7 +807,7 @@ differ_make(struct bytes *text, uint64_t seed, unsigned kinds)
 	for (bit = 0; differ_kind((int)bit) != NULL; bit++)
 		if (percent(&m, 55))
 			m.kinds |= 1U << bit;
-	m.kinds = (m.kinds & kinds) | KIND_PLAIN | (kinds & KIND_TX);
+	m.kinds = (m.kinds & kinds) | KIND_PLAIN | (kinds & (KIND_TX | KIND_QUIET));
 	n = 2 + (int)roll(&m, percent(&m, 80) ? 8 : 20);
 	if (may(&m, KIND_START) && percent(&m, 12))
 		make_startup(&m);

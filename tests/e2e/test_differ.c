@@ -290,7 +290,7 @@ vanish_main(int n)
 
 	for (;; seed++) {
 		text.len = none.len = 0;
-		differ_make(&text, seed, kinds & ~(unsigned)KIND_LOCK);
+		differ_make(&text, seed, (kinds & ~(unsigned)KIND_LOCK) | KIND_QUIET);
 		if (differ_login((char *)text.p, &pooled, &r, &none))
 			differ_babble((char *)text.p, n, &r, (size_t)(seed * 7919 % 600));
 		sleep_ms((int)(seed % 5) * 3); /* in a queue, in a query, or after it */

@@ -194,6 +194,54 @@ settings(void)
 	run("what the server reports", reported);
 }
 
+/* Settings that functions make and the server does not report: the next client has none of them. */
+static void
+hidden(void)
+{
+	static const struct step set[] = {{0, "select quietly('work_mem', '6MB')", "6MB"},
+	    {0, "show work_mem", "6MB"}, {1, "show work_mem", "4MB"}, {0, "show work_mem", "4MB"},
+	    {1, "set work_mem = '9MB'", ""}, {0, "select quietly('my.hid', 'x')", "x"},
+	    {0, "select current_setting('my.hid')", "x"}, {1, "show work_mem", "9MB"},
+	    {1, "select coalesce(current_setting('my.hid', true), '')", ""},
+	    {0, "select public.quietly('role', 'reader')", "reader"},
+	    {1, "select current_user", "postgres"}, {1, "show work_mem", "9MB"},
+	    {0, "insert into t select length(quietly('lock_timeout', '5s'))", ""},
+	    {1, "show lock_timeout", "0"}, {0, "begin", ""},
+	    {0, "select 1 from quietly('work_mem', '6MB')", "1"}, {0, "show work_mem", "6MB"},
+	    {0, "commit", ""}, {1, "show work_mem", "9MB"},
+	    {0, "with a as (select quietly('work_mem', '6MB')) select count(*) from a, a as b",
+		"1"},
+	    {1, "show work_mem", "9MB"}, {1, "reset all", ""},
+	    {1, "select quietly('work_mem', '7MB')", "7MB"}, {1, "reset all", ""},
+	    {1, "show work_mem", "4MB"}, {0, "show work_mem", "4MB"}, END};
+
+	run("SET in functions", set);
+}
+
+/* The same by a statement that is known, and by FunctionCall. */
+static void
+hidden_known(void)
+{
+	static const int set_config_oid = 2078;
+	char name[] = "work_mem", value[] = "8MB", is_local[] = "";
+	PQArgBlock args[3] = {{.isint = 0, .len = 8, .u.ptr = (int *)(void *)name},
+	    {.isint = 0, .len = 3, .u.ptr = (int *)(void *)value},
+	    {.isint = 0, .len = 1, .u.ptr = (int *)(void *)is_local}};
+	int result[8], len, i;
+
+	meet("", "");
+	PQclear(PQprepare(clients[0], "q", "select quietly('work_mem', '6MB')", 0, NULL));
+	for (i = 0; i < 3; i++) {
+		PQclear(PQexecPrepared(clients[0], "q", 0, NULL, NULL, NULL, 0));
+		check_text(ask(clients[0], "show work_mem"), "6MB", "a prepared call sets");
+		check_text(ask(clients[1], "show work_mem"), "4MB", "... not for the next client");
+	}
+	PQclear(PQfn(clients[0], set_config_oid, result, &len, 0, args, 3));
+	check_text(ask(clients[0], "show work_mem"), "8MB", "FunctionCall sets");
+	check_text(ask(clients[1], "show work_mem"), "4MB", "... not for the next client");
+	part();
+}
+
 static void
 several(void)
 {
@@ -654,6 +702,8 @@ objects(void)
 	(void)admin("create sequence sq");
 	(void)admin("create function sets_zone(z text) returns text language sql as $$ select "
 		    "set_config('timezone', z, false) $$");
+	(void)admin("create function quietly(n text, v text) returns text language plpgsql as $$ "
+		    "begin return set_config(n, v, false); end $$");
 	(void)admin("create procedure sets_timeout() language plpgsql as $$ begin set lock_timeout "
 		    "= '77s'; end $$");
 }
@@ -781,6 +831,7 @@ main(int argc, char **argv)
 		extended = i == 1;
 		meet("", "");
 		settings();
+		hidden();
 		part();
 	}
 	extended = false;
@@ -796,6 +847,7 @@ main(int argc, char **argv)
 	extended = false;
 	refused();
 	refused_together();
+	hidden_known();
 	encodings();
 	left_meanwhile();
 	loaded();

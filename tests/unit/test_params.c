@@ -82,6 +82,14 @@ match(void **state)
 	assert_false(params_match(&want, &have));
 	params_became(&have, &want);
 	assert_true(params_match(&want, &have));
+	have.caller = want.caller = 7;
+	assert_true(params_match(&want, &have));
+	params_became(&have, &want);
+	assert_int_equal(have.caller, 7);
+	want.caller = 8;
+	assert_false(params_match(&want, &have));
+	params_became(&have, &want);
+	assert_true(params_match(&want, &have));
 	params_fini(&want);
 	params_fini(&have);
 }
@@ -121,6 +129,16 @@ sql(void **state)
 	assert_sql(&want, &have,
 	    "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;SET TimeZone TO 'UTC';"
 	    "SELECT pg_catalog.set_config('role','r2',false)");
+	have.tainted = false;
+	params_put(&want, "role", "r1");
+	have.caller = want.caller = 7;
+	assert_sql(&want, &have,
+	    "RESET SESSION AUTHORIZATION;RESET ROLE;RESET \"a\".\"b\";RESET "
+	    "\"work_mem\";SELECT pg_catalog.set_config('role','r1',false)");
+	have.caller = 8;
+	assert_sql(&want, &have,
+	    "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;SET TimeZone TO 'UTC';"
+	    "SELECT pg_catalog.set_config('role','r1',false)");
 	params_fini(&want);
 	params_fini(&have);
 }
@@ -144,6 +162,13 @@ packed(void **state)
 	assert_true(q.tainted);
 	assert_ptr_equal(q.v[params_index("TimeZone")], p.v[params_index("TimeZone")]);
 	assert_ptr_equal(q.set, p.set);
+	params_fini(&q);
+	p.tainted = false;
+	p.caller = 7;
+	wire_init(&w, bytes, sizeof(bytes));
+	params_pack(&p, &w);
+	assert_true(params_unpack(&q, bytes, w.len));
+	assert_true(q.tainted && q.caller == 0);
 	params_fini(&q);
 	for (n = 0; n < w.len; n++) { /* a piece of it is refused, or is another whole one */
 		(void)params_unpack(&q, bytes, n);

@@ -136,7 +136,7 @@ classes(void **state)
 	    {"select 1", "1 select"},
 	    {"SELECT 1; ;select 2;", "2 select"},
 	    {"((select 1))", "1 select"},
-	    {"insert into t (a) values (1)", "1 insert calls writes"},
+	    {"insert into t (a) values (1)", "1 insert writes"},
 	    {"with a as (delete from t returning *) select 1", "1 with writes"},
 	    {"select 1 for no key update", "1 select writes"},
 	    {"select 1 for key share", "1 select writes"},
@@ -169,6 +169,58 @@ classes(void **state)
 
 	(void)state;
 	check_all(0, cases, COUNT(cases));
+}
+
+/* Brackets behind names: which of them may call a function that sets something? */
+static void
+calls(void **state)
+{
+	static const char *const no[] = {"insert into s.t (a) values (1)",
+	    "insert into t as x (a) select now()", "insert into \"T\"(\"a\") values (lower('x'))",
+	    "copy t (a, b) from stdin with (format csv)", "copy (select count(*) from t) to stdout",
+	    "with recursive a(n) as (values (1)), b (m) as (table a) select count(*) from b",
+	    "with a as (insert into t (x) values (1) returning x) select * from a",
+	    "select * from (values (1, 2)) as v (a, b)", "select (x).y from t where a in (1, 2)",
+	    "select pg_catalog.pg_get_expr(a, b), pg_catalog.whatever_there_is(1)",
+	    "select \"count\"(*) filter (where a) over (partition by b order by (c))",
+	    "select case when (a) then (b) else (c) end, not (d) and (e) or exists (select 1)",
+	    "select cast(a as varchar(3)), extract(year from b), a::numeric(3, 2)",
+	    "update t set (a, b) = (1, 2) where (c)", "select sum(a) from t group by rollup (b)",
+	    "insert into t (a) values (1) on conflict (a) do update set (a) = (select 1)",
+	    "merge into t using (select 1) u on (a) when not matched then insert (b) values (c)",
+	    "create table t (a foo(3) default f(1))", "create index on t (f(a))",
+	    "vacuum (full) t (a)", "select a operator(pg_catalog.=) b",
+	    "select generate_series(1, 2), 'f(1)' -- f(1)"};
+	static const char *const yes[] = {"select f()", "select f (1)", "select s.count(1)",
+	    "select \"Count\"(1)", "select pg_catalog . query_to_xml ('select 1')",
+	    "insert into t (a) values (f(1))", "insert into t select f(1)",
+	    "insert into t (select f(1))", "insert into t as x (a) (select 1) returning f(1)",
+	    "insert into t (a) (select 1) returning f(a)",
+	    "insert into t default values returning f()", "with a(n) as (select f(1)) select 1",
+	    "with a as (select 1) select f(1)", "with a as (select 1) (select 2) order by f(1)",
+	    "with a as (values (1)) delete from t where f(a)", "select 1 from f(1) as x(a)",
+	    "update t set a = f(1)", "delete from t using f(1) as x(y)",
+	    "copy (select f(1)) to stdout", "copy t (a) from stdin where f(a)",
+	    "create table t as select f(1)", "explain analyze select f(1)", "do $$ begin end $$",
+	    "select load(1)", "declare c cursor for select f(1)",
+	    "select a, f(b) from (values (1)) as v(b)"};
+	struct sql_scan s;
+	size_t i, cut, len;
+
+	(void)state;
+	sql_init(&s);
+	for (i = 0; i < COUNT(no) + COUNT(yes); i++) {
+		const char *text = i < COUNT(no) ? no[i] : yes[i - COUNT(no)];
+		len = strlen(text);
+		for (cut = 0; cut <= len; cut++) {
+			sql_begin(&s, 0);
+			sql_feed(&s, text, cut);
+			sql_feed(&s, text + cut, len - cut);
+			if (((sql_end(&s)->flags & SQL_F_CALLS) != 0) != (i >= COUNT(no)))
+				fail_msg("%s, cut at %zu", text, cut);
+		}
+	}
+	sql_fini(&s);
 }
 
 static void
@@ -273,7 +325,7 @@ session_things(void **state)
 	    {"prepare P (int) as select $1", "1 prepare; 0:prepare prepares p calls param"},
 	    {"execute \"P q\"(1)", "1 execute; 0:execute executes P q calls"},
 	    {"explain analyze execute p", "1 explain; 0:explain executes p"},
-	    {"create table t as execute p(1)", "1 create; 0:create executes p"},
+	    {"create table t as execute p(1)", "1 create; 0:create executes p calls"},
 	    {"create trigger t before insert on x for each row execute function f()",
 		"1 create writes"},
 	    {"deallocate p", "1 deallocate; 0:deallocate deallocates p"},
@@ -301,7 +353,7 @@ session_things(void **state)
 	    {"insert into temp values (1)", "1 insert writes"},
 	    {"select pg_advisory_lock(1)", "1 select; 0:select advisory"},
 	    {"select pg_try_advisory_lock(1,2)", "1 select; 0:select advisory"},
-	    {"select pg_advisory_xact_lock(1)", "1 select calls"},
+	    {"select pg_advisory_xact_lock(1)", "1 select"},
 	    {"select pg_advisory_unlock_all()", "1 select; 0:select unlock"},
 	    {"select setseed(0.5)", "1 select; 0:select seed"},
 	    {"select currval('s'), lastval()", "1 select; 0:select sequence"},
@@ -515,6 +567,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(classes),
+	    cmocka_unit_test(calls),
 	    cmocka_unit_test(settings),
 	    cmocka_unit_test(set_config),
 	    cmocka_unit_test(session_things),
