@@ -7,7 +7,7 @@
  * Derived, touched only under the mutex, rebuilt from the truth by repair_rebuild:
  *   the lists of what is free, the hash chains, pool.used, pool.group, group.used, group.pools.
  * Hints, touched by anybody without the mutex, put right by table_client_sweep (see table.c):
- *   the bits that say which client rows are busy. And group.hungry, see ledger.h.
+ *   the bits that say which client rows are busy. And group.hungry and pool.fed, see ledger.h.
  *
  * Offsets and indices, no pointers. The mapping comes as zeroes, and zero means free everywhere, so
  * that making a table touches one page; lists hold only entries below the high-water marks.
@@ -62,6 +62,7 @@ struct layout_pool {
 	uint32_t recount;      /* scratch of repair */
 	uint32_t next;	       /* hash chain if in use, else list of free pools: index + 1 */
 	_Atomic uint32_t group[LEDGER_GROUPS]; /* derived: of its database and its user */
+	_Atomic int64_t fed;		       /* hint */
 	_Alignas(LAYOUT_LINE) _Atomic uint64_t names[LAYOUT_WORDS(sizeof(struct layout_names))];
 };
 

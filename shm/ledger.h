@@ -81,6 +81,10 @@ uint32_t ledger_group_used(const struct table *, uint32_t group);
 int64_t ledger_hungry(const struct table *, uint32_t group);
 void ledger_hungry_put(struct table *, uint32_t group, int64_t since);
 void ledger_hungry_drop(struct table *, uint32_t group, int64_t seen, int64_t since);
+/* A hint: when the pool was last given a place, on whichever worker; 0 = never, or by a pool that
+ * had this entry before. */
+int64_t ledger_pool_fed(const struct table *, uint32_t pool);
+void ledger_pool_feed(struct table *, uint32_t pool, int64_t now);
 
 /* What a reserve would say now, by relaxed reads and without the mutex. */
 enum ledger_result ledger_room(const struct table *, uint32_t pool, const struct ledger_limits *);

@@ -259,6 +259,18 @@ ledger_hungry_drop(struct table *t, uint32_t group, int64_t seen, int64_t since)
 		    &seen, since, memory_order_relaxed, memory_order_relaxed);
 }
 
+int64_t
+ledger_pool_fed(const struct table *t, uint32_t pool)
+{
+	return atomic_load_explicit(&layout_pool(t, pool)->fed, memory_order_relaxed);
+}
+
+void
+ledger_pool_feed(struct table *t, uint32_t pool, int64_t now)
+{
+	atomic_store_explicit(&layout_pool(t, pool)->fed, now, memory_order_relaxed);
+}
+
 /* --- clients ---------------------------------------------------------------------------------- */
 
 static uint32_t

@@ -212,10 +212,8 @@ struct pool {
 	bool by_host;  /* ... and no host was left to try */
 	bool full;     /* the server has no place for us */
 	bool brief;    /* it was a session that the server ended before it had answered anything */
-	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does), and when we
-	 * were last given one */
+	/* pool_limit.c: the shared limit that denies us a place (LEDGER_OK: none does) */
 	enum ledger_result denied;
-	int64_t fed_us;
 	int64_t evicted_us; /* when we last asked for another pool's place, and which worker */
 	uint32_t evicted_at;
 	uint8_t *error; /* the last failed login's ErrorResponse, to show to those who wait */

@@ -5,8 +5,8 @@
  *
  * Places under a shared limit are had by need, across pools and workers:
  * - A pool that is denied a place is hungry: its row says since when, and so does the hint in the
- *   group. Since when: the wait of the head of its queue, but not before the last place it got, so
- *   that a hungry pool gets one place at a time.
+ *   group. Since when: the wait of the head of its queue, but not before the last place it got, on
+ *   whichever worker, so that a hungry pool gets one place at a time.
  * - It evicts the idlest backend of the group's other pools, on whichever worker, if that one has
  *   been idle for EVICT_IDLE_US. That worker may sleep, and is woken by being asked. The place
  *   counts until PostgreSQL has let go of it, so the next one is evicted when the hungry pool has
@@ -70,7 +70,8 @@ struct place {
  * of no worker that is passed over. */
 static struct place
 earliest(const struct pool *p, enum ledger_group kind,
-    int64_t (*of)(struct stats_pool *, enum ledger_group), bool (*passed_over)(uint32_t))
+    int64_t (*of)(uint32_t pool, struct stats_pool *, enum ledger_group),
+    bool (*passed_over)(uint32_t))
 {
 	uint32_t group = group_of(p, kind), n = ledger_pools(wk->table), q, w;
 	struct place best = {TABLE_NONE, TABLE_NONE, 0};
@@ -80,7 +81,7 @@ earliest(const struct pool *p, enum ledger_group kind,
 		if (q == p->index || ledger_pool_group(wk->table, q, kind) != group)
 			continue;
 		POOL_ROW_FOREACH (row, w, q) {
-			int64_t since = of(row, kind);
+			int64_t since = of(q, row, kind);
 			if (since != 0 && (best.since == 0 || since < best.since) &&
 			    !passed_over(w))
 				best = (struct place){q, w, since};
@@ -89,15 +90,25 @@ earliest(const struct pool *p, enum ledger_group kind,
 	return best;
 }
 
+/* A worker's wish is older than the pool's last place if another worker got that. */
 static int64_t
-hungry_since(struct stats_pool *row, enum ledger_group kind)
+not_before_fed(uint32_t pool, int64_t since)
 {
-	return (int64_t)stats_get(hungry_of(row, kind));
+	int64_t fed = ledger_pool_fed(wk->table, pool);
+
+	return since != 0 && since < fed ? fed : since;
 }
 
 static int64_t
-idle_since(struct stats_pool *row, enum ledger_group kind)
+hungry_since(uint32_t pool, struct stats_pool *row, enum ledger_group kind)
 {
+	return not_before_fed(pool, (int64_t)stats_get(hungry_of(row, kind)));
+}
+
+static int64_t
+idle_since(uint32_t pool, struct stats_pool *row, enum ledger_group kind)
+{
+	(void)pool;
 	(void)kind;
 	return (int64_t)stats_get(&row->idle_since_us);
 }
@@ -115,7 +126,7 @@ hungriest(const struct pool *p, enum ledger_group kind, int64_t mine)
 	if (p->limits.group[kind] == 0 || hint == 0 || (mine != 0 && hint >= mine))
 		return none;
 	best = earliest(p, kind, hungry_since, pool_worker_silent);
-	own = hungry_since(p->row, kind);
+	own = hungry_since(p->index, p->row, kind);
 	if (best.since != hint && own != hint)
 		ledger_hungry_drop(wk->table, group, hint,
 		    best.since == 0 || (own != 0 && own < best.since) ? own : best.since);
@@ -160,8 +171,8 @@ evict_for(struct pool *p, enum ledger_group kind)
 
 	if (own_are_coming(p))
 		return;
-	if (p->evicted_us > p->fed_us && loop_now() - p->evicted_us < EVICT_AGAIN_US &&
-	    !deaf(p->evicted_at))
+	if (p->evicted_us > ledger_pool_fed(wk->table, p->index) &&
+	    loop_now() - p->evicted_us < EVICT_AGAIN_US && !deaf(p->evicted_at))
 		return;
 	victim = earliest(p, kind, idle_since, deaf);
 	if (victim.since == 0 || loop_now() - victim.since < EVICT_IDLE_US)
@@ -244,9 +255,7 @@ want_since(const struct pool *p)
 {
 	int64_t since = head_since(p);
 
-	if (since == 0)
-		since = loop_now();
-	return since < p->fed_us ? p->fed_us : since;
+	return not_before_fed(p->index, since == 0 ? loop_now() : since);
 }
 
 static enum ledger_group

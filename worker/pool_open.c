@@ -113,7 +113,7 @@ open_one(struct pool *p, const struct ledger_limits *limits, struct client *own)
 		r = pool_reserve(p, limits, &slot);
 	if (r != LEDGER_OK)
 		return r;
-	p->fed_us = loop_now();
+	ledger_pool_feed(wk->table, p->index, loop_now());
 	backend_open(p, slot, own);
 	return LEDGER_OK;
 }

@@ -252,6 +252,33 @@ within '... its places are free again' 20 served alice app
 within '... for everybody' 20 served bob app
 pooler_stop 'ends well'
 
+# --- a hungry pool gets one place at a time, however many workers its clients are on -----------------------
+
+begin "{ name = \"app\"; $at; max_db_connections = 4; }" 'query_wait_timeout = "60s";'
+# alice_takes N: bob has all places, at work, and alice's clients on four workers want them. To TOOK, in ms: how long
+# after her first place she had her fourth. (One pool may take a place from another each 100 ms.)
+TOOK=0
+alice_takes() {
+	CROWD_USER=bob crowd_start "bob$1" app
+	CROWD_USER=alice crowd_start "alice$1" app
+	crowd "bob$1" 'open 8'
+	crowd "alice$1" 'open 8'
+	crowd_tell "bob$1" 'run select pg_sleep(0.02)'
+	within 'bob has all places' 20 ours_are 4 "usename = 'bob'"
+	crowd_tell "alice$1" "query select stay('alice$1')"
+	within '... alice gets them' 30 stays "alice$1" 4
+	TOOK=$((TOOK + $(admin_sql "select round(extract(epoch from max(backend_start) - min(backend_start)) * 1000)
+		from pg_stat_activity where usename = 'alice'")))
+	let_go "alice$1"
+	crowd_hear "alice$1"
+	crowd "bob$1" .
+	for who in "alice$1" "bob$1"; do crowd "$who" close; done
+	within '... and all is as before' 20 ended_all
+}
+for n in 1 2 3; do alice_takes $n; done
+check "... one after the other (the fourth after $((TOOK / 3)) ms)" [ "$TOOK" -ge 900 ]
+pooler_stop 'ends well'
+
 # --- max_user_connections --------------------------------------------------------------------------------
 
 POSTGRES_HAS='max_user_connections = 1;'
