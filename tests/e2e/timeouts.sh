@@ -275,11 +275,19 @@ done
 
 # --- which idle backend is next, how they grow old, keepalive ------------------------------------------------
 
+# /proc/net/tcp: local, remote, ..., timer (02 = keepalive) : when, in hundredths
+keeps() {
+	awk -v port="$(printf %04X "$1")" -v col="$2" '
+		split($col, a, ":") && a[2] == port && $4 == "01" && split($6, t, ":") && t[1] == "02" { print t[2] }' /proc/net/tcp |
+		while read -r when; do [ $((16#$when)) -gt 3300 ] || echo yes; done | grep -c yes
+}
+# ... once the last answer is acknowledged: until then the timer is that of its resending
+kept() { [ "$(keeps "$1" "$2")" -ge "$3" ]; }
 for turns in false true; do
 	pooler_conf < <(
 		echo "workers = 1; pool_mode = \"transaction\"; pool_size = 4; server_round_robin = $turns;"
 		echo "server_lifetime = \"$([ $turns = true ] && echo 1h || echo 10s)\"; log_level = \"debug\";"
-		echo 'server_idle_timeout = "0"; tcp_keepidle = "33s";'
+		echo "server_idle_timeout = \"0\"; tcp_keepidle = \"33s\"; tcp_keepalive = $([ $turns = true ] && echo false || echo true);"
 		echo "databases = ( { name = \"app\"; host = \"127.0.0.1\"; port = $PG_PORT; } );"
 	)
 	pooler_start
@@ -292,16 +300,10 @@ for turns in false true; do
 	pids=$(for _ in 1 2 3 4; do sql app 'select pg_backend_pid()'; done | sort -u | wc -l)
 	if [ $turns = true ]; then
 		is 'server_round_robin: each in turn' 4 "$pids"
+		is 'tcp_keepalive = false: no probes to clients' 0 "$(keeps "$PORT" 2)"
+		is '... nor to the server' 0 "$(keeps "$PG_PORT" 3)"
 	else
 		is 'no server_round_robin: the warmest' 1 "$pids"
-		# /proc/net/tcp: local, remote, ..., timer (02 = keepalive) : when, in hundredths
-		keeps() {
-			awk -v port="$(printf %04X "$1")" -v col="$2" '
-				split($col, a, ":") && a[2] == port && $4 == "01" && split($6, t, ":") && t[1] == "02" { print t[2] }' /proc/net/tcp |
-				while read -r when; do [ $((16#$when)) -gt 3300 ] || echo yes; done | grep -c yes
-		}
-		# ... once the last answer is acknowledged: until then the timer is that of its resending
-		kept() { [ "$(keeps "$1" "$2")" -ge "$3" ]; }
 		within 'tcp_keepidle towards clients' 20 kept "$PORT" 2 4
 		within 'tcp_keepidle towards the server' 20 kept "$PG_PORT" 3 1
 		# When each was closed, as the log has it: "... closing: server_lifetime", in ms of the minute.
