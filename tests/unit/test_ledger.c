@@ -1,127 +1,14 @@
-/* ledger: limits, states, what stale incarnations may not do, pools that change their names, races
- * for a slot in flight, and readers that meet a writer. */
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+/* ledger: limits, states, what stale incarnations may not do, pools that change their names. */
+#include "tests/unit/ledger_fixture.h"
+
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/layout.h"
-#include "shm/repair.h"
 #include "shm/stats.h"
-
-#define WORKERS 4 /* the last is the steward */
-#define STEWARD 3
-#define SLOTS	12
-#define POOLS	300 /* more than one hold of the mutex looks at */
-#define LATE	(LEDGER_HANDED_US + 1)
-
-static struct table *table;
-static struct table_self self[WORKERS];
-static const struct ledger_limits wide = {.pool = SLOTS};
-static uint32_t pool;
-
-static int64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-static uint32_t
-attach(uint32_t w, const char *db)
-{
-	uint32_t p;
-
-	assert_int_equal(ledger_attach(table, NULL, self[w], db, "alice", &p), LEDGER_OK);
-	return p;
-}
-
-static int
-table_make(void **state)
-{
-	const struct table_shape shape = {
-	    .workers = WORKERS, .slots = SLOTS, .pools = POOLS, .clients = 4};
-	uint32_t w;
-
-	(void)state;
-	table = table_create(&shape);
-	if (table == NULL)
-		return -1;
-	for (w = 0; w < WORKERS; w++)
-		self[w] = (struct table_self){w, table_worker_start(table, w)};
-	pool = attach(0, "app");
-	return 0;
-}
-
-/* Whatever a test has done, the table is sound after it. */
-static int
-table_unmake(void **state)
-{
-	int bad = repair_check(table, stderr);
-
-	(void)state;
-	table_destroy(table);
-	return bad;
-}
-
-static void
-restart(uint32_t w)
-{
-	table_worker_gone(table, w);
-	self[w].incarnation = table_worker_start(table, w);
-}
-
-static const struct ledger_backend *
-facts(int32_t pid)
-{
-	static struct ledger_backend b;
-
-	memset(&b, 0, sizeof(b));
-	b.pool = pool;
-	b.pid = pid;
-	b.key_len = 4;
-	memcpy(b.key, &pid, sizeof(pid));
-	b.opened_us = pid;
-	return &b;
-}
-
-static uint32_t
-reserve(uint32_t w)
-{
-	uint32_t slot;
-
-	if (layout_attach_count(table, self[w], pool) == 0)
-		(void)attach(w, "app");
-	assert_int_equal(ledger_reserve(table, self[w], pool, &wide, &slot), LEDGER_OK);
-	return slot;
-}
-
-static uint32_t
-open_busy(uint32_t w, int32_t pid)
-{
-	uint32_t slot = reserve(w);
-
-	ledger_opened(table, self[w], slot, facts(pid));
-	return slot;
-}
-
-static void
-expect_word(uint32_t slot, enum slot_state state, uint32_t w)
-{
-	assert_int_equal(
-	    ledger_word(table, slot), slot_pack(state, self[w].worker, self[w].incarnation));
-}
 
 /* --- pools --- */
 
@@ -171,19 +58,6 @@ found_by_both_names(void **state)
 	assert_string_equal(user, "alice");
 	assert_false(ledger_pool_name(table, POOLS - 1, db, user));
 	assert_false(ledger_pool_name(table, POOLS, db, user));
-}
-
-/* Fills all entries but `pool` and leaves them; then one more name needs one of them. */
-static void
-fill_pools(uint32_t w)
-{
-	char name[16];
-	uint32_t i;
-
-	for (i = 1; i < POOLS; i++) {
-		(void)snprintf(name, sizeof(name), "f%u", i);
-		(void)attach(w, name);
-	}
 }
 
 static void
@@ -524,15 +398,6 @@ works_when_logged_in(void **state)
 	assert_false(ledger_pool_works(table, pool));
 }
 
-static uint32_t
-claim(int64_t now, enum slot_state *was)
-{
-	uint32_t from = 0, slot = ledger_claim_orphan(table, self[STEWARD], now, &from, was);
-
-	assert_true(slot == TABLE_NONE || from == slot + 1);
-	return slot;
-}
-
 static void
 orphans_of_every_state(void **state)
 {
@@ -616,177 +481,6 @@ orphans_lost_in_flight(void **state)
 	assert_false(ledger_adopt(table, self[1], slot)); /* it comes after all: too late */
 	expect_word(slot, SLOT_COOLING, STEWARD);
 	assert_int_equal(ledger_free(table, self[STEWARD], slot), LEDGER_OK);
-}
-
-/* --- races --- */
-
-#define ROUNDS 3000
-
-static pthread_barrier_t gate;
-static _Atomic uint32_t flying, winners;
-static _Atomic bool over;
-
-static void *
-race_adopt(void *arg)
-{
-	(void)arg;
-	for (;;) {
-		(void)pthread_barrier_wait(&gate);
-		if (over)
-			return NULL;
-		atomic_fetch_add(&winners, ledger_adopt(table, self[1], flying));
-		(void)pthread_barrier_wait(&gate);
-	}
-}
-
-static void *
-race_claim(void *arg)
-{
-	enum slot_state was;
-
-	(void)arg;
-	for (;;) {
-		(void)pthread_barrier_wait(&gate);
-		if (over)
-			return NULL;
-		atomic_fetch_add(&winners, claim(INT64_MAX, &was) == flying);
-		(void)pthread_barrier_wait(&gate);
-	}
-}
-
-/* A slot in flight has one who gets it, whoever tries at the same moment: giver, receiver (who is
- * believed dead here, so that the steward may, too), steward. */
-static void
-one_wins(void **state)
-{
-	uint32_t i, won[SLOT_STATES] = {0};
-	pthread_t threads[2];
-
-	(void)state;
-	over = false;
-	assert_int_equal(pthread_barrier_init(&gate, NULL, 3), 0);
-	assert_int_equal(pthread_create(&threads[0], NULL, race_adopt, NULL), 0);
-	assert_int_equal(pthread_create(&threads[1], NULL, race_claim, NULL), 0);
-	table_worker_gone(table, 1);
-	for (i = 0; i < ROUNDS; i++) {
-		uint64_t word;
-		flying = open_busy(0, 1);
-		winners = 0;
-		ledger_hand(table, self[0], flying, self[1]);
-		(void)pthread_barrier_wait(&gate);
-		atomic_fetch_add(&winners, ledger_take_back(table, self[0], flying, self[1]));
-		(void)pthread_barrier_wait(&gate);
-		word = ledger_word(table, flying);
-		/* the steward may claim from the adopter at once, who is dead to him: two won */
-		assert_true(winners == 1 || (winners == 2 && slot_state(word) == SLOT_COOLING));
-		won[slot_state(word)]++;
-		assert_int_equal(ledger_free(table, self[slot_owner(word)], flying), LEDGER_OK);
-	}
-	over = true;
-	(void)pthread_barrier_wait(&gate);
-	for (i = 0; i < 2; i++)
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
-	assert_int_equal(pthread_barrier_destroy(&gate), 0);
-	assert_int_equal(ledger_pool_used(table, pool), 0);
-}
-
-static void *
-churn_slot(void *arg)
-{
-	uint32_t i, slot, *pools = arg;
-
-	for (i = 0; !over; i++) {
-		if (ledger_reserve(table, self[0], pools[i & 1], &wide, &slot) != LEDGER_OK)
-			continue;
-		ledger_opened(table, self[0], slot, facts((int32_t)(pools[i & 1] + 1)));
-		ledger_idle(table, self[0], slot);
-		while (ledger_free(table, self[0], slot) != LEDGER_OK)
-			;
-	}
-	return NULL;
-}
-
-/* Half a second, and longer while nothing was seen: a busy machine may run one thread only. */
-static bool
-race_on(int64_t start, uint64_t got)
-{
-	int64_t took = now_us() - start;
-
-	return took < 500000 || (got == 0 && took < 60000000);
-}
-
-/* The facts a reader gets are of the pool it gets: pid = pool + 1 in this test. */
-static void
-facts_are_of_one_backend(void **state)
-{
-	uint32_t pools[2] = {pool, attach(0, "other")};
-	struct ledger_backend b;
-	uint64_t word, got = 0;
-	pthread_t thread;
-	int64_t start = now_us();
-
-	(void)state;
-	over = false;
-	assert_int_equal(pthread_create(&thread, NULL, churn_slot, pools), 0);
-	while (race_on(start, got)) {
-		word = ledger_read(table, 0, &b);
-		if (slot_state(word) == SLOT_FREE) {
-			assert_int_equal(b.pool, TABLE_NONE);
-			continue;
-		}
-		assert_true(b.pool == pools[0] || b.pool == pools[1]);
-		if (b.pid == 0) {
-			assert_int_equal(slot_state(word), SLOT_RESERVED);
-			continue;
-		}
-		assert_int_equal(b.pid, b.pool + 1);
-		assert_int_equal(b.opened_us, b.pid);
-		assert_memory_equal(b.key, &b.pid, sizeof(b.pid));
-		got++;
-	}
-	over = true;
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_true(got > 0);
-}
-
-static void *
-churn_names(void *arg)
-{
-	uint32_t i, p;
-	char name[CONF_NAME_SIZE];
-
-	(void)arg;
-	for (i = 0; !over; i++) {
-		memset(name, 'a' + (int)(i % 26), sizeof(name));
-		name[10 + i % 50] = '\0';
-		if (ledger_attach(table, NULL, self[0], name, name, &p) == LEDGER_OK)
-			ledger_detach(table, self[0], p);
-	}
-	return NULL;
-}
-
-static void
-names_are_of_one_pool(void **state)
-{
-	char db[CONF_NAME_SIZE], user[CONF_NAME_SIZE];
-	uint64_t got = 0;
-	pthread_t thread;
-	int64_t start = now_us();
-
-	(void)state;
-	fill_pools(1);
-	ledger_detach(table, self[0], pool); /* the only entry that may change its names */
-	over = false;
-	assert_int_equal(pthread_create(&thread, NULL, churn_names, NULL), 0);
-	while (race_on(start, got))
-		if (ledger_pool_name(table, pool, db, user)) {
-			assert_string_equal(db, strcmp(user, "alice") == 0 ? "app" : user);
-			assert_int_equal(db[0], strcmp(db, "app") == 0 ? 'a' : db[strlen(db) - 1]);
-			got++;
-		}
-	over = true;
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_true(got > 0);
 }
 
 /* --- the mutex --- */
@@ -884,8 +578,6 @@ check_finds_damage(void **state)
 	assert_int_equal(repair_check(table, stderr), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, table_make, table_unmake)
-
 int
 main(void)
 {
@@ -904,9 +596,6 @@ main(void)
 	    TEST(orphans_of_every_state),
 	    TEST(orphans_in_flight),
 	    TEST(orphans_lost_in_flight),
-	    TEST(one_wins),
-	    TEST(facts_are_of_one_backend),
-	    TEST(names_are_of_one_pool),
 	    TEST(busy_changes_nothing),
 	    TEST(a_death_is_repaired),
 	    TEST(check_finds_damage),
