@@ -500,16 +500,8 @@ stage_answers(
 	struct msg m;
 
 	while (!stage_answered(st, h)) {
-		switch (raw_next(r, &m, PATIENCE_MS)) {
-		case RAW_EOF:
-			note(out, "-- closed\n");
+		if (!raw_heard(r, &m, out, PATIENCE_MS))
 			return false;
-		case RAW_LATE:
-			note(out, "-- no answer\n");
-			return false;
-		case RAW_MSG:
-			break;
-		}
 		note_answer(out, &m, o);
 		hear(h, m.type);
 	}

@@ -414,6 +414,22 @@ note_message(struct bytes *out, const struct msg *m, bool fatal)
 	note(out, "\n");
 }
 
+bool
+raw_heard(struct raw *r, struct msg *m, struct bytes *out, int ms)
+{
+	switch (raw_next(r, m, ms)) {
+	case RAW_EOF:
+		note(out, "-- closed\n");
+		return false;
+	case RAW_LATE:
+		note(out, "-- no answer\n");
+		return false;
+	case RAW_MSG:
+		break;
+	}
+	return true;
+}
+
 /* Reads answers until the step is satisfied. False: it ended otherwise, which is noted. */
 static bool
 await(struct raw *r, struct bytes *out, char type, int n, bool fatal)
@@ -421,17 +437,10 @@ await(struct raw *r, struct bytes *out, char type, int n, bool fatal)
 	struct msg m;
 
 	while (n > 0) {
-		switch (raw_next(r, &m, PATIENCE_MS)) {
-		case RAW_EOF:
-			note(out, "-- closed\n");
+		if (!raw_heard(r, &m, out, PATIENCE_MS))
 			return false;
-		case RAW_LATE:
-			note(out, "-- no answer\n");
-			return false;
-		case RAW_MSG:
-			note_message(out, &m, fatal);
-			n -= m.type == type;
-		}
+		note_message(out, &m, fatal);
+		n -= m.type == type;
 	}
 	return true;
 }

@@ -63,6 +63,8 @@ bool raw_put(struct raw *, struct bytes *); /* the same, and empties the bytes *
 enum raw_got { RAW_MSG, RAW_EOF, RAW_LATE };
 /* Waits up to `ms` for one message. */
 enum raw_got raw_next(struct raw *, struct msg *, int ms);
+/* The same; false: there was none, which is noted in `out`. */
+bool raw_heard(struct raw *, struct msg *, struct bytes *out, int ms);
 /* One byte that is no message, as after SSLRequest. -1: none. */
 int raw_byte(struct raw *, int ms);
 /* Up to ReadyForQuery. False: anything else came of it. */
