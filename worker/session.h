@@ -83,8 +83,9 @@ struct session_part {
 	bool held; /* PIN_PREPARED holds only because others do */
 	bool ask;  /* it must be asked about open.maybe, be the texts as they may */
 	/* session_told.c */
-	uint8_t withheld; /* reported settings (bits by index) whose reports it has not got */
-	bool ready;	  /* its ReadyForQuery waits for what its settings are */
+	uint8_t nwithheld; /* reported settings whose reports it has not got, in their order */
+	uint8_t withheld[PARAMS_N];
+	bool ready; /* its ReadyForQuery waits for what its settings are */
 	/* A text that streams by: NULL = none. */
 	struct sql_scan *scan;
 	bool skip_name; /* of a Parse */

@@ -42,21 +42,33 @@ session_in_doubt(const struct backend *b, int i)
 	return (how == '-' || how == '?') && is_foreign(b, i);
 }
 
+static void
+not_withheld(struct session_part *s, int i)
+{
+	int k, n = 0;
+
+	for (k = 0; k < s->nwithheld; k++)
+		if (s->withheld[k] != i)
+			s->withheld[n++] = s->withheld[k];
+	s->nwithheld = (uint8_t)n;
+}
+
 bool
 session_withholds(const struct backend *b, int i)
 {
 	struct session_part *s = &b->client->session;
-	bool withheld = session_watches(b->client) && session_in_doubt(b, i);
 
-	s->withheld &= (uint8_t) ~(1U << i);
-	s->withheld |= (uint8_t)(withheld << i);
-	return withheld;
+	not_withheld(s, i);
+	if (!session_watches(b->client) || !session_in_doubt(b, i))
+		return false;
+	s->withheld[s->nwithheld++] = (uint8_t)i;
+	return true;
 }
 
 void
 session_tell(struct client *c, int i, const char *value)
 {
-	c->session.withheld &= (uint8_t) ~(1U << i);
+	not_withheld(&c->session, i);
 	if (value == NULL || c->params.v[i] == value)
 		return;
 	conn_put_parameter(&c->conn, params_name(i), value);
@@ -66,11 +78,10 @@ session_tell(struct client *c, int i, const char *value)
 static void
 tell_withheld(struct backend *b)
 {
-	int i;
+	const struct session_part *s = &b->client->session;
 
-	for (i = 0; i < PARAMS_N; i++)
-		if (b->client->session.withheld >> i & 1)
-			session_tell(b->client, i, b->params.v[i]);
+	while (s->nwithheld > 0)
+		session_tell(b->client, s->withheld[0], b->params.v[s->withheld[0]]);
 }
 
 bool
@@ -83,7 +94,7 @@ session_holds_ready(struct backend *b, bool last)
 		return false;
 	for (i = 0; i < PARAMS_N && last && !s->ready; i++)
 		s->ready = session_in_doubt(b, i);
-	if (!s->ready && s->withheld != 0) {
+	if (!s->ready && s->nwithheld > 0) {
 		relay_put_approved(b);
 		tell_withheld(b);
 	}
