@@ -135,7 +135,7 @@
 	X(pins_seed, COUNTER, "count", "... by setseed()")                                         \
 	X(pins_load, COUNTER, "count", "... by LOAD")                                              \
 	X(pins_other, COUNTER, "count", "... by functions such as dblink_connect()")               \
-	X(pins_settings, COUNTER, "count", "... by settings, where session_state is pin")          \
+	X(pins_settings, COUNTER, "count", "... by settings")                                      \
 	X(pin_timeouts, COUNTER, "count", "clients ended by pin_timeout")                          \
 	X(session_probes, COUNTER, "count", "times a backend was asked for its session's state")   \
 	X(replays, COUNTER, "count", "times a backend was given its client's settings")            \

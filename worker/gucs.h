@@ -25,6 +25,10 @@ const char *gucs_get(const struct gucs *, const char *name);
 /* The pairs in order of name: *at begins with 0. False = no more. */
 bool gucs_next(const struct gucs *, size_t *at, const char **name, const char **value);
 
+/* gucs_anybody.c: a setting that every role may change and RESET. False for most that need a right,
+ * and for those that are not known. */
+bool gucs_anybody(const char *name);
+
 /* name\0value\0...: what gucs_of takes back. */
 const char *gucs_bytes(const struct gucs *, size_t *len);
 /* False = not well-formed. */

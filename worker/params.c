@@ -463,19 +463,39 @@ put_identity(FILE *f, const struct params *want, const struct params *have, bool
 		put_call(f, want, "role", role, &n);
 }
 
+/* What another has left there by a right that this one lacks: RESET of it would be refused, RESET
+ * ALL never is (and takes back what this one's functions have set). */
+static bool
+needs_reset_all(const struct params *want, const struct params *have)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	if (have->caller != 0 && have->caller == want->caller)
+		return false;
+	while (gucs_next(have->set, &at, &name, &value))
+		if (!params_is_identity(name) && !gucs_anybody(name) &&
+		    gucs_get(want->set, name) == NULL)
+			return true;
+	return false;
+}
+
 char *
 params_sql(const struct params *want, const struct params *have)
 {
+	struct params known = *have; /* borrowed */
 	char *sql = NULL;
 	size_t len;
 	FILE *f = open_memstream(&sql, &len);
-	bool anew = identity_anew(want, have);
+	bool anew;
 
 	if (f == NULL)
 		fatal("settings");
-	put_resets(f, want, have, anew);
-	put_sets(f, want, have);
-	put_identity(f, want, have, anew);
+	known.tainted = have->tainted || needs_reset_all(want, have);
+	anew = identity_anew(want, &known);
+	put_resets(f, want, &known, anew);
+	put_sets(f, want, &known);
+	put_identity(f, want, &known, anew);
 	if (fclose(f) != 0)
 		fatal("settings");
 	return sql;

@@ -53,7 +53,8 @@ bool params_is_identity(const char *name);
 void params_keep_identity(struct params *, const struct gucs *was);
 /*
  * One query that makes a backend that has `have` one that has `want`; malloc'd, never NULL. It is
- * atomic: one that fails changes nothing. Who one is comes last and is taken back first.
+ * atomic: one that fails changes nothing. Who one is comes last and is taken back first. What to
+ * take back may need a right that `want` lacks, and then goes by RESET ALL, which needs none.
  */
 char *params_sql(const struct params *want, const struct params *have);
 /* A text as a literal of SQL, whatever the server's settings. */

@@ -533,12 +533,37 @@ was_reset(struct backend *b, const char *name)
 	params_put(&c->params, name, gucs_get(c->session.start.set, name));
 }
 
+static bool
+same_value(const char *had, const char *value)
+{
+	return had != NULL && strcmp(had, value) == 0;
+}
+
+/* It may be that only who it was by SET ROLE may set it, so that it cannot be brought over. */
+static bool
+needs_role(const struct client *c, const char *name)
+{
+	static const char *const who[] = {"role", "session_authorization"};
+	bool role = false;
+	size_t i;
+
+	for (i = 0; i < sizeof(who) / sizeof(who[0]); i++)
+		role |= gucs_get(c->params.set, who[i]) != NULL ||
+			gucs_get(c->session.open.changes, who[i]) != NULL;
+	return role && !params_is_identity(name) && !gucs_anybody(name) &&
+	       strchr(name, '.') == NULL;
+}
+
 static void
 was_set(struct backend *b, const char *name, const char *value)
 {
+	struct client *c = b->client;
+
 	if (params_index(name) != -1)
 		return; /* the server has reported it */
-	if (b->client->session.pins & PIN(SETTINGS))
+	if (needs_role(c, name) && !same_value(gucs_get(c->params.set, name), value))
+		session_set_pins(c, c->session.pins | PIN(SETTINGS));
+	if (c->session.pins & PIN(SETTINGS))
 		return; /* it stays there */
 	params_put(&b->params, name, value);
 	params_put(&b->client->params, name, value);

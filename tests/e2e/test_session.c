@@ -407,6 +407,42 @@ refused_together(void)
 	extended = false;
 }
 
+/* What somebody set by a right that others lack is no reason to refuse them anything; who set it
+ * keeps its backend for that. */
+static void
+privileged(void)
+{
+	static const struct step mine[] = {{1, "set work_mem = '5MB'", ""},
+	    {1, "set my.own = 'b'", ""}, {0, "set role boss", ""},
+	    {0, "set log_min_duration_statement = '77s'", ""}, {0, "reset role", ""},
+	    {0, "select current_user || current_setting('log_min_duration_statement')",
+		"writer77s"},
+	    END};
+	static const struct step theirs[] = {
+	    {1,
+		"select current_setting('work_mem') || current_setting('my.own') || "
+		"current_setting('log_min_duration_statement')",
+		"5MBb-1"},
+	    END};
+	static const struct step granted[] = {{0, "set log_min_duration_statement = '77s'", ""},
+	    {1, "select 1", "1"}, {0, "show log_min_duration_statement", "77s"}, END};
+	static const struct step freed[] = {{0, "set role boss", ""},
+	    {0, "set deadlock_timeout = '3s'", ""}, {0, "discard all", ""},
+	    {1, "show deadlock_timeout", "1s"}, {0, "select current_user", "writer"}, END};
+
+	meet("user=writer", "user=writer");
+	run("what only another role may set", mine);
+	PQfinish(clients[0]);
+	run("... is not the next one's", theirs);
+	clients[0] = client("user=writer");
+	run("... is kept until DISCARD ALL", freed);
+	(void)admin("grant set on parameter log_min_duration_statement to writer");
+	run("what one had the right to set", granted);
+	(void)admin("revoke set on parameter log_min_duration_statement from writer");
+	run("... is taken back without that right", theirs);
+	part();
+}
+
 /* --- pins ------------------------------------------------------------------------------------- */
 
 static bool
@@ -698,6 +734,8 @@ objects(void)
 	(void)admin("create role reader");
 	(void)admin("create role writer login");
 	(void)admin("grant reader to writer");
+	(void)admin("create role boss superuser");
+	(void)admin("grant boss to writer");
 	(void)admin("create table t (i int)");
 	(void)admin("create sequence sq");
 	(void)admin("create function sets_zone(z text) returns text language sql as $$ select "
@@ -848,6 +886,11 @@ main(int argc, char **argv)
 	refused();
 	refused_together();
 	hidden_known();
+	for (i = 0; i < 2; i++) {
+		extended = i == 1;
+		privileged();
+	}
+	extended = false;
 	encodings();
 	left_meanwhile();
 	loaded();

@@ -111,8 +111,9 @@ sql(void **state)
 
 	(void)state;
 	params_put(&have, "work_mem", "7MB");
+	assert_sql(&want, &have, "RESET \"work_mem\";");
 	params_put(&have, "a.b", "1");
-	assert_sql(&want, &have, "RESET \"a\".\"b\";RESET \"work_mem\";");
+	assert_sql(&want, &have, "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;");
 	params_put(&want, "a.b", "it's");
 	assert_sql(
 	    &want, &have, "RESET \"work_mem\";SELECT pg_catalog.set_config('a.b','it''s',false);");
