@@ -149,6 +149,17 @@ gucs_bytes(const struct gucs *g, size_t *len)
 }
 
 bool
+gucs_is_ascii(const struct gucs *g)
+{
+	size_t i;
+
+	for (i = 0; g != NULL && i < g->len; i++)
+		if (((unsigned char)g->bytes[i] & 0x80) != 0)
+			return false;
+	return true;
+}
+
+bool
 gucs_of(const char *bytes, size_t len, const struct gucs **out)
 {
 	const char *last = NULL, *name, *value;

@@ -25,6 +25,9 @@ const char *gucs_get(const struct gucs *, const char *name);
 /* The pairs in order of name: *at begins with 0. False = no more. */
 bool gucs_next(const struct gucs *, size_t *at, const char **name, const char **value);
 
+/* All names and values are ASCII. */
+bool gucs_is_ascii(const struct gucs *);
+
 /* gucs_anybody.c: a setting that every role may change and RESET. False for most that need a right,
  * and for those that are not known. */
 bool gucs_anybody(const char *name);

@@ -101,10 +101,16 @@ count_query(struct client *c, uint8_t type)
 void
 relay_sent(struct backend *b, const struct expect_entry *e)
 {
-	bool idle = expect_empty(&b->expect), ok;
-
 	if (e->type == 'P')
 		stats_add(&b->pool->row->sv_parse_count, 1);
+	relay_owed(b, e);
+}
+
+void
+relay_owed(struct backend *b, const struct expect_entry *e)
+{
+	bool idle = expect_empty(&b->expect), ok;
+
 	ok = e->op != 0 || e->flags != 0 ? expect_push(&b->expect, e)
 					 : expect_sent(&b->expect, e->type);
 	if (!ok)

@@ -138,7 +138,7 @@ send_alone(struct client *c, struct backend *b)
 static void
 put_ours(struct backend *b, uint8_t type, uint8_t op)
 {
-	relay_sent(b, &(struct expect_entry){.type = type, .flags = EXPECT_OURS, .op = op});
+	relay_owed(b, &(struct expect_entry){.type = type, .flags = EXPECT_OURS, .op = op});
 }
 
 static void

@@ -608,6 +608,17 @@ believe(struct backend *b)
 	}
 }
 
+/* Values that were set in the encoding of before cannot be brought over in another: it is known
+ * what has become of the settings. */
+static void
+settle_encoding(struct client *c)
+{
+	const struct session_note *open = &c->session.open;
+
+	if (gucs_get(open->changes, "client_encoding") != NULL && !gucs_is_ascii(c->params.set))
+		session_set_pins(c, c->session.pins | PIN(SETTINGS));
+}
+
 /* What nobody needs to be asked about. */
 static void
 settle_pins(struct client *c)
@@ -705,6 +716,7 @@ session_settle(struct backend *b)
 	settle_pins(c);
 	if (s->open.sure && !s->ask && s->errors == 0 && s->completes == 1) {
 		believe(b);
+		settle_encoding(c);
 	} else if (must_ask(c)) {
 		s->probing = true;
 		session_probe(b);
@@ -786,6 +798,7 @@ session_learned(struct backend *b, uint32_t pins)
 	if (s->open.all)
 		b->params.tainted = true; /* names nobody lists may be set too */
 	session_set_pins(b->client, (s->pins & ~s->open.maybe) | (pins & s->open.maybe));
+	settle_encoding(b->client);
 	s->probing = false;
 	forget_open(s);
 }

@@ -589,6 +589,24 @@ pinned_resets(void)
 	(void)admin("drop role doomed");
 }
 
+/* A value's bytes are those of the encoding it was set in. */
+static void
+encoding_changes(void)
+{
+	static const struct step steps[] = {{0, "set my.word to 'r\xc3\xa9'", ""},
+	    {0, "set client_encoding to 'LATIN1'", ""}, {1, "select 1", "1"},
+	    {0, "select current_setting('my.word') = U&'r\\00e9'", "t"},
+	    {0, "select current_setting('my.word')", "r\xe9"},
+	    {1, "select coalesce(current_setting('my.word', true), '')", ""}, END};
+
+	meet("client_encoding=UTF8", "");
+	run("another encoding than that of a value", steps);
+	check(pinned(1), "... pins");
+	(void)ask(clients[0], "discard all");
+	check(pinned(0), "... until DISCARD ALL");
+	part();
+}
+
 /* pg_temp in front of the search_path: any CREATE makes something temporary. */
 static void
 temporary_path(void)
@@ -650,6 +668,15 @@ no_pins(void)
 	part();
 }
 
+/* Parses at the server that are neither a client's nor of its statements. */
+static long
+foreign_parses(void)
+{
+	return pooler_get(&pooler, "pool.postgres.postgres.sv_parse_count") -
+	       pooler_get(&pooler, "pool.postgres.postgres.cl_parse_count") -
+	       pooler_get(&pooler, "pool.postgres.postgres.stmts_parsed");
+}
+
 /* Differing settings go ahead of the request and not before it, whatever they are: no round trip
  * more, no transaction around the request, and its ROLLBACK undoes none of them. */
 static void
@@ -672,11 +699,12 @@ along(void)
 		"current_setting('timezone') || current_setting('application_name')",
 		"reader7MBAsia/Tokyoa"},
 	    {1, "select current_user || current_setting('work_mem')", "postgres8MB"}, END};
-	long times, alone;
+	long times, alone, parses = 0;
 	int i;
 
 	meet("", "");
 	run("settings ahead of a request", mine);
+	parses = foreign_parses();
 	times = pooler_get(&pooler, "pool.postgres.postgres.replays");
 	alone = pooler_get(&pooler, "pool.postgres.postgres.replays_alone");
 	for (i = 0; i < 2; i++) {
@@ -686,6 +714,7 @@ along(void)
 	extended = false;
 	times = pooler_get(&pooler, "pool.postgres.postgres.replays") - times;
 	alone = pooler_get(&pooler, "pool.postgres.postgres.replays_alone") - alone;
+	check(foreign_parses() == parses, "what goes ahead counts as no Parse");
 	check(times >= 20 && alone == 0, "%ld times, %ld of them in a round trip of their own",
 	    times, alone);
 	part();
@@ -904,6 +933,7 @@ main(int argc, char **argv)
 		pins();
 		temporary_path();
 		pinned_resets();
+		encoding_changes();
 	}
 	extended = false;
 	pooler_stop(&pooler);
