@@ -135,7 +135,7 @@ same_tail(const uint8_t *a, const char *b, uint32_t len)
 	uint32_t i;
 
 	for (i = 8; i < len; i++)
-		if ((a[i] >= 'A' && a[i] <= 'Z' ? a[i] | 0x20 : a[i]) != (uint8_t)b[i])
+		if ((sql_is_capital(a[i]) ? a[i] | 0x20 : a[i]) != (uint8_t)b[i])
 			return false;
 	return true;
 }
@@ -459,7 +459,7 @@ quoted_word(const uint8_t *p, const uint8_t *end, enum sql_word *w)
 	bool capitals = false;
 
 	for (q = p + 1; q < end && *q != '"'; q++)
-		capitals |= *q >= 'A' && *q <= 'Z';
+		capitals |= sql_is_capital(*q);
 	if (end - q < 2 || q[1] == '"')
 		return NULL;
 	*w = capitals ? SQL_W_none : find_word(p + 1, (uint32_t)(q - p - 1), end);

@@ -153,7 +153,7 @@ struct sql_scan {
 	uint32_t tag_match;
 	uint32_t param;	  /* the number of $1 so far */
 	uint8_t word[72]; /* a word cut by a piece's end, a quoted one, a dollar quote's tag */
-	/* --- statement: sql_stmt.c --- */
+	/* --- statement: sql_stmt.c, sql_set.c, sql_call.c --- */
 	uint8_t step, class, effect, after, prev, prev2;
 	uint8_t dot, schema; /* enum sql_schema: of the next word, of the last one */
 	bool local, quoted, prev_word, capture, named, list, sign, complex;

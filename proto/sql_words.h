@@ -184,6 +184,13 @@ sql_schema_of(const struct sql_scan *s)
 	return s->prev == SQL_W_pg_catalog ? SQL_OF_CATALOG : SQL_OF_OTHER;
 }
 
+/* What quotes keep and the server folds elsewhere. */
+static inline bool
+sql_is_capital(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
 /* The arena. */
 bool sql_put(struct sql_scan *, const void *bytes, uint32_t len);
 void sql_lost(struct sql_scan *);
