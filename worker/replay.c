@@ -289,9 +289,26 @@ look_at_error(struct backend *b, const uint8_t *body, size_t len)
 	conn_put(out, b->task_error, b->task_error_len);
 }
 
+bool
+replay_is_over(const struct backend *b)
+{
+	return b->replay == REPLAY_REFUSED && expect_ignored(&b->expect);
+}
+
+void
+replay_end(struct backend *b)
+{
+	static const uint8_t sync[] = {'S', 0, 0, 0, 4};
+
+	conn_put(&b->conn, sync, sizeof(sync));
+	relay_sent(b, &(struct expect_entry){.type = 'S'});
+}
+
 enum expect_verdict
 replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
+	const struct expect_entry *last = expect_last(&b->expect);
+	bool query = last != NULL && (last->type == 'Q' || last->type == 'F');
 	enum expect_verdict v;
 
 	if (type == 'S')
@@ -304,6 +321,8 @@ replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		look_at_error(b, body, len);
 	/* What is reported here is of another client, or ours: settle_params tells of the rest. */
 	v = expect_got(&b->expect, type);
+	if (type == 'E' && query && replay_is_over(b))
+		replay_end(b);
 	return strchr("ESN", type) != NULL && v == EXPECT_PASS ? EXPECT_DROP : v;
 }
 

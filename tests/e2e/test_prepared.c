@@ -812,6 +812,72 @@ limits(void)
 	    "limits: some were evicted");
 }
 
+/* The types of what comes, up to `last`. */
+static const char *
+types_to(struct raw *r, char last)
+{
+	static char types[64];
+	struct msg m = {0};
+	size_t n = 0;
+
+	while (n < sizeof(types) - 1 && m.type != last && raw_next(r, &m, 10000) == RAW_MSG)
+		types[n++] = m.type;
+	types[n] = '\0';
+	return types;
+}
+
+/* Both backends have no role, whatever they had. */
+static void
+no_role(struct raw others[2])
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		check(raw_query(&others[i], "begin"), "another has a backend");
+	for (i = 0; i < 2; i++)
+		(void)raw_query(&others[i], "commit");
+}
+
+/* A Query behind a Parse without a Sync, of a client whose settings the backend refuses: neither is
+ * run, and the client waits for no more than the Query's end. */
+static void
+refused_unsynced(void)
+{
+	struct bytes parse = {0}, query = {0};
+	struct raw r, others[2];
+	int i;
+
+	put_msg(&parse, 'P', "ssh", "", "insert into copied values (-7)", 0);
+	put_msg(&query, 'Q', "s", "insert into copied values (-7)");
+	if (!check(raw_open(&r, &roomy) && raw_login(&r, &roomy) && raw_open(&others[0], &roomy) &&
+		       raw_login(&others[0], &roomy) && raw_open(&others[1], &roomy) &&
+		       raw_login(&others[1], &roomy),
+		"refused: three clients"))
+		return;
+	for (i = 0; i < 2; i++) {
+		(void)admin("create role doomed");
+		check(raw_query(&r, "set role doomed"), "refused: SET ROLE");
+		no_role(others);
+		(void)admin("drop role doomed");
+		(void)raw_send(&r, parse.p, parse.len);
+		if (i == 1)
+			check_text(types_to(&r, 'E'), "E", "refused: Parse is told");
+		(void)raw_send(&r, query.p, query.len);
+		check_text(types_to(&r, 'Z'), i == 0 ? "EZ" : "Z", "refused: the Query has an end");
+		(void)admin("create role doomed");
+		check(raw_query(&r, "reset role"), "refused: the session goes on");
+		(void)admin("drop role doomed");
+	}
+	for (i = 0; i < 2; i++)
+		raw_close(&others[i]);
+	check(raw_query(&r, "select 1 / (case when exists (select 1 from copied where a = -7) then "
+			    "0 else 1 end)"),
+	    "refused: nothing was run");
+	raw_close(&r);
+	bytes_free(&parse);
+	bytes_free(&query);
+}
+
 static bool
 start(struct pooler *p, const char *name, const char *more)
 {
@@ -860,6 +926,7 @@ main(int argc, char **argv)
 		kill(others[i], SIGKILL);
 		waitpid(others[i], &status, 0);
 	}
+	refused_unsynced();
 	pooler_stop(&wide);
 	pooler_stop(&narrow);
 	return rig_end();
