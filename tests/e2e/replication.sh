@@ -105,8 +105,8 @@ is 'pg_basebackup, -X fetch' 0 $?
 has '... is complete' 'backup successfully verified' "$("$PG_BIN/pg_verifybackup" "$WORK_DIR/fetch" 2>&1)"
 tool_beside slow.out pg_basebackup -D "$WORK_DIR/slow" -X stream -c fast --max-rate=1M
 SLOW=$BESIDE
-within 'a slow one' 10 walsenders_are 2
-CHILD=$(pid_children "$SLOW")
+slow_streams() { CHILD=$(pid_children "$SLOW") && [ -n "$CHILD" ] && walsenders_are 2; }
+within 'a slow one' 10 slow_streams
 sleep 1.5 # longer than query_timeout
 check '... has no query_timeout' kill -0 "$SLOW"
 kill -KILL "$SLOW"
