@@ -295,6 +295,17 @@ params_is_identity(const char *name)
 	return false;
 }
 
+bool
+params_has_identity(const struct gucs *g)
+{
+	size_t i;
+
+	for (i = 0; i < IDENTITIES; i++)
+		if (gucs_get(g, identity[i]) != NULL)
+			return true;
+	return false;
+}
+
 void
 params_keep_identity(struct params *p, const struct gucs *was)
 {
@@ -400,9 +411,7 @@ static bool
 identity_anew(const struct params *want, const struct params *have)
 {
 	return is_unsure(want, have) || !same_setting(want, have, "session_authorization") ||
-	       ((gucs_get(have->set, "role") != NULL ||
-		    gucs_get(have->set, "session_authorization") != NULL) &&
-		   others_differ(want, have));
+	       (params_has_identity(have->set) && others_differ(want, have));
 }
 
 /* Who one is, first: whoever set the others may be somebody else. */

@@ -49,6 +49,7 @@ bool params_agree(const struct params *want, const struct params *have);
 void params_put(struct params *, const char *name, const char *value);
 /* role, session_authorization: RESET ALL leaves them. */
 bool params_is_identity(const char *name);
+bool params_has_identity(const struct gucs *);
 /* Gives it those of `was`. */
 void params_keep_identity(struct params *, const struct gucs *was);
 /*

@@ -543,15 +543,9 @@ same_value(const char *had, const char *value)
 static bool
 needs_role(const struct client *c, const char *name)
 {
-	static const char *const who[] = {"role", "session_authorization"};
-	bool role = false;
-	size_t i;
-
-	for (i = 0; i < sizeof(who) / sizeof(who[0]); i++)
-		role |= gucs_get(c->params.set, who[i]) != NULL ||
-			gucs_get(c->session.open.changes, who[i]) != NULL;
-	return role && !params_is_identity(name) && !gucs_anybody(name) &&
-	       strchr(name, '.') == NULL;
+	return (params_has_identity(c->params.set) ||
+		   params_has_identity(c->session.open.changes)) &&
+	       !params_is_identity(name) && !gucs_anybody(name) && strchr(name, '.') == NULL;
 }
 
 static void

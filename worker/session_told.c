@@ -25,6 +25,13 @@ open_change(const struct session_note *open, int i)
 	return open->reset_all ? '-' : open->all ? '?' : '\0';
 }
 
+/* What most transactions do not: then no setting is in doubt. */
+static bool
+may_reset(const struct session_note *open)
+{
+	return open->changes != NULL || open->reset_all || open->all;
+}
+
 /* The backend has another value than the client's login. */
 static bool
 is_foreign(const struct backend *b, int i)
@@ -92,8 +99,9 @@ session_holds_ready(struct backend *b, bool last)
 
 	if (!session_watches(b->client))
 		return false;
-	for (i = 0; i < PARAMS_N && last && !s->ready; i++)
-		s->ready = session_in_doubt(b, i);
+	if (last && may_reset(&s->open))
+		for (i = 0; i < PARAMS_N && !s->ready; i++)
+			s->ready = session_in_doubt(b, i);
 	if (!s->ready && s->nwithheld > 0) {
 		relay_put_approved(b);
 		tell_withheld(b);
