@@ -10,17 +10,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "shm/layout.h"
-#include "shm/repair.h"
+#include "tests/unit/table_fixture.h"
 
-#define WORKERS 4 /* the last is the steward */
-#define STEWARD 3
+#define STEWARD (WORKERS - 1)
 #define SLOTS	12
 #define POOLS	300 /* more than one hold of the mutex looks at */
 #define LATE	(LEDGER_HANDED_US + 1)
 
-static struct table *table;
-static struct table_self self[WORKERS];
 static const struct ledger_limits wide = {.pool = SLOTS};
 static uint32_t pool;
 
@@ -47,27 +43,12 @@ table_make(void **state)
 {
 	const struct table_shape shape = {
 	    .workers = WORKERS, .slots = SLOTS, .pools = POOLS, .clients = 4};
-	uint32_t w;
 
 	(void)state;
-	table = table_create(&shape);
-	if (table == NULL)
+	if (table_begin(&shape) == -1)
 		return -1;
-	for (w = 0; w < WORKERS; w++)
-		self[w] = (struct table_self){w, table_worker_start(table, w)};
 	pool = attach(0, "app");
 	return 0;
-}
-
-/* Whatever a test has done, the table is sound after it. */
-static inline int
-table_unmake(void **state)
-{
-	int bad = repair_check(table, stderr);
-
-	(void)state;
-	table_destroy(table);
-	return bad;
 }
 
 static inline void
@@ -140,6 +121,6 @@ fill_pools(uint32_t w)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, table_make, table_unmake)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, table_make, table_end_sound)
 
 #endif

@@ -319,7 +319,7 @@ misuse_panics(void **state)
 	for (i = 0; i < sizeof(misuses) / sizeof(misuses[0]); i++) {
 		int status;
 		pid_t pid;
-		assert_int_equal(table_unmake(NULL), 0);
+		assert_int_equal(table_end_sound(NULL), 0);
 		assert_int_equal(table_make(NULL), 0);
 		victim = open_busy(0, 1);
 		pid = fork();

@@ -7,14 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shm/layout.h"
-#include "shm/repair.h"
-
 #define WORKERS 3
-#define POOLS	4
+#include "tests/unit/table_fixture.h"
 
-static struct table *table;
-static struct table_self self[WORKERS];
+#define POOLS 4
+
 static uint32_t alice, bob, other; /* app/alice, app/bob, other/alice */
 
 static uint32_t
@@ -31,29 +28,14 @@ table_make(void **state)
 {
 	const struct table_shape shape = {
 	    .workers = WORKERS, .slots = 20, .pools = POOLS, .clients = 4};
-	uint32_t w;
 
 	(void)state;
-	table = table_create(&shape);
-	if (table == NULL)
+	if (table_begin(&shape) == -1)
 		return -1;
-	for (w = 0; w < WORKERS; w++)
-		self[w] = (struct table_self){w, table_worker_start(table, w)};
 	alice = attach("app", "alice");
 	bob = attach("app", "bob");
 	other = attach("other", "alice");
 	return 0;
-}
-
-/* Whatever a test has done, the table is sound after it. */
-static int
-table_unmake(void **state)
-{
-	int bad = repair_check(table, stderr);
-
-	(void)state;
-	table_destroy(table);
-	return bad;
 }
 
 static enum ledger_result
@@ -246,7 +228,7 @@ check_finds_damage(void **state)
 	repair_rebuild(table);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, table_make, table_unmake)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, table_make, table_end_sound)
 
 int
 main(void)

@@ -13,29 +13,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/layout.h"
-#include "shm/repair.h"
+#include "tests/unit/table_fixture.h"
 
-#define WORKERS 4
 #define CLIENTS 300
-
-static struct table *table;
-static struct table_self self[WORKERS];
 
 static int
 table_make(void **state)
 {
 	const struct table_shape shape = {
 	    .workers = WORKERS, .slots = 4, .pools = 2, .clients = CLIENTS};
-	uint32_t w;
 
 	(void)state;
-	table = table_create(&shape);
-	if (table == NULL)
-		return -1;
-	for (w = 0; w < WORKERS; w++)
-		self[w] = (struct table_self){w, table_worker_start(table, w)};
-	return 0;
+	return table_begin(&shape);
 }
 
 static int
