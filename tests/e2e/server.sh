@@ -246,7 +246,9 @@ is '... without an error' '0 0' "$B $C"
 crowd few close
 within 'all are ended' 10 all_ended
 hold 7
-has 'no place at all: clients get the cause' '53300' "$(bob)"
+# The pool may have to forget first how those that were ended during their login ended.
+no_place() { case $(bob) in *53300*) ;; *) return 1 ;; esac; }
+within 'no place at all: clients get the cause' 20 no_place
 hold_end
 within '... and afterwards service resumes' 20 bob_is
 adds_up 'at the end' 0
