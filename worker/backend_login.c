@@ -436,6 +436,7 @@ login_ready(struct backend *b)
 	stats_add(&p->row->sv_opened, 1);
 	stats_took(&p->times->connect, loop_now() - b->since_us);
 	b->status = 'I';
+	params_begin(&b->params);
 	if (!b->own)
 		pool_open_worked(p);
 	backend_set_state(b, BACKEND_ACTIVE);

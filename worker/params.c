@@ -109,7 +109,18 @@ params_set(struct params *p, int i, const char *value)
 		return false;
 	release(p->v[i]);
 	p->v[i] = text;
+	p->lasting &= (uint8_t) ~(1U << i);
 	return true;
+}
+
+void
+params_begin(struct params *p)
+{
+	int i;
+
+	for (i = 0; i < PARAMS_N; i++)
+		if (p->v[i] != NULL)
+			p->lasting |= (uint8_t)(1U << i);
 }
 
 bool
@@ -434,6 +445,14 @@ put_resets(FILE *f, const struct params *want, const struct params *have, bool a
 			put_reset(f, name);
 }
 
+/* Does the backend have this value behind what put_resets has put? */
+static bool
+stands(const struct params *want, const struct params *have, int i)
+{
+	return want->v[i] == have->v[i] &&
+	       (!is_unsure(want, have) || (have->lasting >> i & 1) != 0);
+}
+
 static void
 put_sets(FILE *f, const struct params *want, const struct params *have)
 {
@@ -443,7 +462,7 @@ put_sets(FILE *f, const struct params *want, const struct params *have)
 	int n = 0, i;
 
 	for (i = 0; i < PARAMS_N; i++) {
-		if (want->v[i] == NULL || (want->v[i] == have->v[i] && !all))
+		if (want->v[i] == NULL || stands(want, have, i))
 			continue;
 		fprintf(f, "SET %s TO ", names[i]);
 		params_put_literal(f, want->v[i]);
@@ -521,8 +540,10 @@ params_became(struct params *have, const struct params *want)
 		have->caller = 0;
 }
 
-/* --- packed: tainted, then the reported ones up to an empty name, then the set -----------------
- */
+/* --- packed: tainted (bit 0) and lasting (the others), then the reported ones up to an empty name,
+ * then the set -------------------------------------------------------------------------------- */
+
+_Static_assert(PARAMS_N < 8, "lasting and tainted are one byte");
 
 void
 params_pack(const struct params *p, struct wire_out *w)
@@ -531,7 +552,7 @@ params_pack(const struct params *p, struct wire_out *w)
 	const char *set = gucs_bytes(p->set, &len);
 	int i;
 
-	wire_byte(w, p->tainted || p->caller != 0);
+	wire_byte(w, (uint8_t)(p->lasting << 1 | (p->tainted || p->caller != 0)));
 	for (i = 0; i < PARAMS_N; i++) {
 		if (p->v[i] == NULL)
 			continue;
@@ -547,14 +568,17 @@ params_unpack(struct params *p, const uint8_t *bytes, size_t len)
 {
 	struct wire_in in;
 	const char *name;
+	uint8_t first;
 
 	wire_read(&in, bytes, len);
-	p->tainted = wire_get_byte(&in) != 0;
+	first = wire_get_byte(&in);
+	p->tainted = first & 1;
 	while ((name = wire_get_string(&in)) != NULL && name[0] != '\0') {
 		const char *value = wire_get_string(&in);
 		int i = value == NULL ? -1 : params_index(name);
 		if (i == -1 || !params_set(p, i, value))
 			return false;
 	}
+	p->lasting = first >> 1;
 	return name != NULL && gucs_of((const char *)in.p, in.left, &p->set);
 }

@@ -19,6 +19,7 @@ struct params {
 	const char *v[PARAMS_N];
 	const struct gucs *set;
 	bool tainted;	 /* a backend's: others may be set too, we do not know which */
+	uint8_t lasting; /* ... bit i: v[i] has never been another since its login */
 	uint32_t caller; /* ... by functions that this client has called, for whom they stay; 0 =
 			  * nobody. A client's: itself */
 };
@@ -34,6 +35,8 @@ void params_share(struct params *, int i, const char *text);
 
 /* Sets a value (copied and interned), replacing the old one. False = no memory. */
 bool params_set(struct params *, int i, const char *value);
+/* A backend has logged in with these: what RESET ALL gives back, as far as they last. */
+void params_begin(struct params *);
 /* Fills what `dst` does not know from `src`. */
 void params_default(struct params *dst, const struct params *src);
 /* DateStyle as the server spells it, if that can be told: it adds what was not said from these. */

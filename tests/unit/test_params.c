@@ -144,6 +144,34 @@ sql(void **state)
 	params_fini(&have);
 }
 
+#define ALL "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;"
+
+/* Behind RESET ALL only that is set which it may have changed. */
+static void
+sql_of_lasting(void **state)
+{
+	struct params want = {0}, have = {0};
+
+	(void)state;
+	set(&have, "TimeZone", "UTC");
+	set(&have, "IntervalStyle", "postgres");
+	params_begin(&have);
+	set(&want, "TimeZone", "UTC");
+	set(&want, "IntervalStyle", "postgres");
+	set(&have, "TimeZone", "UTC"); /* as it was */
+	have.tainted = true;
+	assert_sql(&want, &have, ALL);
+	set(&want, "TimeZone", "Asia/Tokyo");
+	assert_sql(&want, &have, ALL "SET TimeZone TO 'Asia/Tokyo';");
+	set(&have, "TimeZone", "Asia/Tokyo");
+	assert_sql(&want, &have, ALL "SET TimeZone TO 'Asia/Tokyo';");
+	set(&have, "TimeZone", "UTC"); /* back, but who knows what RESET ALL gives by now */
+	set(&want, "TimeZone", "UTC");
+	assert_sql(&want, &have, ALL "SET TimeZone TO 'UTC';");
+	params_fini(&want);
+	params_fini(&have);
+}
+
 static void
 packed(void **state)
 {
@@ -155,12 +183,14 @@ packed(void **state)
 	(void)state;
 	set(&p, "TimeZone", "UTC");
 	params_put(&p, "work_mem", "7MB");
+	params_begin(&p);
 	p.tainted = true;
 	wire_init(&w, bytes, sizeof(bytes));
 	params_pack(&p, &w);
 	assert_false(w.failed);
 	assert_true(params_unpack(&q, bytes, w.len));
 	assert_true(q.tainted);
+	assert_int_equal(q.lasting, p.lasting);
 	assert_ptr_equal(q.v[params_index("TimeZone")], p.v[params_index("TimeZone")]);
 	assert_ptr_equal(q.set, p.set);
 	params_fini(&q);
@@ -183,7 +213,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(date_styles),
 	    cmocka_unit_test(nothing_to_spell), cmocka_unit_test(match), cmocka_unit_test(sql),
-	    cmocka_unit_test(packed)};
+	    cmocka_unit_test(sql_of_lasting), cmocka_unit_test(packed)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
