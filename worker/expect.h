@@ -89,6 +89,14 @@ expect_head(const struct expect *x)
 	return x->len == 0 ? NULL : &(x->ring != NULL ? x->ring : x->inl)[x->head];
 }
 
+/* The one behind it; NULL = none. */
+static inline const struct expect_entry *
+expect_second(const struct expect *x)
+{
+	return x->len < 2 ? NULL
+			  : &(x->ring != NULL ? x->ring : x->inl)[(x->head + 1) & (x->size - 1)];
+}
+
 /* The last request that was sent and has not ended; NULL = none. */
 static inline const struct expect_entry *
 expect_last(const struct expect *x)

@@ -236,12 +236,16 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 		e.type = 'C';
 		e.flags = EXPECT_AS_PARSE;
 		relay_sent(v->b, &e);
+		if (!gate_is_described(s))
+			gate_ask_description(v, s->name, s);
 		gate_consume(v);
 		return GATE_TAKEN;
 	}
 	if (p != NULL && p->there)
 		gate_inject_close(v, p);
 	e.prep = gate_prep_begin(v, s, p);
+	if (!gate_is_described(s))
+		return gate_parse_asked(v, s->name, s, &e);
 	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'P', size + v->len - from);
 	conn_put(&v->b->conn, s->name, size);
@@ -347,29 +351,40 @@ prepare_use(struct view *v, const struct statement *s)
 	return g;
 }
 
+static bool
+is_known_without_rows(const struct view *v, const struct statement *s)
+{
+	return v->type == 'D' && s != NULL && s->types != NULL && !s->rows;
+}
+
 static enum gate
 use_unnamed(struct view *v)
 {
 	struct stmt_name *n = name_unnamed(v->names);
-	enum gate g = prepare_use(v, n->stmt);
+	struct expect_entry e;
+	enum gate g;
 
+	if (is_known_without_rows(v, n->stmt) && v->b->prepared.unnamed != n->stmt)
+		return gate_describe_known(v, NULL, n->stmt);
+	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN)
 		g = ensure_unnamed(v);
 	if (g != GATE_TAKEN)
 		return g;
 	gate_may_forget(v, n->stmt != NULL && n->stmt->forgets);
 	note_use(v, n->stmt);
-	return gate_pass(v);
+	if (v->type != 'D' || n->stmt == NULL)
+		return gate_pass(v);
+	e = gate_describe(NULL, n->stmt);
+	return gate_pass_with(v, &e);
 }
 
-/* A Bind of what the backend lacks, in a block that may be aborted. */
+/* The backend has not what this name of the client's means. */
 static bool
-cannot_prepare(struct view *v, struct stmt_name *n)
+is_lacking(struct view *v, struct stmt_name *n)
 {
 	struct prep *e;
 
-	if (v->type != 'B' || (v->b->status != 'E' && v->b->expect.ends == 0))
-		return false;
 	if (n->own || is_of_names(v, n->stmt))
 		return !n->own || n->stand_in;
 	(void)statement_name(n->stmt);
@@ -377,10 +392,18 @@ cannot_prepare(struct view *v, struct stmt_name *n)
 	return !gate_usable(e, n->since) && !gate_has_own(v, e, n->since);
 }
 
+/* A Bind of what the backend lacks, in a block that may be aborted. */
+static bool
+cannot_prepare(struct view *v, struct stmt_name *n)
+{
+	return v->type == 'B' && (v->b->status == 'E' || v->b->expect.ends > 0) && is_lacking(v, n);
+}
+
 /* Bind, Describe of a statement. */
 static enum gate
 use(struct view *v)
 {
+	struct expect_entry e;
 	struct stmt_name *n;
 	enum gate g, wrong;
 
@@ -393,6 +416,8 @@ use(struct view *v)
 		return unknown(v);
 	if (cannot_prepare(v, n) && (wrong = gate_bind_wrong(v, n)) != GATE_MORE)
 		return wrong;
+	if (is_known_without_rows(v, n->stmt) && is_lacking(v, n))
+		return gate_describe_known(v, n, n->stmt);
 	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN && (n->own || is_of_names(v, n->stmt)))
 		g = gate_own_begin(v, n);
@@ -402,11 +427,13 @@ use(struct view *v)
 		return g;
 	gate_may_forget(v, v->type == 'B' && n->stmt->forgets);
 	note_use(v, n->stmt);
-	if (n->own)
-		return gate_pass(v);
-	n->refs++;
-	return gate_rename(
-	    v, n->stmt->name, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});
+	if (v->type == 'D') {
+		e = gate_describe(n, n->stmt);
+	} else {
+		e = (struct expect_entry){.type = v->type, .op = GATE_USE, .name = n};
+		n->refs++;
+	}
+	return n->own ? gate_pass_with(v, &e) : gate_rename(v, n->stmt->name, &e);
 }
 
 /* The name has no statement from here on. */

@@ -47,6 +47,8 @@ void gate_big_free(struct client *);
  * another text instead, which was put into its `out` behind all that came before.
  */
 bool gate_error(struct backend *, const uint8_t *body, size_t len);
+/* ParameterDescription, NoData. */
+void gate_described(struct backend *, uint8_t type, const uint8_t *body, size_t len);
 /* A CommandComplete, also one of a query of ours. */
 void gate_complete(struct backend *, const uint8_t *body, size_t len);
 /* ReadyForQuery. */
@@ -65,6 +67,7 @@ void gate_left(struct client *);
 enum gate_op {
 	GATE_NOTHING,
 	GATE_USE,	   /* name: whose name errors tell */
+	GATE_DESCRIBE,	   /* of stmt; name as above, or NULL */
 	GATE_PARSE,	   /* the client's Parse: name, prev, prep */
 	GATE_CLOSE,	   /* name has no statement any more: prev */
 	GATE_PREPARE,	   /* our Parse: prep */

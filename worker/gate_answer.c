@@ -145,6 +145,11 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 	case GATE_DEALLOCATE:
 		name_done(b, e->name);
 		return;
+	case GATE_DESCRIBE:
+		statement_drop(e->stmt);
+		if (e->name != NULL)
+			name_done(b, e->name);
+		return;
 	case GATE_PARSE:
 		settle_parse(b, e, end);
 		break;
@@ -210,7 +215,8 @@ look_at_plan(struct backend *b, const struct expect_entry *head, const uint8_t *
 		return;
 	ddl_happened();
 	prepared_unnamed(&b->prepared, NULL);
-	if (head->op != GATE_USE || head->name->stmt == NULL || !head->name->stmt->named)
+	if ((head->op != GATE_USE && head->op != GATE_DESCRIBE) || head->name == NULL ||
+	    head->name->stmt == NULL || !head->name->stmt->named)
 		return;
 	p = prep_find(&b->prepared, head->name->stmt->digest);
 	if (p != NULL)
@@ -240,6 +246,36 @@ put_own_name(struct backend *b, const struct expect_entry *head, const uint8_t *
 	return true;
 }
 
+/*
+ * What a Describe is of could not be prepared here. PostgreSQL has it, tells its parameters, and
+ * fails when it looks what the rows are; but in an aborted block it does not begin.
+ */
+static void
+put_parameters(struct backend *b, const uint8_t *body, size_t len)
+{
+	const struct expect_entry *next = expect_second(&b->expect);
+
+	if (next == NULL || next->op != GATE_DESCRIBE || (next->flags & EXPECT_OURS) != 0 ||
+	    next->stmt->types == NULL || wire_error_is(body, len, "25P02"))
+		return;
+	relay_put_approved(b);
+	conn_put_header(&b->client->conn, 't', next->stmt->types_len);
+	conn_put(&b->client->conn, next->stmt->types, next->stmt->types_len);
+}
+
+void
+gate_described(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
+{
+	const struct expect_entry *head = expect_head(&b->expect);
+
+	if (head == NULL || head->op != GATE_DESCRIBE)
+		return;
+	if (type == 't')
+		statement_described(head->stmt, body, len);
+	else
+		head->stmt->rows = false;
+}
+
 bool
 gate_error(struct backend *b, const uint8_t *body, size_t len)
 {
@@ -252,6 +288,8 @@ gate_error(struct backend *b, const uint8_t *body, size_t len)
 		return true;
 	}
 	look_at_plan(b, head, body, len);
+	if (head->type == 'P' && (head->flags & EXPECT_OURS) != 0)
+		put_parameters(b, body, len);
 	return head->name != NULL && put_own_name(b, head, body, len);
 }
 

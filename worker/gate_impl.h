@@ -46,6 +46,15 @@ enum gate gate_pass(struct view *);
 enum gate gate_pass_with(struct view *, const struct expect_entry *);
 /* It goes on from byte `from`; what is before was replaced or is nothing. */
 void gate_forward(struct view *, uint32_t from);
+/* The Parse at hand goes on under this name; what Describe tells of it is asked behind it. */
+enum gate gate_parse_asked(
+    struct view *, const char *name, struct statement *, const struct expect_entry *);
+/* What Describe tells of this statement, which is there by this name, is learned if it is not known
+ * yet: needed when it cannot be prepared elsewhere. */
+bool gate_is_described(const struct statement *);
+void gate_ask_description(struct view *, const char *name, struct statement *);
+/* The entry of a Describe of it. */
+struct expect_entry gate_describe(struct stmt_name *, struct statement *);
 /* All of it is replaced by what was put. */
 void gate_consume(struct view *);
 /* What is there of it is moved to memory of its own, which grows as the rest comes. */
@@ -87,6 +96,9 @@ void gate_own_ask(struct view *);
  * whatever the block's state: lets the server say so. GATE_MORE: it is not.
  */
 enum gate gate_bind_wrong(struct view *, struct stmt_name *);
+/* Describe of one that the backend lacks and of which it is known that it returns no rows: that can
+ * be told whether it can be prepared there or not, as PostgreSQL does. */
+enum gate gate_describe_known(struct view *, struct stmt_name *, struct statement *);
 /* Before the message at hand: no other client's sequences are seen. GATE_TAKEN or GATE_WAIT. */
 enum gate gate_sequences(struct view *);
 

@@ -183,10 +183,12 @@ gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 	n->stand_in = n->own && n->stand_in;
 	n->own = true;
 	n->since = ddl_generation();
-	return gate_pass_with(v, &e);
+	if (gate_is_described(s) || (s->note != NULL && s->note->names))
+		return gate_pass_with(v, &e);
+	return gate_parse_asked(v, n->text, s, &e);
 }
 
-/* --- a Bind in an aborted block --------------------------------------------------------------- */
+/* --- what can be said without preparing it ---------------------------------------------------- */
 
 /* What Bind says about formats and parameters; false: it is not there yet, or nonsense. */
 static bool
@@ -214,24 +216,42 @@ parameters(const struct statement *s)
 	return used > typed ? used : typed;
 }
 
-/* ROLLBACK with as many parameters: what can be prepared there. */
+/* ROLLBACK with as many parameters: what can be prepared there. The types and their number, of this
+ * length, are to be put behind it. */
 static void
-put_stand_in(struct view *v, unsigned int nparams)
+put_stand_in(struct view *v, size_t types_len)
 {
-	static const uint8_t rollback[] = "ROLLBACK", text_type[] = {0, 0, 0, 25};
-	uint8_t count[2] = {(uint8_t)(nparams >> 8), (uint8_t)nparams};
-	size_t name = sizeof(STATEMENT_TWICE), i;
+	static const uint8_t rollback[] = "ROLLBACK";
+	size_t name = sizeof(STATEMENT_TWICE);
 
 	gate_put_named(v, 'C', STATEMENT_TWICE);
 	relay_sent(v->b, &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS});
-	conn_put_header(&v->b->conn, 'P',
-	    name + sizeof(rollback) + sizeof(count) + nparams * sizeof(text_type));
+	conn_put_header(&v->b->conn, 'P', name + sizeof(rollback) + types_len);
 	conn_put(&v->b->conn, STATEMENT_TWICE, name);
 	conn_put(&v->b->conn, rollback, sizeof(rollback));
-	conn_put(&v->b->conn, count, sizeof(count));
-	for (i = 0; i < nparams; i++)
-		conn_put(&v->b->conn, text_type, sizeof(text_type));
 	relay_sent(v->b, &(struct expect_entry){.type = 'P', .flags = EXPECT_OURS});
+}
+
+static void
+put_text_types(struct view *v, unsigned int n)
+{
+	static const uint8_t text_type[] = {0, 0, 0, 25};
+	uint8_t count[2] = {(uint8_t)(n >> 8), (uint8_t)n};
+
+	put_stand_in(v, sizeof(count) + n * sizeof(text_type));
+	conn_put(&v->b->conn, count, sizeof(count));
+	while (n-- > 0)
+		conn_put(&v->b->conn, text_type, sizeof(text_type));
+}
+
+enum gate
+gate_describe_known(struct view *v, struct stmt_name *n, struct statement *s)
+{
+	struct expect_entry e = gate_describe(n, s);
+
+	put_stand_in(v, s->types_len);
+	conn_put(&v->b->conn, s->types, s->types_len);
+	return gate_rename(v, STATEMENT_TWICE, &e);
 }
 
 enum gate
@@ -248,7 +268,7 @@ gate_bind_wrong(struct view *v, struct stmt_name *n)
 		return gate_stall(v);
 	if (v->b->status != 'E' || v->b->expect.len > 0)
 		return GATE_MORE;
-	put_stand_in(v, has);
+	put_text_types(v, has);
 	n->refs++;
 	return gate_rename(
 	    v, STATEMENT_TWICE, &(struct expect_entry){.type = v->type, .op = GATE_USE, .name = n});

@@ -125,6 +125,42 @@ gate_put_statement(struct view *v, const char *name, struct statement *s)
 	conn_put_from(&v->b->conn, s->body, s->len, drop_statement, s);
 }
 
+struct expect_entry
+gate_describe(struct stmt_name *n, struct statement *s)
+{
+	if (n != NULL)
+		n->refs++;
+	statement_hold(s);
+	return (struct expect_entry){.type = 'D', .op = GATE_DESCRIBE, .name = n, .stmt = s};
+}
+
+bool
+gate_is_described(const struct statement *s)
+{
+	return s->types != NULL;
+}
+
+void
+gate_ask_description(struct view *v, const char *name, struct statement *s)
+{
+	struct expect_entry e = gate_describe(NULL, s);
+
+	e.flags = EXPECT_OURS;
+	gate_put_named(v, 'D', name);
+	relay_sent(v->b, &e);
+}
+
+enum gate
+gate_parse_asked(
+    struct view *v, const char *name, struct statement *s, const struct expect_entry *e)
+{
+	gate_put_statement(v, name, s);
+	relay_sent(v->b, e);
+	gate_ask_description(v, name, s);
+	gate_consume(v);
+	return GATE_TAKEN;
+}
+
 /* The whole message is replaced by what was put. */
 void
 gate_consume(struct view *v)
@@ -322,6 +358,10 @@ gate_ensure_named(struct view *v, struct stmt_name *n)
 		/* It would be parsed under other settings now, as PostgreSQL does too when it has
 		 * to parse anew: then it is another statement. */
 		again = statement_get(&v->c->params, s->body, s->len);
+		if (s->types != NULL && again->types == NULL) {
+			statement_described(again, s->types, s->types_len);
+			again->rows = s->rows;
+		}
 		statement_drop(s);
 		n->stmt = s = again;
 	}

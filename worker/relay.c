@@ -452,7 +452,7 @@ hold_ready(struct backend *b, char status)
 static bool
 is_looked_at(uint8_t type)
 {
-	return type == 'Z' || type == 'S' || type == 'E' || type == 'C';
+	return type == 'Z' || type == 'S' || type == 'E' || type == 'C' || type == 't';
 }
 
 /* Looks at a message and says whether the client is to have it. */
@@ -475,6 +475,8 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	}
 	if (type == 'C')
 		gate_complete(b, body, len);
+	if (type == 't' || type == 'n')
+		gate_described(b, type, body, len);
 	v = expect_got(&b->expect, type);
 	return replaced && v == EXPECT_PASS ? EXPECT_DROP : v;
 }

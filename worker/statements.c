@@ -192,6 +192,7 @@ statement_free(struct statement *s)
 	params_fini(&s->settings);
 	session_note_free(s->note);
 	free(s->memory);
+	free(s->types);
 	free(s);
 }
 
@@ -212,6 +213,20 @@ statement_drop(struct statement *s)
 		spare_remove(s);
 		statement_free(s);
 	}
+}
+
+void
+statement_described(struct statement *s, const uint8_t *types, size_t len)
+{
+	s->rows = true;
+	if (s->types != NULL && s->types_len == len && memcmp(s->types, types, len) == 0)
+		return;
+	free(s->types);
+	s->types = malloc(len);
+	if (s->types == NULL)
+		fatal("statement");
+	memcpy(s->types, types, len);
+	s->types_len = (uint32_t)len;
 }
 
 const char *

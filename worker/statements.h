@@ -55,6 +55,11 @@ struct statement {
 	uint32_t len; /* of the body: text, NUL, number of types, types */
 	const uint8_t *body;
 	void *memory; /* it lies in, ours; NULL = behind this */
+	/* What Describe tells of it: the body of ParameterDescription, which ends a Parse too (NULL
+	 * = not known), and whether it returns rows. */
+	uint8_t *types;
+	uint32_t types_len;
+	bool rows;
 };
 
 void statements_init(void);
@@ -70,6 +75,8 @@ void statement_drop(struct statement *);
 /* True if it was parsed under these. */
 bool statement_fits(const struct statement *, const struct params *settings);
 const char *statement_text(const struct statement *);
+/* Its ParameterDescription came. That it returns no rows is told later, if so. */
+void statement_described(struct statement *, const uint8_t *types, size_t len);
 /* Its name on the servers; makes it when first asked. */
 const char *statement_name(struct statement *);
 void statement_digest_name(const uint8_t *digest, char *out);

@@ -631,14 +631,15 @@ say_bind(struct maker *m, const char *lead, unsigned stmt, const char *portal)
 	say(m, "%s", line);
 }
 
-/* A statement of an earlier pipeline; see say_statement. */
+/* A statement of an earlier pipeline. What EXECUTE returns depends on what has the name when it is
+ * parsed, again or not. Of the unnamed one nobody knows the parameters before it was described:
+ * where it cannot be parsed again, in an aborted block, nobody can tell them. */
 static bool
 may_describe(const struct maker *m, bool fresh, unsigned stmt)
 {
-	/* What EXECUTE returns depends on what has the name when it is parsed, again or not. */
 	bool of_names = m->stmt[stmt] != -1 && texts[m->stmt[stmt]].kind == KIND_PREPARE;
 
-	return fresh && !m->tx && !m->lost && !of_names;
+	return !of_names && (stmt > 0 || (fresh && !m->tx && !m->lost));
 }
 
 /* One statement's way from Parse to Execute, with any part left out at times. `fresh`: nothing has
@@ -660,9 +661,6 @@ say_statement(struct maker *m, const char *lead, bool fresh)
 		say_parse(m, stmt > 0 && known ? " " : lead, stmt);
 		lead = " ";
 	}
-	/* A server that must parse it again for that cannot in an aborted block; if search_path
-	 * does not find its tables any more, the error comes before the ParameterDescription and
-	 * not after it. */
 	if (percent(m, 25) && (may_describe(m, fresh, stmt) || lead[0] == ' '))
 		say(m, "%sD S %s", lead, stmt_name(stmt)), lead = " ";
 	m->blocks |= m->tx || m->lost;
