@@ -12,9 +12,10 @@
 #include "worker/relay.h"
 #include "worker/session.h"
 
-/* How the open texts change a reported setting, as in session_note.changes; 0 = not at all. */
+/* How the open texts change a reported setting, as in session_note.changes; 0 = not at all. What
+ * anything may have changed is not, unless the server has said so. */
 static char
-open_change(const struct session_note *open, int i)
+open_change(const struct session_note *open, int i, bool said)
 {
 	const char *name, *how;
 	size_t at = 0;
@@ -22,7 +23,7 @@ open_change(const struct session_note *open, int i)
 	while (gucs_next(open->changes, &at, &name, &how))
 		if (params_index(name) == i)
 			return how[0];
-	return open->reset_all ? '-' : open->all ? '?' : '\0';
+	return open->reset_all ? '-' : open->all && said ? '?' : '\0';
 }
 
 /* What most transactions do not: then no setting is in doubt. */
@@ -41,12 +42,29 @@ is_foreign(const struct backend *b, int i)
 	return start != NULL && b->params.v[i] != start;
 }
 
+static bool
+is_in_doubt(const struct backend *b, int i, bool said)
+{
+	char how = open_change(&b->client->session.open, i, said);
+
+	return (how == '-' || how == '?') && is_foreign(b, i);
+}
+
+static bool
+is_withheld(const struct session_part *s, int i)
+{
+	int k;
+
+	for (k = 0; k < s->nwithheld; k++)
+		if (s->withheld[k] == i)
+			return true;
+	return false;
+}
+
 bool
 session_in_doubt(const struct backend *b, int i)
 {
-	char how = open_change(&b->client->session.open, i);
-
-	return (how == '-' || how == '?') && is_foreign(b, i);
+	return is_in_doubt(b, i, is_withheld(&b->client->session, i));
 }
 
 static void
@@ -66,7 +84,7 @@ session_withholds(const struct backend *b, int i)
 	struct session_part *s = &b->client->session;
 
 	not_withheld(s, i);
-	if (!session_watches(b->client) || !session_in_doubt(b, i))
+	if (!session_watches(b->client) || !is_in_doubt(b, i, true))
 		return false;
 	s->withheld[s->nwithheld++] = (uint8_t)i;
 	return true;

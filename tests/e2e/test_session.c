@@ -339,6 +339,15 @@ told(void)
 			check_text(
 			    ask(clients[0], "show timezone"), steps[i].zone, "... and so it is");
 	}
+	/* Set to what the server has by itself, and the backend has been another's since: that it
+	 * is not set there is no proof of a RESET. */
+	(void)ask(clients[0], "set timezone to 'Etc/UTC'");
+	(void)ask(clients[1], "set timezone to 'Asia/Tokyo'");
+	(void)ask(clients[1], "reset timezone");
+	(void)ask(clients[0], "do $$ begin end $$");
+	check_text(PQparameterStatus(clients[0], "TimeZone"), "Etc/UTC",
+	    "told: nothing was reset%s", extended ? " (extended)" : "");
+	check_text(ask(clients[0], "show timezone"), "Etc/UTC", "... and so it is");
 	part();
 }
 
