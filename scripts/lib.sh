@@ -147,15 +147,16 @@ pid_children() {
 		awk -v master="$1" '{ pid = $1; sub(/^.*\) /, ""); if ($2 == master) print pid }'
 }
 
-# port_free: a TCP port of 127.0.0.1 nobody listens on, below the kernel's ephemeral range. PORTS="FIRST
-# COUNT" chooses others, so that programs that run side by side do not pick the same one.
+# port_free: a TCP port of 127.0.0.1 nobody listens on, below the kernel's ephemeral range, and none that it has given
+# to who has the same WORK_DIR. PORTS="FIRST COUNT" chooses others, so that programs that run side by side do not pick
+# the same one.
 port_free() {
-	local port first=20000 count=10000
+	local port first=20000 count=10000 given=${WORK_DIR:+$WORK_DIR/ports}
 	[ -z "${PORTS:-}" ] || read -r first count <<<"$PORTS"
 	for _ in {1..100}; do
 		port=$((first + RANDOM % count))
-		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-			echo "$port"
+		if ! grep -qsx "$port" "${given:-/dev/null}" && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+			echo "$port" | tee -a "${given:-/dev/null}"
 			return
 		fi
 	done

@@ -108,7 +108,7 @@ done
 
 # By verifier alone a pool fills, also after the backends are gone: the key stays.
 method=pass-through
-none_left() { backends_are 0 "usename = 's_verifier'"; }
+none_left() { get_is backends 0 && backends_are 0 "usename = 's_verifier'"; } # as pgdrove sees it, too
 auth_conf scram-sha-256
 pooler_start
 comes s_verifier 'pw s'

@@ -88,8 +88,7 @@ PGPASSWORD=x
 has 'a rule: a wrong password' 'password authentication failed for user "bound"' "$(login bound - dbname=plus)"
 PGPASSWORD='pw s'
 sed -i 's/auth_type = "hba"/auth_type = "scram-sha-256-plus"/' "$WORK_DIR/pgdrove.conf"
-kill -HUP "$POOLER"
-until_true 20 log_has 'configuration 2 is in force'
+check 'auth_type scram-sha-256-plus, by a reload' pooler_reload
 is 'auth_type scram-sha-256-plus: with binding' strict "$(login strict - channel_binding=require)"
 refused_unbound 'auth_type: without binding' 'the client has chosen SCRAM-SHA-256$' strict channel_binding=disable
 refused_unbound 'auth_type: without TLS' 'the client came without TLS' strict sslmode=disable

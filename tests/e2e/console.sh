@@ -19,6 +19,7 @@ columns() {
 con_is() { [ "$(con "$2")" = "$1" ]; }
 
 e2e_begin console
+e2e_stay app
 MORE_USERS=', { name = "boss"; }, { name = "watcher"; }'
 pooler_conf <<-CONF
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
@@ -136,8 +137,8 @@ has '... by its name on the servers' 'pgdrove_' "$(statement)"
 has '... SHOW CLIENTS counts it' '|1|' "$(con "SHOW CLIENTS WHERE prepared_statements = 1 LIMIT 1" | sed 's/$/|/')"
 kill "$PREPARER"
 wait "$PREPARER" 2>/dev/null
-psql_beside app 'select pg_sleep(60)' "$WORK_DIR/cancel.out"
-within 'SHOW POOLS: one is active' 10 backends_are 1 "state = 'active' and query like '%sleep(60)'"
+psql_beside app 'select pg_sleep(61)' "$WORK_DIR/cancel.out"
+within 'SHOW POOLS: one is active' 10 backends_are 1 "state = 'active' and query like '%sleep(61)'"
 # Those of pgbench's queries, which its end has cancelled, may still be.
 cancels_are() { [ "$(con "SHOW POOLS WHERE database = 'app'" | cut -d'|' -f5,6,8,9)" = "$1" ]; }
 within '... no cancel is on its way' 10 cancels_are '0|0|0|0'
@@ -167,7 +168,7 @@ within '... a worker born meanwhile' 20 worker_replaced 2 "$worker"
 within '... keeps it too' 10 backends_are 0
 is 'RESUME' '' "$(con 'RESUME app')"
 wait "$LATER"
-check '... those who waited go on' grep -qE '^42$|closed' "$WORK_DIR/paused.out"
+check '... those who waited go on, if not with that worker' grep -qE '^42$|closed|reset' "$WORK_DIR/paused.out"
 within '... and so does all' 20 backends_are 6
 first=$(admin_sql "select max(backend_start) from pg_stat_activity where datname = 'app' and client_addr is not null" app)
 is 'RECONNECT' '' "$(con RECONNECT)"
@@ -248,10 +249,11 @@ is '... those who are here go on' '3 0' "$A $B"
 crowd last 'close'
 check '... and with the last of them it ends' pid_gone "$POOLER" 30000
 pooler_start
-psql_beside app 'select pg_sleep(2), 77' "$WORK_DIR/busy.out"
+psql_beside app "select stay('busy'), 77" "$WORK_DIR/busy.out"
 BUSY=$BESIDE
-within 'somebody is busy' 10 backends_are 1 "state = 'active' and query like '%77'"
+within 'somebody is busy' 10 stays busy
 con 'SHUTDOWN WAIT_FOR_SERVERS' >"$WORK_DIR/out" # the answer, and perhaps the goodbye behind it
+let_go busy
 wait "$BUSY"
 has 'SHUTDOWN WAIT_FOR_SERVERS lets it finish' '|77' "$(cat "$WORK_DIR/busy.out")"
 check '... and ends' pid_gone "$POOLER" 30000

@@ -17,7 +17,7 @@ settings() {
 		workers = 4;
 		pool_mode = "transaction";
 		pool_size = 60;
-		worker_timeout = "2s";
+		worker_timeout = "8s";
 		shutdown_timeout = "20s";
 		databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 	CONF
@@ -112,10 +112,10 @@ counts_agree() { [ "$(get backends)" = "$(backends)" ]; }
 no_orphan() { counts_agree && [ "$(backends "state like 'idle in%'")" = "$(locked_rows)" ]; }
 
 pooler_start
-worker_dies 'SIGKILL' KILL 5
+worker_dies 'SIGKILL' KILL 7
 check 'SIGKILL: it is noticed by itself, not by its silence' log_has 'worker 2 was killed by signal 9'
 is '... and no other one' 0 "$(grep -c 'gave no sign of life' "$WORK_DIR/pgdrove.log")"
-worker_dies 'SIGSTOP' STOP 20
+worker_dies 'SIGSTOP' STOP 30
 worker_dies 'SIGSEGV' SEGV 20
 has 'SIGSTOP: the log says why it was replaced' 'gave no sign of life' "$(grep 'aborting it' "$WORK_DIR/pgdrove.log")"
 check 'SIGSEGV: the log names the signal' log_has 'worker 2 was killed by signal 11'

@@ -14,7 +14,7 @@ admin_sql 'create database other'
 MORE_USERS=', { name = "alice"; }, { name = "bob"; max_user_connections = 1; }, { name = "carol"; }'
 pooler_conf < <(
 	at="host = \"127.0.0.1\"; port = $PG_PORT"
-	echo 'workers = 2; pool_mode = "transaction"; upgrade_timeout = "120s"; query_wait_timeout = "2s";'
+	echo 'workers = 2; pool_mode = "transaction"; upgrade_timeout = "120s"; query_wait_timeout = "60s";'
 	echo "databases = ( { name = \"app\"; $at; max_db_connections = 3; },"
 	echo "	{ name = \"other\"; $at; pool_size = 2; } );"
 )
@@ -25,6 +25,11 @@ as() { printf '%s\n' '\set VERBOSITY verbose' "$3" | "$PG_BIN/psql" -X -q -A -t 
 of() { admin_count "pg_stat_activity where client_addr is not null and $1"; }
 of_is() { [ "$(of "$2")" = "$1" ]; }
 served() { [ "$(as "$1" "$2" 'select 1;')" = 1 ]; }
+# waits_for TIME: query_wait_timeout, in force.
+waits_for() {
+	sed -i "s/query_wait_timeout = \"[0-9]*s\"/query_wait_timeout = \"$1\"/" "$WORK_DIR/pgdrove.conf"
+	pooler_reload || not_ok 'a reload'
+}
 # holds NAME USER DB N: so many clients in a transaction each.
 holds() {
 	CROWD_USER=$2 crowd_start "$1" "$3"
@@ -51,7 +56,9 @@ is '... and so is another user' 1 "$(as postgres app 'select 1;')"
 is '... in its place' 3 "$(of "datname = 'app'")"
 crowd three close
 
+waits_for 2s
 out=$(refusal app bob)
+waits_for 60s
 has 'max_user_connections: the only place is in the old one' 'SFATAL VFATAL C53300 Mquery_wait_timeout' "$out"
 has '... which is said' 'max_user_connections 1 reached, 0 in use' "$out"
 has '... of who waits' '1 clients wait' "$out"
@@ -112,8 +119,13 @@ crowd_start stay 'app sslmode=require'
 crowd stay 'open 6'
 crowd stay 'query select pg_sleep(0.3)'
 is 'TLS: six clients' '6 0 0' "$A $B $C"
+crowd_tell stay 'run select pg_sleep(0.2)'
 of_tls() { admin_count "pg_stat_activity join pg_stat_ssl using (pid) where ssl and usename = 'postgres' and client_addr is not null"; }
-is '... have all backends' 3 "$(of_tls)"
+of_tls_are() { [ "$(of_tls)" = "$1" ]; }
+within '... have all backends' 30 of_tls_are 3
+crowd_tell stay stop
+crowd_hear stay
+is '... without an error' '0 0' "$B $C"
 old=$POOLER
 kill -USR2 "$POOLER"
 within 'a new generation serves' 60 new_serves
@@ -125,7 +137,8 @@ crowd_tell next 'run select pg_sleep(0.2)'
 within '... with all backends but one' 30 of_is 2 "usename = 'postgres' and state = 'active' and query like '%0.2%'"
 crowd stay 'query select 1'
 is '... the old one serves its own' '6 0 0' "$A $B $C"
-check '... never more backends than the pool' [ "$(of_tls)" -le 3 ]
+of_tls_at_most() { [ "$(of_tls)" -le "$1" ]; } # PostgreSQL shows one until its process has ended
+within '... with no more backends than the pool' 30 of_tls_at_most 3
 crowd_tell next stop
 crowd_hear next
 is '... without an error' '0 0' "$B $C"

@@ -89,11 +89,18 @@ e2e_begin() {
 # postgres_answers PORT
 postgres_answers() { until_true 60 "$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$1"; }
 
-# The cluster that cluster_start made, once more: after a stop, or a crash.
+# The cluster that cluster_start made, once more: after a stop, or a crash. Of that one somebody may still be there,
+# beside whom no other starts.
 cluster_again() {
-	postgres_run data postgres.log
-	PG_PID=$POSTGRES
-	postgres_answers "$PG_PORT"
+	PG_PID=
+	until_true 90 cluster_answers
+}
+cluster_answers() {
+	if [ -z "$PG_PID" ] || pid_gone "$PG_PID" 0; then
+		postgres_run data postgres.log
+		PG_PID=$POSTGRES
+	fi
+	"$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$PG_PORT"
 }
 
 # second_start DIR: another server, to which the first one streams; the test has made its cluster in $WORK_DIR/DIR.

@@ -11,7 +11,7 @@ e2e_begin log
 pooler_conf <<-CONF
 	workers = 2;
 	pool_mode = "transaction";
-	log_min_duration = "2s";
+	log_min_duration = "3s";
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
 	              { name = "gone"; host = "127.0.0.1"; port = $PG_PORT; } );
 CONF
@@ -25,13 +25,13 @@ within 'a client that leaves, why and after how long' 10 \
 sql nowhere 'select 1' >"$WORK_DIR/out"
 within 'a refused login has its reason' 10 log_has 'client nowhere/postgres@127.0.0.1:[0-9]+: .*refused.*3D000'
 
-sql app 'select pg_sleep(2.1), 1' >"$WORK_DIR/out"
-within 'a slow query, with its text' 10 log_has 'slow query: [0-9.]+ ms on backend pid [0-9]+: select pg_sleep\(2.1\), 1'
-sql app "select pg_sleep(2.1), 'PassWord x'" >"$WORK_DIR/out"
+sql app 'select pg_sleep(3.1), 1' >"$WORK_DIR/out"
+within 'a slow query, with its text' 10 log_has 'slow query: [0-9.]+ ms on backend pid [0-9]+: select pg_sleep\(3.1\), 1'
+sql app "select pg_sleep(3.1), 'PassWord x'" >"$WORK_DIR/out"
 within '... but for a password' 10 log_has 'slow query: .*speaks of a password'
 check '... which is nowhere' eval '! log_has "PassWord x"'
-"$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U postgres -d app -c begin -c 'select pg_sleep(0.55)' \
-	-c 'select pg_sleep(0.55)' -c 'select pg_sleep(0.55)' -c 'select pg_sleep(0.55)' -c commit >"$WORK_DIR/out" 2>&1
+{ echo 'begin;' && printf 'select pg_sleep(0.55);%.0s\n' 1 2 3 4 5 6 && echo 'commit;'; } |
+	"$PG_BIN/psql" -X -q -h 127.0.0.1 -p "$PORT" -U postgres -d app >"$WORK_DIR/out" 2>&1
 within 'a slow transaction of quick queries' 10 log_has 'slow transaction: [0-9.]+ ms'
 is 'quick queries have no line' 0 "$(grep -c 'slow.*0\.55' "$WORK_DIR/pgdrove.log")"
 

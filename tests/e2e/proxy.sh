@@ -47,20 +47,20 @@ v2_6='\r\n\r\n\x00\r\nQUIT\n\x21\x21\x00\x24\x20\x01\x0d\xb8\x00\x00\x00\x00\x00
 local='\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00'
 
 has 'version 1: the rule for that address lets in' 'server_version' "$(said "$v1" app)"
-check '... the log has its address' log_has 'client app/postgres@203.0.113.9:4711: logged in'
+within '... the log has its address' 10 log_has 'client app/postgres@203.0.113.9:4711: logged in'
 PAUSE=0.3
 has 'version 1, the startup packet later' 'server_version' "$(said "$v1" app)"
 PAUSE=
 has 'version 2' 'server_version' "$(said "$v2" app)"
-check '... the log has its address' log_has 'client app/postgres@203.0.113.10:4712: logged in'
+within '... the log has its address' 10 log_has 'client app/postgres@203.0.113.10:4712: logged in'
 has 'version 2, IPv6' 'server_version' "$(said "$v2_6" app)"
-check '... the log has its address' log_has 'client app/postgres@2001:db8::1:4713: logged in'
+within '... the log has its address' 10 log_has 'client app/postgres@2001:db8::1:4713: logged in'
 has 'another address meets another rule' 'login rejected' "$(said 'PROXY TCP4 198.51.100.1 192.0.2.1 1 2\r\n' app)"
 has 'LOCAL: the balancer itself' 'server_version' "$(said "$local" other)"
 has 'UNKNOWN: the same' 'server_version' "$(said 'PROXY UNKNOWN\r\n' other)"
 is 'no header: closed without a word' '' "$(said '' app)"
 is 'a broken header: the same' '' "$(said 'PROXY TCP4 203.0.113.9 192.0.2.1 4711\r\n' app)"
-check '... the log says so' log_has 'client -/-@127.0.0.1:[0-9]+: closed: no header of the PROXY protocol'
+within '... the log says so' 10 log_has 'client -/-@127.0.0.1:[0-9]+: closed: no header of the PROXY protocol'
 not_believed=$(said "$v1" app "$PLAIN")
 is 'from elsewhere a header is not believed' no "$([[ $not_believed == *server_version* ]] && echo yes || echo no)"
 has '... and not asked for' 'server_version' "$(said '' other "$PLAIN")"

@@ -175,11 +175,11 @@ for ((i = 11; i <= ROUNDS; i++)); do
 done
 conf 'pool_size = 4;'
 reload
+within 'the last limit is in force' 20 backends_are 4
 check "both loads live after $ROUNDS reloads" kill -0 "$FIRST" "$OTHER"
 is '... without an error' '' "$(grep -hiE 'error|fatal|abort' "$WORK_DIR/bench.1" "$WORK_DIR/bench.2")"
 kill -TERM "$FIRST" "$OTHER"
 wait "$FIRST" "$OTHER" 2>/dev/null
-within '... with the last limit in force' 20 backends_are 4
 is '... no worker was lost' 0 "$(($(get worker.0.restarts) + $(get worker.1.restarts)))"
 flat() { [ "$(fds)" -le "$((FDS + 2))" ]; }
 within '... as many descriptors as before' 20 flat

@@ -131,8 +131,7 @@ dump_holds_none() {
 }
 logins
 each_process dump_holds_none 'after logins'
-kill -HUP "$POOLER"
-until_true 20 log_has 'configuration 2 is in force'
+check 'a reload' pooler_reload
 logins
 each_process dump_holds_none 'after a reload'
 # What is left out does hold them: the search has teeth.

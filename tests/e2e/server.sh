@@ -34,7 +34,7 @@ crowd idle 'query select 1'
 # Again and again: one that was just being opened may log in after the first time.
 all_ended() {
 	terminate "state = 'idle'" >/dev/null
-	get_is backends 0
+	get_is backends 0 && backends_are 0 # while it has not ended, it has a place at PostgreSQL
 }
 within 'pooled backends are ended, and pgdrove sees it' 10 all_ended
 crowd idle 'query select 1'
@@ -108,7 +108,7 @@ case $out in
 *) not_ok 'PostgreSQL down: clients get the cause' "$out" ;;
 esac
 rm -f "$WORK_DIR/data/postmaster.pid"
-until_true 30 cluster_again
+cluster_again
 within 'PostgreSQL is back: service resumes by itself' 30 serves
 XACTS=$(get xact_count)
 within '... for everybody' 30 more_xacts 100
@@ -122,7 +122,7 @@ client=$!
 CHILDREN+=("$client")
 within 'a long query runs' 30 backends_are 1 "query like 'select pg_sleep(60)%' and state = 'active'"
 cluster_stop
-until_true 30 cluster_again
+cluster_again
 within 'restarted: service resumes' 30 serves
 wait "$client"
 has "... PostgreSQL's own words" 'terminating connection due to administrator command' "$(cat "$WORK_DIR/ended")"
@@ -186,6 +186,12 @@ within '... and when it goes on, so does service' 30 serves
 crowd_tell busy stop
 crowd_hear busy
 is '... no answer that was not for them' 0 "$(grep -c FOREIGN "$WORK_DIR/busy.err")"
+# settings of TIME, in force: query_wait_timeout and query_timeout.
+waits_for() {
+	sed -i "s/\(query_wait_timeout\|query_timeout\) = \"[0-9]*s\"/\1 = \"$1\"/g" "$WORK_DIR/pgdrove.conf"
+	pooler_reload || not_ok 'a reload'
+}
+waits_for 60s
 crowd busy refill
 crowd busy 'query select 1'
 is '... for everybody' '12 0 0' "$A $B $C"
@@ -196,7 +202,7 @@ crowd busy close
 
 cluster_stop
 echo 'max_connections = 10' >>"$WORK_DIR/data/postgresql.conf" # three of them for superusers
-until_true 30 cluster_again
+cluster_again
 # hold N: so many of PostgreSQL's places are taken by others, until hold_end.
 hold() { until_true 20 hold_all "$1"; }
 # One that finds no place, since PostgreSQL has not freed that of a backend that ended just now, tries again.

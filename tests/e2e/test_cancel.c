@@ -198,6 +198,8 @@ from_any_worker(void)
 		state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 		done += state != NULL && strcmp(state, "57014") == 0;
 		PQclear(r);
+		while ((r = PQgetResult(c)) != NULL) /* else the next one could see it run */
+			PQclear(r);
 		PQfreeCancel(cancel);
 		PQfinish(c);
 	}

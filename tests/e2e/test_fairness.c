@@ -24,6 +24,7 @@
 #define CROWD_MAX 512
 #define POOL	  16
 #define SETTLE_MS 20000
+#define BUSY_MS	  5000 /* the same bound on a machine under load */
 
 struct client {
 	PGconn *c;
@@ -404,8 +405,8 @@ main(int argc, char **argv)
 	enough = CLIENTS * 100;
 	race("evenly spread", even, enough);
 	race("three of them alone on their workers", alone, enough);
-	uneven(0, 1, bound != NULL ? atol(bound) : 1000);
-	uneven(1, 3, bound != NULL ? atol(bound) : 1000);
+	uneven(0, 1, bound != NULL ? atol(bound) : BUSY_MS);
+	uneven(1, 3, bound != NULL ? atol(bound) : BUSY_MS);
 	stats_close(stats);
 	pooler_stop(&pooler);
 	return rig_end();

@@ -139,6 +139,14 @@ server_at_rest(void *arg)
 			  "(state <> 'idle' or wait_event <> 'ClientRead')")) == 0;
 }
 
+/* One that was closed has a moment to end. */
+static bool
+server_counts(void *arg)
+{
+	return atol(admin("select count(*) from pg_stat_activity where datname = 'app'")) ==
+	       *(long *)arg;
+}
+
 static void
 check_rest(void)
 {
@@ -155,9 +163,7 @@ check_rest(void)
 	    cl[1], cl[2]);
 	check(backends >= 1 && backends <= POOL_SIZE, "%ld backends for pool_size %d", backends,
 	    POOL_SIZE);
-	check(
-	    atol(admin("select count(*) from pg_stat_activity where datname = 'app'")) == backends,
-	    "PostgreSQL counts as many");
+	check(until(server_counts, &backends, 5000), "PostgreSQL counts as many");
 	for (w = 0; w < POOLER_WORKERS; w++) {
 		struct look l = look_at(w);
 		check(l.pid == before[w].pid && l.restarts == 0, "worker %d was not replaced", w);
@@ -773,7 +779,7 @@ main(int argc, char **argv)
 	(void)pthread_join(other, NULL);
 	check(unserved == 0 && served > 50, "another client: served %d times, %d failures", served,
 	    unserved);
-	check(slowest_ms < 10000, "another client: slowest turn %ld ms", slowest_ms);
+	check(slowest_ms < 20000, "another client: slowest turn %ld ms", slowest_ms);
 	check_rest();
 	pooler_stop(&pooler);
 	return rig_end();

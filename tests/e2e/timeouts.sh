@@ -41,12 +41,12 @@ is 'nothing is ended before its time' 'x' "$(said 'begin;' 'select pg_sleep(1);'
 is 'connect_query has run' 5MB "$(said 'show work_mem;')"
 pooler_stop 'ends well'
 
-with transaction 'query_timeout = "1s";'
+with transaction 'query_timeout = "3s";'
 serves
 first=$(backend_pid)
 start=$(now_ms)
 out=$(said 'begin;' 'update t set i = 2;' 'select pg_sleep(60);')
-check "query_timeout: not before its time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -ge 1000 ]
+check "query_timeout: not before its time ($(($(now_ms) - start)) ms)" [ $(($(now_ms) - start)) -ge 3000 ]
 has 'query_timeout: SQLSTATE and text' 'FATAL:  57014: query timeout' "$out"
 has '... the time and the process' 'DETAIL:  It was ' "$out"
 has '... what to do' 'HINT:  Raise query_timeout' "$out"
@@ -107,8 +107,8 @@ is '... and the next by the same' "$first" "$(sql app 'select pg_backend_pid()')
 pooler_stop 'ends well'
 
 for mode in transaction session; do
-	with $mode 'client_idle_timeout = "4s";'
-	out=$(said "select 'a';" '\! sleep 2.1' "select 'b';" '\! sleep 2.1' "select 'c';" 'begin;' '\! sleep 4.5' "select 'd';" 'commit;' "$(counted cl_idle_timeouts)" "select 'e';")
+	with $mode 'client_idle_timeout = "5s";'
+	out=$(said "select 'a';" '\! sleep 2.6' "select 'b';" '\! sleep 2.6' "select 'c';" 'begin;' '\! sleep 5.5' "select 'd';" 'commit;' "$(counted cl_idle_timeouts)" "select 'e';")
 	is "client_idle_timeout, $mode: not before, not in a transaction" 'a b c d ' "$(grep -E '^[a-e]$' <<<"$out" | tr '\n' ' ')"
 	has "client_idle_timeout, $mode: SQLSTATE and text" 'FATAL:  57P05: client_idle_timeout' "$out"
 	has '... what to do' 'HINT:  Raise client_idle_timeout' "$out"
