@@ -72,6 +72,7 @@ within 'healthy again' 60 get_is health healthy
 adds_up 'the storm is over' 0
 is 'no panic in the log' 0 "$(grep -c 'panic' "$WORK_DIR/pgdrove.log")"
 
+within 'nobody is left' 20 get_is clients 0
 # Full again: as many backends as the pool may have, as many clients as may come.
 crowd_start full app
 crowd full "open $MAX"

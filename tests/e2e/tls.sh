@@ -68,7 +68,13 @@ pg_has() { openssl s_client -connect "127.0.0.1:$PG_PORT" -starttls postgres </d
 	openssl x509 -noout -serial 2>/dev/null | cmp -s - <(openssl x509 -noout -serial -in "$C/$1.crt"); }
 no_backends() {
 	admin_sql "select pg_terminate_backend(pid) from pg_stat_activity where client_addr is not null" >/dev/null
-	backends_are 0
+	backends_are 0 && { [ -z "$POOLER" ] || none_idle; }
+}
+# As pgdrove sees it, but for those that it has at itself.
+none_idle() {
+	local at_itself
+	at_itself=$(get pool.self.postgres.sv_idle)
+	get_is sv_idle "${at_itself:-0}"
 }
 # pg_cert NAME: PostgreSQL shows this certificate, and no backend is left.
 pg_cert() {

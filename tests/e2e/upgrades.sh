@@ -24,7 +24,7 @@ pooler_conf <<-CONF
 	workers = 2;
 	pool_size = $POOL;
 	min_pool_size = $POOL;
-	upgrade_timeout = "6s";
+	upgrade_timeout = "10s";
 	shutdown_timeout = "10s";
 	$(client_tls allow)
 CONF
