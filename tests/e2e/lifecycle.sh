@@ -223,10 +223,10 @@ pooler_stop 'ends well'
 server 'delay 1500'
 begin "$slow pool_size = 1;" 'server_connect_timeout = "300ms"; server_login_retry = "100ms";'
 server look
-end=$(($(now_ms) + 4000))
+cut_until=$(($(now_ms) + 4000))
 cut_off() {
 	out=$(said 'select 1')
-	[ "$(now_ms)" -ge "$end" ] && [ "$(get sv_connect_timeouts)" -ge 2 ]
+	[ "$(now_ms)" -ge "$cut_until" ] && [ "$(get sv_connect_timeouts)" -ge 2 ]
 }
 within 'logins that are cut off: counted' 30 cut_off
 has '... the reason' 'no answer within server_connect_timeout' "$out"
