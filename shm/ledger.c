@@ -181,22 +181,49 @@ slot_forget(struct table *t, uint32_t slot)
 	layout_put(layout_facts(t, slot)->words, &nothing, sizeof(nothing));
 }
 
+static uint32_t
+slot_pool(const struct table *t, uint32_t slot)
+{
+	return atomic_load_explicit(&layout_slot(t, slot)->pool, memory_order_relaxed);
+}
+
+/* Under the mutex. */
+static void
+slot_free(struct table *t, uint32_t slot)
+{
+	word_set(t, slot, SLOT_FREE, (struct table_self){0, 0});
+	slot_forget(t, slot);
+	pool_count(t, slot_pool(t, slot), -1);
+	layout_slot(t, slot)->next = t->free_slots;
+	t->free_slots = slot + 1;
+}
+
 enum ledger_result
 ledger_free(struct table *t, struct table_self self, uint32_t slot)
 {
-	struct layout_slot *s = layout_slot(t, slot);
-
 	ENSURE(owned(t, slot, self,
 	    1 << SLOT_RESERVED | 1 << SLOT_IDLE | 1 << SLOT_BUSY | 1 << SLOT_COOLING));
 	if (!layout_lock(t))
 		return LEDGER_BUSY;
-	word_set(t, slot, SLOT_FREE, (struct table_self){0, 0});
-	slot_forget(t, slot);
-	pool_count(t, atomic_load_explicit(&s->pool, memory_order_relaxed), -1);
-	s->next = t->free_slots;
-	t->free_slots = slot + 1;
+	slot_free(t, slot);
 	layout_unlock(t);
 	return LEDGER_OK;
+}
+
+bool
+ledger_free_surplus(
+    struct table *t, struct table_self self, uint32_t slot, const struct ledger_limits *limits)
+{
+	bool surplus;
+
+	ENSURE(owned(t, slot, self, 1 << SLOT_BUSY));
+	if (!layout_lock(t))
+		return false;
+	surplus = ledger_surplus(t, slot_pool(t, slot), limits) > 0;
+	if (surplus)
+		slot_free(t, slot);
+	layout_unlock(t);
+	return surplus;
 }
 
 /* --- hand-over --- */

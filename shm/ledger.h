@@ -98,6 +98,12 @@ void ledger_idle(struct table *, struct table_self, uint32_t slot);
 void ledger_busy(struct table *, struct table_self, uint32_t slot);
 /* any -> FREE. Owner only, not HANDED. Clears the slot before the pool's count goes down. */
 enum ledger_result ledger_free(struct table *, struct table_self, uint32_t slot);
+/* The same if its pool or a group of it has more slots than these limits (which were lowered), so
+ * that those who look at once free no more than that; false = it has not, or LEDGER_BUSY. */
+bool ledger_free_surplus(
+    struct table *, struct table_self, uint32_t slot, const struct ledger_limits *);
+/* How many slots above these limits there are. Relaxed reads. */
+uint32_t ledger_surplus(const struct table *, uint32_t pool, const struct ledger_limits *);
 
 /* IDLE|BUSY -> HANDED(to). Owner only, before the fd is sent; remembers the giver. */
 void ledger_hand(struct table *, struct table_self, uint32_t slot, struct table_self to);

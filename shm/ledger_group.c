@@ -227,6 +227,21 @@ ledger_room(const struct table *t, uint32_t pool, const struct ledger_limits *li
 	return LEDGER_OK;
 }
 
+uint32_t
+ledger_surplus(const struct table *t, uint32_t pool, const struct ledger_limits *limits)
+{
+	uint32_t used = ledger_pool_used(t, pool), n;
+	enum ledger_group k;
+
+	n = used > limits->pool ? used - limits->pool : 0;
+	for (k = 0; k < LEDGER_GROUPS; k++) {
+		used = ledger_group_used(t, ledger_pool_group(t, pool, k));
+		if (limits->group[k] != 0 && used > limits->group[k] && used - limits->group[k] > n)
+			n = used - limits->group[k];
+	}
+	return n;
+}
+
 int64_t
 ledger_hungry(const struct table *t, uint32_t group)
 {

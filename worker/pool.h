@@ -64,8 +64,9 @@ bool pool_stale(const struct backend *);
 /* Sessions on backends of yesterday end at their next border: with server_fast_close, and those of
  * replication. */
 void pool_end_sessions(struct pool *, const char *why);
-/* It has more backends than its limits, which were lowered, allow: release one by closing it. */
-bool pool_too_big(struct pool *);
+/* Its pool has more backends than its limits, which were lowered, allow: this one, clean and
+ * linked with nobody, counts no more and is to be closed. */
+bool pool_sheds(struct backend *);
 
 /* --- pool_queue.c --- */
 
@@ -210,7 +211,9 @@ bool pool_owes_place(const struct pool *);
 void pool_place_free(const struct pool *);
 /* From the inbox: another pool wants a place. */
 void pool_evicted(uint32_t index);
-/* The coldest idle backend is another one. */
+/* The idle backend that was used longest ago; NULL = none. */
+struct backend *pool_coldest(const struct pool *);
+/* It is another one now. */
 void pool_idle_changed(struct pool *);
 /* It has fewer backends than min_pool_size, which is for us to mend, since we have clients; it has
  * clients somewhere, and would have fewer without this idle one. */

@@ -5,7 +5,8 @@
  * as somebody else now, leaves its clients: they finish their transactions and are sent away. One
  * whose server is another gets new backends: idle ones are closed now, others when they are
  * released, by the number of the destination they were opened for (struct ledger_backend), on
- * whichever worker that is. Limits that have shrunk close what is too much, each worker its share.
+ * whichever worker that is. Limits that have shrunk close what is too much, whoever comes first:
+ * one that is shed gives its slot back ahead of its end, so that no two are shed for one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -124,32 +125,35 @@ pool_stale(const struct backend *b)
 	       (b->facts.opened_us != 0 && b->facts.opened_us < b->pool->fresh_us);
 }
 
-/* How many of all backends of this pool are above its limits. */
-static uint32_t
-excess(const struct pool *p)
+static struct ledger_limits
+widest_limits(const struct pool *p)
 {
-	uint32_t used = ledger_pool_used(wk->table, p->index), group, n,
-		 most = p->limits.pool + p->reserve_size;
-	enum ledger_group k;
+	struct ledger_limits limits = p->limits;
 
-	n = used > most ? used - most : 0;
-	for (k = 0; k < LEDGER_GROUPS; k++) {
-		if (p->limits.group[k] == 0)
-			continue;
-		group = ledger_group_used(wk->table, ledger_pool_group(wk->table, p->index, k));
-		if (group > p->limits.group[k] && group - p->limits.group[k] > n)
-			n = group - p->limits.group[k];
-	}
-	return n;
+	limits.pool += p->reserve_size;
+	return limits;
+}
+
+static bool
+too_big(const struct pool *p)
+{
+	struct ledger_limits limits = widest_limits(p);
+
+	return ledger_surplus(wk->table, p->index, &limits) > 0;
 }
 
 bool
-pool_too_big(struct pool *p)
+pool_sheds(struct backend *b)
 {
-	if (!p->shrunk)
+	struct ledger_limits limits = widest_limits(b->pool);
+
+	if (!b->pool->shrunk)
 		return false;
-	p->shrunk = excess(p) > 0;
-	return p->shrunk;
+	b->pool->shrunk = too_big(b->pool);
+	if (!b->pool->shrunk || !ledger_free_surplus(wk->table, wk->self, b->slot, &limits))
+		return false;
+	b->slot = TABLE_NONE;
+	return true;
 }
 
 static struct backend *
@@ -163,20 +167,23 @@ first_stale(const struct pool *p)
 	return b;
 }
 
-/* Those of a destination that is none any more, and our share of what is too much. */
+/* Those of a destination that is none any more, and what is too much: the coldest first. */
 static void
 close_idle(struct pool *p)
 {
-	uint32_t used = ledger_pool_used(wk->table, p->index), share = 0;
 	struct backend *b;
 
-	if (p->shrunk && used > 0)
-		share = (excess(p) * p->nbackends + used - 1) / used;
 	/* Closing one may serve others: the list is looked at anew each time. */
 	while ((b = first_stale(p)) != NULL)
 		backend_close(b, "database configuration changed");
-	for (; share > 0 && (b = TAILQ_FIRST(&p->idle)) != NULL; share--)
+	while (p->shrunk && too_big(p) && (b = pool_coldest(p)) != NULL) {
+		pool_take(p, b);
+		if (!pool_sheds(b)) {
+			pool_put_idle(p, b);
+			break;
+		}
 		backend_close(b, "the pool's limits were lowered");
+	}
 }
 
 static void
@@ -249,7 +256,7 @@ adopt_conf(struct pool *p, const struct conf_database *d)
 	if (p->orphan != NULL)
 		conf_database_free(p->orphan);
 	p->orphan = NULL;
-	p->shrunk = excess(p) > 0;
+	p->shrunk = too_big(p);
 	if (p->dest != was) {
 		log_info("pool %s/%s: its server is another: new connections", p->db, p->user);
 		table_welcome_drop(wk->table, p->index);

@@ -196,8 +196,8 @@ pool_limit_init(void)
 		fatal("shared limits");
 }
 
-static struct backend *
-coldest(const struct pool *p)
+struct backend *
+pool_coldest(const struct pool *p)
 {
 	return wk->conf->server_round_robin ? TAILQ_FIRST(&p->idle)
 					    : TAILQ_LAST(&p->idle, backend_queue);
@@ -207,7 +207,7 @@ void
 pool_evicted(uint32_t index)
 {
 	struct pool *p = pool_by_index(index);
-	struct backend *b = p == NULL ? NULL : coldest(p);
+	struct backend *b = p == NULL ? NULL : pool_coldest(p);
 
 	if (b == NULL || loop_now() - b->since_us < EVICT_IDLE_US)
 		return;
@@ -218,7 +218,7 @@ pool_evicted(uint32_t index)
 void
 pool_idle_changed(struct pool *p)
 {
-	const struct backend *b = coldest(p);
+	const struct backend *b = pool_coldest(p);
 
 	stats_set(&p->row->idle_since_us, b == NULL ? 0 : (uint64_t)b->since_us);
 }

@@ -435,7 +435,7 @@ pool_release(struct backend *b)
 		pool_put_idle(p, b);
 		return;
 	}
-	if (pool_too_big(p)) {
+	if (pool_sheds(b)) {
 		backend_close(b, "the pool's limits were lowered");
 		return;
 	}

@@ -226,6 +226,12 @@ run_free(void)
 }
 
 static void
+run_free_surplus(void)
+{
+	(void)ledger_free_surplus(table, self, slot, &(struct ledger_limits){0});
+}
+
+static void
 run_hand(void)
 {
 	ledger_hand(table, self, slot, other);
@@ -552,6 +558,7 @@ static const struct op ops[] = {
     {"adopt", handed_to_self, run_adopt},
     {"take_back", handed_to_other, run_take_back},
     {"free", idle, run_free},
+    {"free_surplus", busy, run_free_surplus},
     {"claim_orphan, free", orphaned, run_claim},
     {"attach, a new pool", NULL, run_attach_new},
     {"attach, a pool that is there", NULL, run_attach_again},

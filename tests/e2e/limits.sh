@@ -291,6 +291,67 @@ for n in 1 2 3; do alice_takes $n; done
 check "... one after the other (the fourth after $((TOOK / 3)) ms)" [ "$TOOK" -ge 900 ]
 pooler_stop 'ends well'
 
+# --- a reload that lowers a limit closes what is too much, and no more ---------------------------------------
+
+# idle_are N: so many backends, all idle, in PostgreSQL and in our table.
+idle_are() { ours_are "$1" && get_is sv_idle "$1" && get_is backends "$1"; }
+# stay_idle N: so many and no fewer for a second.
+stay_idle() {
+	local n
+	for ((n = 0; n < 10; n++)); do
+		idle_are "$1" || return 1
+		sleep 0.1
+	done
+}
+# idle_least N: so many or more.
+idle_least() {
+	local n
+	n=$(ours)
+	[ "$n" -ge "$1" ] && idle_are "$n"
+}
+# lowered NAME LEAST TO SED: of at least so many idle backends a reload leaves these.
+lowered() {
+	within "$1: at least $2 idle backends" 20 idle_least "$2"
+	conf_now "$4"
+	within "... by a reload: $3 are left" 20 idle_are "$3"
+	check "... which stay" stay_idle "$3"
+}
+
+begin "{ name = \"app\"; $at; pool_size = 16; max_db_connections = 32; }" 'server_idle_timeout = "0";'
+crowd_start lower app
+crowd lower 'open 16'
+crowd lower 'query select pg_sleep(0.5)'
+is 'sixteen clients on four workers' '16 0 0' "$A $B $C"
+lowered 'pool_size' 12 9 's/pool_size = 16/pool_size = 9/'
+lowered '... once more' 9 3 's/pool_size = 9/pool_size = 3/'
+crowd lower 'query select 1'
+is '... and serve everybody' '16 0 0' "$A $B $C"
+conf_now 's/pool_size = 3/pool_size = 16/'
+crowd lower 'query select pg_sleep(0.5)'
+lowered 'max_db_connections' 12 8 's/max_db_connections = 32/max_db_connections = 8/'
+crowd_tell lower 'query select pg_sleep(1)'
+within 'used by as many clients' 10 get_is sv_active 8
+conf_now 's/max_db_connections = 8/max_db_connections = 5/'
+crowd_hear lower
+is '... a reload while they are busy: everybody is served' '16 0 0' "$A $B $C"
+within '... by five at last' 20 idle_are 5
+check '... which stay' stay_idle 5
+crowd lower close
+conf_now 's/max_db_connections = 5/max_db_connections = 15/'
+within '... and none goes without a reason' 20 idle_are 5
+for user in alice bob postgres; do
+	CROWD_USER=$user crowd_start "lower.$user" app
+	crowd "lower.$user" 'open 5'
+	crowd "lower.$user" 'query select pg_sleep(0.3)'
+done
+lowered 'max_db_connections over several pools' 12 8 's/max_db_connections = 15/max_db_connections = 8/'
+for user in alice bob postgres; do
+	crowd "lower.$user" 'query select 1'
+	is "... $user is served" '5 0 0' "$A $B $C"
+	crowd "lower.$user" close
+done
+pooler_stop 'ends well'
+
 # --- max_user_connections --------------------------------------------------------------------------------
 
 POSTGRES_HAS='max_user_connections = 1;'

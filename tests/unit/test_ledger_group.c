@@ -56,6 +56,12 @@ used(uint32_t pool, enum ledger_group kind)
 }
 
 static void
+busy(uint32_t slot)
+{
+	ledger_opened(table, self[0], slot, &(struct ledger_backend){.pid = 1});
+}
+
+static void
 a_database_has_a_limit(void **state)
 {
 	uint32_t a, s;
@@ -72,6 +78,36 @@ a_database_has_a_limit(void **state)
 	assert_int_equal(used(bob, LEDGER_DB), 1);
 	assert_int_equal(reserve(bob, 2, 0, &s), LEDGER_OK);
 	assert_int_equal(reserve(bob, 0, 0, &s), LEDGER_OK); /* no limit */
+}
+
+/* Of those who would free too many, each is told when it is enough. */
+static void
+what_is_above_a_lowered_limit_goes(void **state)
+{
+	const struct ledger_limits db = {.pool = 10, .group = {2, 0}}, user = {10, {0, 1}},
+				   own = {.pool = 1};
+	uint32_t a, b, c, d;
+
+	(void)state;
+	assert_int_equal(reserve(alice, 0, 0, &a), LEDGER_OK);
+	assert_int_equal(reserve(bob, 0, 0, &b), LEDGER_OK);
+	assert_int_equal(reserve(bob, 0, 0, &c), LEDGER_OK);
+	assert_int_equal(reserve(other, 0, 0, &d), LEDGER_OK);
+	busy(a);
+	busy(b);
+	busy(c);
+	busy(d);
+	assert_int_equal(ledger_surplus(table, alice, &db), 1);
+	assert_int_equal(ledger_surplus(table, other, &db), 0);
+	assert_false(ledger_free_surplus(table, self[0], d, &db));
+	assert_true(ledger_free_surplus(table, self[0], a, &db));
+	assert_int_equal(slot_state(ledger_word(table, a)), SLOT_FREE);
+	assert_false(ledger_free_surplus(table, self[0], b, &db));
+	assert_int_equal(used(bob, LEDGER_DB), 2);
+	assert_false(ledger_free_surplus(table, self[0], d, &user));
+	assert_int_equal(ledger_surplus(table, bob, &own), 1);
+	assert_true(ledger_free_surplus(table, self[0], c, &own));
+	assert_false(ledger_free_surplus(table, self[0], b, &own));
 }
 
 static void
@@ -235,6 +271,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(a_database_has_a_limit),
+	    TEST(what_is_above_a_lowered_limit_goes),
 	    TEST(a_user_has_a_limit),
 	    TEST(kinds_are_apart),
 	    TEST(pools_counts_follow_their_names),
