@@ -164,10 +164,11 @@ pool_open(struct pool *p, uint32_t wanted)
 enum ledger_result
 pool_open_own(struct client *c)
 {
-	struct ledger_limits limits = pool_limits_now(c->pool);
-	enum ledger_result r = open_one(c->pool, &limits, c);
+	struct pool *p = c->pool; /* it has none any more when its attempt has failed at once */
+	struct ledger_limits limits = pool_limits_now(p);
+	enum ledger_result r = open_one(p, &limits, c);
 
-	opened(c->pool, r);
+	opened(p, r);
 	return r;
 }
 

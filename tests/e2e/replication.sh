@@ -190,8 +190,11 @@ within 'its worker is killed: there is a successor' 20 worker_replaced "$W" "$vi
 replays '... it streams again' 101
 within '... and nothing is left of the first one' 30 walsenders_are 1
 within '... no slot of the ledger either' 30 get_is steward.orphans 0
-"$PG_BIN/pg_isready" -q -h "$PG_SOCKETS" -p "$PG_PORT"
+restarts=$(get restarts)
 cluster_stop
+for _ in 1 2 3; do told=$(say 'dbname=replication replication=true' IDENTIFY_SYSTEM); done
+has 'PostgreSQL is away: who comes is told' 'Connection refused' "$told"
+is '... which costs no worker' "$restarts" "$(get restarts)"
 cluster_again
 within 'PostgreSQL was restarted: it streams again' 60 walsenders_are 1
 replays '... and replays' 102
