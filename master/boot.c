@@ -139,8 +139,11 @@ make_secrets(struct master *m, struct why *why)
 static int
 make_hosts(struct master *m, struct why *why)
 {
-	m->kit.hosts = hosts_create(m->nchildren);
-	return m->kit.hosts != NULL ? 0 : why_set(why, "shared hosts: %s", strerror(errno));
+	m->kit.hosts = hosts_create(m->nchildren, HOSTS_MOST);
+	m->kit.logins = hosts_create(m->nchildren, (uint32_t)m->conf->max_pools);
+	return m->kit.hosts != NULL && m->kit.logins != NULL
+		   ? 0
+		   : why_set(why, "shared hosts: %s", strerror(errno));
 }
 
 static int
@@ -230,6 +233,9 @@ boot_end(struct master *m)
 	if (m->kit.hosts != NULL)
 		hosts_destroy(m->kit.hosts);
 	m->kit.hosts = NULL;
+	if (m->kit.logins != NULL)
+		hosts_destroy(m->kit.logins);
+	m->kit.logins = NULL;
 	if (m->kit.lookups != NULL)
 		secrets_destroy(m->kit.lookups);
 	m->kit.lookups = NULL;

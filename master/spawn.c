@@ -129,6 +129,7 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .stats = kit->stats,
 	    .secrets = kit->secrets,
 	    .hosts = kit->hosts,
+	    .logins = kit->logins,
 	    .lookups = kit->lookups,
 	    .admin = kit->admin,
 	    .failures = kit->failures,

@@ -48,7 +48,7 @@ struct spawn_kit {
 	struct table *table;
 	struct stats *stats;
 	struct secrets *secrets;
-	struct hosts *hosts;
+	struct hosts *hosts, *logins;
 	struct secrets *lookups;
 	struct admin *admin;
 	struct failures *failures;

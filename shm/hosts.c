@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <bsd/stdlib.h>
 
-#define ENTRIES	  256
 #define FORGET_US 60000000 /* nobody has tried since its last pause: that was another fault */
 #define WORKERS	  80	   /* 64 and the steward, in whole lines */
 
@@ -29,7 +28,8 @@ struct entry {
 
 struct hosts {
 	uint64_t bytes;
-	struct entry entries[ENTRIES];
+	uint32_t n;
+	struct entry entries[];
 };
 
 _Static_assert(sizeof(struct entry) == 448, "whole lines");
@@ -38,18 +38,20 @@ _Static_assert(sizeof(struct entry) == 448, "whole lines");
 #define SET(word, value) atomic_store_explicit(&(word), (value), memory_order_relaxed)
 
 struct hosts *
-hosts_create(uint32_t workers)
+hosts_create(uint32_t workers, uint32_t entries)
 {
+	size_t bytes = sizeof(struct hosts) + entries * sizeof(struct entry);
 	struct hosts *h;
 
 	if (workers > WORKERS) {
 		errno = EINVAL;
 		return NULL;
 	}
-	h = mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	h = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (h == MAP_FAILED)
 		return NULL;
-	h->bytes = sizeof(*h);
+	h->bytes = bytes;
+	h->n = entries;
 	return h;
 }
 
@@ -64,7 +66,7 @@ hosts_worker_start(struct hosts *h, uint32_t worker)
 {
 	uint32_t i;
 
-	for (i = 0; i < ENTRIES; i++)
+	for (i = 0; i < h->n; i++)
 		SET(h->entries[i].connecting[worker], 0);
 }
 
@@ -87,8 +89,8 @@ hosts_find(struct hosts *h, const char *name)
 	uint64_t id = hash(name), seen;
 	uint32_t n, i;
 
-	for (n = 0; n < ENTRIES; n++) {
-		i = (uint32_t)((id + n) % ENTRIES);
+	for (n = 0; n < h->n; n++) {
+		i = (uint32_t)((id + n) % h->n);
 		seen = GET(h->entries[i].name);
 		if (seen == id)
 			return i;

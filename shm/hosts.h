@@ -2,6 +2,9 @@
  * hosts: what all workers know of the servers they connect to: which one fails, when it may be
  * tried again and by whom, how many connections are being made to it, and how many may be.
  *
+ * A second one holds the same for the logins of pools, whose numbers are those of the ledger: what
+ * the server refuses each is paused for all workers.
+ *
  * Anonymous memory, made before the first fork; no mutex: every word is an atomic of its own, and
  * one that is out of date costs one attempt too many or too few. An entry stays for the life of the
  * instance; when all are in use, further hosts are HOSTS_NONE, always worth a try.
@@ -16,8 +19,9 @@
 
 struct hosts;
 
-/* `workers` with the steward. NULL with errno. */
-struct hosts *hosts_create(uint32_t workers);
+#define HOSTS_MOST 256
+/* For so many; `workers` with the steward. NULL with errno. */
+struct hosts *hosts_create(uint32_t workers, uint32_t entries);
 void hosts_destroy(struct hosts *);
 
 /* A process begins: what its predecessor was connecting to counts no more. */

@@ -79,7 +79,7 @@ reconnect(struct pool *p)
 {
 	p->fresh_us = loop_now();
 	p->welcomed = false;
-	p->retry_us = 0;
+	pool_open_anew(p);
 	table_welcome_drop(wk->table, p->index);
 	close_idle(p, "RECONNECT");
 	pool_end_sessions(p, "server connections are renewed (RECONNECT)");

@@ -132,6 +132,8 @@ void pool_forget_targets(struct pool *);
 /* A login has succeeded; a session has answered something. */
 void pool_open_worked(struct pool *);
 void pool_open_lasted(struct pool *);
+/* Tried again at once, whatever has failed. */
+void pool_open_anew(struct pool *);
 /* Brings the pool to min_pool_size; looks again so much later if that takes time. */
 #define POOL_FILL_US 50000
 void pool_fill(struct pool *);

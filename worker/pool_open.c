@@ -2,6 +2,11 @@
  * pool_open: new connections to PostgreSQL: a few at a time, under the ledger's limits, with pauses
  * after failures that double up to server_login_retry.
  *
+ * A login that is refused is tried by each worker once, which tells it the reason; from then on by
+ * one connection at a time over all workers, and the pauses are theirs together. So are those of a
+ * host that cannot be reached (target.c). Not so where the server has no place: that is a matter
+ * of who came first.
+ *
  * Who waits is told the real cause as soon as waiting has no prospect: at once if it is one that
  * does not pass by itself (a wrong password); else after server_login_retry, or at once if the
  * failure has lasted for so long already. Nobody is told as long as other backends of the pool
@@ -27,10 +32,11 @@
 #include "worker/pool_rows.h"
 #include "worker/target.h"
 
-#define OPEN_PARALLEL 4	    /* connects in flight per pool and worker */
-#define OPEN_ALL      8	    /* per pool, over all workers */
-#define LEAST_US      1000  /* pause after a failure even if server_login_retry is 0 */
-#define AGAIN_US      10000 /* at most, after an attempt that others were in the way of */
+#define OPEN_PARALLEL 4	      /* connects in flight per pool and worker */
+#define OPEN_ALL      8	      /* per pool, over all workers */
+#define LEAST_US      1000    /* pause after a failure even if server_login_retry is 0 */
+#define AGAIN_US      10000   /* at most, after an attempt that others were in the way of */
+#define PROBE_US      2000000 /* an attempt after a pause keeps others from trying for so long */
 
 /* --- hosts ------------------------------------------------------------------------------------ */
 
@@ -56,7 +62,17 @@ may_try(struct pool *p)
 {
 	if (p->failures == 0)
 		return true;
-	return targets_ready(pool_targets(p)) && (p->by_host || loop_now() >= p->retry_us);
+	return targets_ready(pool_targets(p)) &&
+	       (p->by_host || (loop_now() >= p->retry_us &&
+				  hosts_ready(wk->boot->logins, p->index, loop_now())));
+}
+
+/* It is for us to find out whether the pause was long enough. */
+static bool
+take_turn(struct pool *p)
+{
+	return p->failures == 0 || p->by_host ||
+	       hosts_try(wk->boot->logins, p->index, loop_now(), PROBE_US);
 }
 
 /* When the present pause ends. */
@@ -64,8 +80,12 @@ static int64_t
 try_at(struct pool *p)
 {
 	int64_t host = targets_ready_at(pool_targets(p), NULL);
+	struct hosts_pause pause = {.until_us = 0};
+	int64_t login = p->retry_us;
 
-	return p->by_host || host > p->retry_us ? host : p->retry_us;
+	if (hosts_down(wk->boot->logins, p->index, &pause) && pause.until_us > login)
+		login = pause.until_us;
+	return p->by_host || host > login ? host : login;
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
@@ -109,6 +129,8 @@ open_one(struct pool *p, const struct ledger_limits *limits, struct client *own)
 		r = pool_yields(p);
 	if (r == LEDGER_OK && pool_owes_worker(p, pool_row_waits(p->row), 1))
 		r = LEDGER_POOL_FULL; /* the last place is not for us */
+	if (r == LEDGER_OK && !take_turn(p))
+		r = LEDGER_POOL_FULL; /* somebody else has it */
 	if (r == LEDGER_OK)
 		r = pool_reserve(p, limits, &slot);
 	if (r != LEDGER_OK)
@@ -229,7 +251,7 @@ hopeless(struct pool *p)
 {
 	int64_t patience = wk->conf->server_login_retry_us, now = loop_now();
 
-	if (!p->may_pass || (now - p->down_us >= patience && p->nopening == 0 && try_at(p) > now))
+	if (try_at(p) > now && (!p->may_pass || (now - p->down_us >= patience && p->nopening == 0)))
 		return now;
 	return p->brief ? 0 : now - patience;
 }
@@ -271,8 +293,15 @@ void
 pool_open_lasted(struct pool *p)
 {
 	p->failures = 0;
-	p->retry_us = 0;
 	p->by_host = p->brief = false;
+	pool_open_anew(p);
+}
+
+void
+pool_open_anew(struct pool *p)
+{
+	p->retry_us = 0;
+	hosts_answered(wk->boot->logins, p->index);
 }
 
 void
@@ -299,6 +328,9 @@ note_failure(struct pool *p, const uint8_t *error, size_t len, bool may_pass)
 	p->by_host = targets_ready_at(pool_targets(p), &p->down_us) != 0;
 	pause = hosts_pause_us(p->failures, wk->conf->server_login_retry_us);
 	p->retry_us = loop_now() + (pause < LEAST_US ? LEAST_US : pause);
+	if (!p->by_host && !p->full)
+		hosts_failed(
+		    wk->boot->logins, p->index, loop_now(), wk->conf->server_login_retry_us, 0);
 	pool_sated(p); /* a place would be of no use before */
 	stats_add(&p->row->sv_failed, 1);
 	free(p->error);
@@ -325,12 +357,23 @@ pool_open_brief(struct pool *p, const uint8_t *error, size_t len)
 	note_failure(p, error, len, true);
 }
 
+/* What was refused: as long as an attempt of another worker may keep us from one of our own. */
+static int64_t
+remember_until(struct pool *p)
+{
+	if (p->brief)
+		return forget_at(p);
+	return p->may_pass || p->by_host ? 0 : try_at(p) + PROBE_US;
+}
+
 bool
 pool_open_remembers(struct pool *p)
 {
-	if (!p->brief || loop_now() > forget_at(p) || wk->draining)
+	int64_t until = p->failures == 0 ? 0 : remember_until(p);
+
+	if (loop_now() > until || wk->draining)
 		return false;
-	pool_look_again(p, forget_at(p) + 1);
+	pool_look_again(p, until + 1);
 	return true;
 }
 
@@ -339,7 +382,9 @@ void
 pool_open_undecided(struct pool *p)
 {
 	stats_add(&p->row->sv_failed, 1);
-	if (!p->full)
+	if (!p->full) {
 		p->failures = 0;
+		pool_open_anew(p);
+	}
 	pool_look_again(p, loop_now() + LEAST_US + arc4random_uniform(AGAIN_US));
 }

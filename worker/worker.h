@@ -34,6 +34,7 @@ struct worker_boot {
 	struct admin *admin;	   /* what operators have said of databases */
 	struct secrets *secrets;   /* keys shared by all processes */
 	struct hosts *hosts;	   /* what is known of the servers */
+	struct hosts *logins;	   /* ... and of the pools' logins at them, by the pool's index */
 	struct secrets *lookups;   /* what auth_query has found, the same; of LOOKUP_BYTES */
 	struct failures *failures; /* failed logins by address, the same */
 	struct budget *budget;	   /* what other generations have */

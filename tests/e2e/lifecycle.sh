@@ -157,6 +157,27 @@ has '... each time' 'role "nobody" does not exist' "$out"
 check '... at once' [ $(($(now_ms) - start)) -lt 29000 ]
 pooler_stop 'ends well'
 
+# However many workers there are, the server is asked at one pace, and whoever waits is told.
+refused_at_server() { grep -c 'role "nobody" does not exist' "$WORK_DIR/postgres.log"; }
+for workers in 1 4; do
+	WORKERS=$workers begin "$at user = \"nobody\";" 'server_login_retry = "1s";'
+	before=$(refused_at_server) start=$(now_ms)
+	crowd_start "refused.$workers" app
+	crowd "refused.$workers" 'open 16'
+	is "a login that is refused, $workers workers: all are told" '0 16' "$A $B"
+	crowd_tell "refused.$workers" 'storm select 1'
+	sleep 5
+	crowd_tell "refused.$workers" .
+	crowd_hear "refused.$workers"
+	took=$(($(now_ms) - start))
+	tries=$(($(refused_at_server) - before))
+	# The first ones, of which four may begin at once on a worker; five until the pause is 1 s; then one each.
+	check "... the server is asked at the pace of one ($tries in $took ms)" \
+		[ "$tries" -ge 3 -a "$tries" -le $((4 * workers + 6 + took / 750)) ]
+	crowd "refused.$workers" close
+	pooler_stop 'ends well'
+done
+
 # A server that does not answer (its backlog takes the connection): each host has its own timeout.
 perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, sockaddr_in(0, inet_aton("127.0.0.2"))) && listen(S, 5)
 	or die; $| = 1; print((sockaddr_in(getsockname(S)))[0], "\n"); sleep 300' >"$WORK_DIR/mute" &

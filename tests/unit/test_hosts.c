@@ -23,7 +23,7 @@
 static void
 entries(void **state)
 {
-	struct hosts *h = hosts_create(3);
+	struct hosts *h = hosts_create(3, HOSTS_MOST);
 	uint32_t a, b, i;
 	char name[32];
 
@@ -47,7 +47,7 @@ entries(void **state)
 static void
 no_entry(void **state)
 {
-	struct hosts *h = hosts_create(1);
+	struct hosts *h = hosts_create(1, HOSTS_MOST);
 	struct hosts_pause pause;
 
 	(void)state;
@@ -68,7 +68,7 @@ no_entry(void **state)
 static void
 turns(void **state)
 {
-	struct hosts *h = hosts_create(1);
+	struct hosts *h = hosts_create(1, HOSTS_MOST);
 	uint32_t a = hosts_find(h, "a,b"), i;
 
 	(void)state;
@@ -97,7 +97,7 @@ pauses_grow(void **state)
 static void
 one_tries(void **state)
 {
-	struct hosts *h = hosts_create(2);
+	struct hosts *h = hosts_create(2, HOSTS_MOST);
 	uint32_t a = hosts_find(h, "a:1");
 	struct hosts_pause pause;
 	int64_t now = 100 * SECOND;
@@ -130,7 +130,7 @@ one_tries(void **state)
 static void
 failures_in_a_row(void **state)
 {
-	struct hosts *h = hosts_create(2);
+	struct hosts *h = hosts_create(2, HOSTS_MOST);
 	uint32_t a = hosts_find(h, "a:1");
 	struct hosts_pause pause;
 	int64_t now = 100 * SECOND, before;
@@ -168,7 +168,7 @@ failures_in_a_row(void **state)
 static void
 width(void **state)
 {
-	struct hosts *h = hosts_create(2);
+	struct hosts *h = hosts_create(2, HOSTS_MOST);
 	uint32_t a = hosts_find(h, "a:1"), b = hosts_find(h, "b:1");
 	struct hosts_pause pause;
 
@@ -201,7 +201,7 @@ width(void **state)
 static void
 on_their_way(void **state)
 {
-	struct hosts *h = hosts_create(2);
+	struct hosts *h = hosts_create(2, HOSTS_MOST);
 	uint32_t a = hosts_find(h, "a:1");
 	uint64_t first, second;
 
@@ -227,7 +227,7 @@ on_their_way(void **state)
 static void
 wanting(void **state)
 {
-	struct hosts *h = hosts_create(3);
+	struct hosts *h = hosts_create(3, HOSTS_MOST);
 	uint32_t a = hosts_find(h, "a:1"), b = hosts_find(h, "b:1");
 
 	(void)state;
@@ -294,7 +294,7 @@ race_all(struct hosts *h, const char *what)
 static void
 races(void **state)
 {
-	struct hosts *h = hosts_create(PROCESSES);
+	struct hosts *h = hosts_create(PROCESSES, HOSTS_MOST);
 	char name[32];
 	int i;
 
