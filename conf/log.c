@@ -305,12 +305,6 @@ log_set_name(const char *name)
 	log_state.name[n] = '\0';
 }
 
-bool
-log_debugging(void)
-{
-	return log_state.level <= LOG_LEVEL_DEBUG;
-}
-
 void
 log_debug(const char *fmt, ...)
 {

@@ -67,9 +67,6 @@ void log_set_level(enum log_level level);
 /* The word in every line that says who speaks: "master", "worker 2", "steward". Copied. */
 void log_set_name(const char *name);
 
-/* True when a debug line would be written: guards arguments that cost something. */
-bool log_debugging(void);
-
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* At the level of log_info; never held back as a repeat. */

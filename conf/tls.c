@@ -386,12 +386,6 @@ tls_ctx_unref(struct tls_ctx *t)
 	free(t);
 }
 
-bool
-tls_ctx_same(const struct tls_ctx *a, const struct tls_ctx *b)
-{
-	return a == b || (a != NULL && b != NULL && memcmp(a->id, b->id, sizeof(a->id)) == 0);
-}
-
 /* --- all of a configuration ------------------------------------------------------------------- */
 
 static bool

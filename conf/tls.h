@@ -49,9 +49,6 @@ void tls_setting_database(struct tls_setting *, const struct conf *, const struc
 /* Adds a reference; gives one back, the last frees. NULL is fine for both. */
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *);
 void tls_ctx_unref(struct tls_ctx *);
-/* The same setting and the same bytes: connections under the one need not be renewed under the
- * other. Both may be NULL. */
-bool tls_ctx_same(const struct tls_ctx *, const struct tls_ctx *);
 
 /* load.c: fills in conf->listen[].tls and conf->databases[].tls. */
 struct load;

@@ -52,15 +52,6 @@ owned(const struct table *t, uint32_t slot, struct table_self self, unsigned int
 	       (states >> slot_state(w) & 1) != 0;
 }
 
-const char *
-slot_state_name(enum slot_state s)
-{
-	static const char *const names[SLOT_STATES] = {
-	    "free", "reserved", "idle", "busy", "handed", "cooling"};
-
-	return s < SLOT_STATES ? names[s] : "?";
-}
-
 /* --- slots --- */
 
 /* A free slot, under the mutex, taken off the list; TABLE_NONE if there is none. */

@@ -152,5 +152,7 @@ struct ledger_health {
 	uint64_t stalls;  /* LEDGER_BUSY given */
 };
 void ledger_health(const struct table *, struct ledger_health *);
+/* Of these, what this process has met since it last asked. */
+void ledger_health_met(struct ledger_health *);
 
 #endif

@@ -206,6 +206,15 @@ repair_rebuild(struct table *t)
 
 /* --- the mutex --- */
 
+static struct ledger_health met;
+
+void
+ledger_health_met(struct ledger_health *h)
+{
+	*h = met;
+	met = (struct ledger_health){0};
+}
+
 bool
 layout_lock(struct table *t)
 {
@@ -213,6 +222,7 @@ layout_lock(struct table *t)
 	case LOCK_REPAIR:
 		repair_rebuild(t);
 		atomic_fetch_add_explicit(&t->repairs, 1, memory_order_relaxed);
+		met.repairs++;
 		lock_repaired(&t->lock);
 		return true;
 	case LOCK_OK:
@@ -221,6 +231,7 @@ layout_lock(struct table *t)
 		break;
 	}
 	atomic_fetch_add_explicit(&t->stalls, 1, memory_order_relaxed);
+	met.stalls++;
 	return false;
 }
 

@@ -49,6 +49,4 @@ slot_incarnation(uint64_t word)
 	return (uint32_t)word;
 }
 
-const char *slot_state_name(enum slot_state);
-
 #endif

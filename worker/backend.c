@@ -64,7 +64,6 @@ backend_free_slot(uint32_t slot)
 
 	if (ledger_free(wk->table, wk->self, slot) == LEDGER_OK)
 		return;
-	stats_add(&wk->row->ledger_stalls, 1);
 	more = reallocarray(unfreed, nunfreed + 1, sizeof(*more));
 	if (more == NULL)
 		fatal("slots to free");

@@ -65,8 +65,6 @@ size_t tls_channel_binding(const struct conn *, uint8_t out[TLS_BINDING_MAX]);
 
 /* The name or address of the server that we were told to connect to; NULL without TLS. */
 const char *tls_host(const struct conn *);
-/* "TLSv1.3/TLS_AES_256_GCM_SHA384"; "" without TLS. A static buffer. */
-const char *tls_name(const struct conn *);
 
 /* --- tls_ticket.c --- */
 

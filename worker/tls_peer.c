@@ -1,6 +1,5 @@
 /* tls_peer: see tls.h. Called by who checks names, and to show. Certificates are the SSL object's.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include <openssl/bio.h>
@@ -102,18 +101,6 @@ tls_channel_binding(const struct conn *c, uint8_t out[TLS_BINDING_MAX])
 		return 0;
 	}
 	return len;
-}
-
-const char *
-tls_name(const struct conn *c)
-{
-	static char text[96];
-
-	if (!tls_up(c))
-		return "";
-	snprintf(text, sizeof(text), "%s/%s", SSL_get_version(c->tls->ssl),
-	    SSL_get_cipher_name(c->tls->ssl));
-	return text;
 }
 
 const char *

@@ -98,8 +98,12 @@ static void
 beat(struct timer *t)
 {
 	int64_t next = BEAT_US;
+	struct ledger_health ledger;
 	struct log_counts log;
 
+	ledger_health_met(&ledger);
+	stats_add(&wk->row->ledger_stalls, ledger.stalls);
+	stats_add(&wk->row->ledger_repairs, ledger.repairs);
 	log_tick(&log);
 	stats_add(&wk->row->log_dropped, log.dropped);
 	stats_add(&wk->row->log_repeats, log.repeats);
