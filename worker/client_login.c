@@ -399,6 +399,8 @@ put_parameters(struct client *c, const uint8_t *params, size_t len)
 		usual = wire_get_string(&in);
 		if (name != NULL && usual != NULL)
 			own = own_value(c, name, usual);
+		if (own != NULL && params_index(name) == -1)
+			session_told_at_login(c, name, own);
 		if (own != NULL)
 			conn_put_parameter(&c->conn, name, own);
 		else

@@ -53,6 +53,8 @@ void gate_described(struct backend *, uint8_t type, const uint8_t *body, size_t 
 void gate_complete(struct backend *, const uint8_t *body, size_t len);
 /* ReadyForQuery. */
 void gate_ready(struct backend *, char status);
+/* An answer that a message of the client's may wait for has come. */
+void gate_look_again(struct backend *);
 /* The settings of the backend that change what parsing means have changed. */
 void gate_settings_changed(struct backend *);
 /* A request of the client has ended (expect.h). */

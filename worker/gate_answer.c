@@ -130,6 +130,17 @@ settle_unnamed(struct backend *b, const struct expect_entry *e, enum expect_end 
 }
 
 void
+gate_look_again(struct backend *b)
+{
+	struct client *c = b->client;
+
+	if (c == NULL || !c->stalled)
+		return;
+	c->stalled = false;
+	loop_again(&c->conn.src);
+}
+
+void
 gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 {
 	struct backend *b = LOOP_CONTAINER(x, struct backend, expect);
@@ -176,10 +187,7 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 		settle_unnamed(b, e, end);
 		break;
 	}
-	if (b->client != NULL && b->client->stalled) {
-		b->client->stalled = false;
-		loop_again(&b->client->conn.src);
-	}
+	gate_look_again(b);
 }
 
 /* --- errors ----------------------------------------------------------------------------------- */
@@ -355,12 +363,7 @@ gate_complete(struct backend *b, const uint8_t *body, size_t len)
 void
 gate_ready(struct backend *b, char status)
 {
-	struct client *c = b->client;
-
-	if (c != NULL && c->stalled) { /* it looks again */
-		c->stalled = false;
-		loop_again(&c->conn.src);
-	}
+	gate_look_again(b);
 	if (!b->ddl || status != 'I')
 		return;
 	b->ddl = false;

@@ -137,6 +137,10 @@ have_backend(struct client *c, bool needed, const uint8_t *p, uint32_t avail, ui
 		return !needed;
 	if (c->backend->state != BACKEND_ACTIVE)
 		return false;
+	if (c->session.resets && session_waits(c, p[0])) {
+		c->stalled = true;
+		return false;
+	}
 	return c->backend->replay == REPLAY_NONE || replay_lets(c, p, avail, len);
 }
 
@@ -374,7 +378,7 @@ client_parameter(struct backend *b, const uint8_t *body, size_t len)
 	int i = backend_parameter(b, body, len);
 
 	if (i == -1)
-		return true;
+		return b->client == NULL || !session_withholds_report(b, body, len);
 	if (params_parses(i))
 		gate_settings_changed(b);
 	if (b->client == NULL)
@@ -478,6 +482,8 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	if (type == 't' || type == 'n')
 		gate_described(b, type, body, len);
 	v = expect_got(&b->expect, type);
+	if (type == 'G')
+		gate_look_again(b); /* it reads data now */
 	return replaced && v == EXPECT_PASS ? EXPECT_DROP : v;
 }
 

@@ -308,6 +308,7 @@ session_noted(struct client *c, const struct session_note *n)
 	}
 	while (gucs_next(n->changes, &at, &name, &how))
 		open->changes = gucs_put(open->changes, name, how);
+	c->session.resets = c->session.resets || session_resets_login(c, n);
 }
 
 static void
@@ -509,7 +510,7 @@ forget_open(struct session_part *s)
 	gucs_drop(s->open.changes);
 	memset(&s->open, 0, sizeof(s->open));
 	s->texts = s->completes = s->errors = 0;
-	s->ask = false;
+	s->ask = s->resets = false;
 }
 
 void
@@ -531,6 +532,7 @@ was_reset(struct backend *b, const char *name)
 	}
 	params_put(&b->params, name, NULL);
 	params_put(&c->params, name, gucs_get(c->session.start.set, name));
+	session_tell_login(c, name);
 }
 
 static bool
@@ -572,6 +574,7 @@ all_was_reset(struct backend *b)
 
 	for (i = 0; i < PARAMS_N; i++)
 		session_tell(c, i, c->session.start.v[i]);
+	session_tell_login(c, NULL);
 	b->params.set = NULL;
 	b->params.tainted = false;
 	b->params.caller = 0;
@@ -658,7 +661,7 @@ must_ask(const struct client *c)
 		return true;
 	if (c->session.pins & PIN(SETTINGS)) /* the backend stays, and is reset when it goes */
 		return resets_login(c);
-	return open->all || open->changes != NULL;
+	return open->all || open->changes != NULL || (open->reset_all && resets_login(c));
 }
 
 /* What is created goes to the first schema of the search_path. */
@@ -826,6 +829,9 @@ session_fini(struct client *c)
 
 	forget_open(s);
 	params_fini(&s->start);
+	gucs_drop(s->reports);
+	gucs_drop(s->told_first);
+	gucs_drop(s->told_last);
 	if (s->scan != NULL)
 		sql_fini(s->scan);
 	free(s->scan);

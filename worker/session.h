@@ -80,12 +80,17 @@ struct session_part {
 	uint32_t texts, completes, errors;
 	uint32_t group; /* expect.sent_ends when a text first touched settings */
 	bool probing;
-	bool held; /* PIN_PREPARED holds only because others do */
-	bool ask;  /* it must be asked about open.maybe, be the texts as they may */
+	bool held;   /* PIN_PREPARED holds only because others do */
+	bool ask;    /* it must be asked about open.maybe, be the texts as they may */
+	bool resets; /* they may reset something of its login */
 	/* session_told.c */
 	uint8_t nwithheld; /* reported settings whose reports it has not got, in their order */
 	uint8_t withheld[PARAMS_N];
-	bool ready; /* its ReadyForQuery waits for what its settings are */
+	const struct gucs *reports; /* ... of settings known by their names only */
+	bool ready;		    /* its ReadyForQuery waits for what its settings are */
+	/* Settings of its login that the server reports, known by their names only: what it was
+	 * told at its login, and last. */
+	const struct gucs *told_first, *told_last;
 	/* A text that streams by: NULL = none. */
 	struct sql_scan *scan;
 	bool skip_name; /* of a Parse */
@@ -191,6 +196,16 @@ bool session_holds_ready(struct backend *, bool last);
 void session_say_ready(struct backend *);
 /* It is told that setting i is this now, if that is news. */
 void session_tell(struct client *, int i, const char *value);
+/* The same three of settings that are known by their names only. */
+void session_told_at_login(struct client *, const char *name, const char *value);
+bool session_withholds_report(const struct backend *, const uint8_t *body, size_t len);
+/* A setting (NULL = all) has been reset: it has the login's value again. */
+void session_tell_login(struct client *, const char *name);
+/* May texts with this note reset something that came with its login? */
+bool session_resets_login(const struct client *, const struct session_note *);
+/* Such a text is under way, and a message at hand would begin a request that met the server's own
+ * value: it waits until the transaction is over. */
+bool session_waits(const struct client *, uint8_t type);
 
 /* session_pin.c */
 const char *session_pin_name(enum session_pin);

@@ -23,8 +23,7 @@ struct maker {
 	bool blocks;  /* portals may be left from a block */
 	bool begun;   /* the present step has something in it */
 	bool flushed; /* it ended with Flush and no Sync: only messages of the same kind follow */
-	bool started; /* has settings of its startup packet: RESET would show that they are not the
-		       * server's */
+	bool started; /* has settings of its startup packet: see op_reset */
 	bool sequences; /* pinned for them */
 	bool spent[3];	/* portals -, p1, p2: ran what may have ended a transaction */
 	int stmt[4];	/* what each name was prepared as, -1 = nothing; [0] is the unnamed one */
@@ -348,10 +347,12 @@ set_form(struct maker *m, char *sql, size_t size, const struct setting *s)
 		break;
 	case 9:
 		snprintf(sql, size, "begin; set %s to %s; commit", s->name, v);
+		m->lost |= m->tx; /* if that is aborted, it still is */
 		m->tx = m->failed = false;
 		break;
 	case 10:
 		snprintf(sql, size, "begin; set %s to %s; rollback", s->name, v);
+		m->lost |= m->tx; /* if that is aborted, it still is */
 		m->tx = m->failed = false;
 		break;
 	default:
@@ -368,6 +369,42 @@ op_quiet(struct maker *m)
 	say(m, "Q select configure('%s', %s)", s->name, quoted(s->values[roll(m, 4)]));
 }
 
+/* Of what may have come with the login: its value is back when the transaction has ended, so no
+ * block is open, and nothing else is looked at in it. */
+static void
+op_reset(struct maker *m)
+{
+	static const char *const all[] = {"reset all", "discard all", "set time zone local",
+	    "reset role", "reset all; select 1/0", "begin; reset all; commit", "reset all"};
+	const struct setting *s = percent(m, 50) ? &PICK(m, reported) : &PICK(m, others);
+
+	say(m, "Q rollback");
+	m->tx = m->failed = false;
+	switch (roll(m, 6)) {
+	case 0:
+		say(m, "Q %s", PICK(m, all));
+		break;
+	case 1:
+		say(m, "Q set %s to default", s->name);
+		break;
+	case 2:
+		say(m, "P - - reset %s", s->name);
+		say(m, " B - - 0 0");
+		say(m, " E - 0");
+		say(m, " S");
+		m->stmt[0] = -1;
+		break;
+	case 3:
+		say(m, "Q begin; set %s = %s; reset %s; commit", s->name, s->values[roll(m, 4)],
+		    s->name);
+		break;
+	default:
+		say(m, "Q reset %s", s->name);
+	}
+	if (percent(m, 50))
+		op_look(m);
+}
+
 static void
 op_set(struct maker *m)
 {
@@ -382,6 +419,10 @@ op_set(struct maker *m)
 	char sql[256];
 	bool all = may(m, KIND_SET);
 
+	if (m->started && percent(m, 30)) {
+		op_reset(m);
+		return;
+	}
 	if (all && !m->started && percent(m, 15)) {
 		say(m, "Q %s", PICK(m, odd));
 		return;
@@ -786,7 +827,8 @@ make_startup(struct maker *m)
 	static const char *const list[] = {"DateStyle German", "TimeZone Europe/Berlin",
 	    "application_name started", "client_encoding LATIN1", "search_path s2",
 	    "options -c\\swork_mem=5MB\\s-c\\ssearch_path=s1", "extra_float_digits 3",
-	    "options -cIntervalStyle=iso_8601", "statement_timeout 70000"};
+	    "options -cIntervalStyle=iso_8601", "statement_timeout 70000",
+	    "default_transaction_read_only yes"};
 
 	say(m, "U %s", PICK(m, list));
 	m->begun = false;
