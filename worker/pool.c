@@ -88,11 +88,58 @@ pool_new(const char *db, const char *user, const struct conf_database *d)
 }
 
 static bool
+is_unused(const struct pool *p)
+{
+	return p->nclients == 0 && p->nbackends == 0;
+}
+
+static void
+pool_free(struct pool *p)
+{
+	ledger_detach(wk->table, wk->self, p->index);
+	RB_REMOVE(pool_names, &by_name, p);
+	by_index[p->index] = NULL;
+	timer_stop(&p->timer);
+	loop_del(&p->pump);
+	params_fini(&p->defaults);
+	strongbox_put(p->scram);
+	pool_forget_secret(p);
+	if (p->orphan != NULL)
+		conf_database_free(p->orphan);
+	free(p->error);
+	pool_forget_targets(p);
+	loop_free_later(p);
+}
+
+static void
+pool_free_if_unused(struct pool *p)
+{
+	if (is_unused(p) && !pool_open_remembers(p))
+		pool_free(p);
+}
+
+/* One that is there only since its login was refused a moment ago. False: there is none. */
+static bool
+make_room(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < ledger_pools(wk->table); i++)
+		if (by_index[i] != NULL && is_unused(by_index[i])) {
+			pool_free(by_index[i]);
+			return true;
+		}
+	return false;
+}
+
+static bool
 pool_attach(struct pool *p, struct wire_error *why)
 {
-	enum ledger_result r =
-	    ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, &p->index);
+	enum ledger_result r;
 
+	do
+		r = ledger_attach(wk->table, wk->stats, wk->self, p->db, p->user, &p->index);
+	while (r != LEDGER_OK && r != LEDGER_BUSY && make_room());
 	if (r == LEDGER_BUSY) {
 		*why = (struct wire_error){.severity = "FATAL",
 		    .sqlstate = "57P03",
@@ -146,26 +193,6 @@ pools_init(void)
 	pool_share_init();
 	pool_limit_init();
 	pools_pin();
-}
-
-static void
-pool_free_if_unused(struct pool *p)
-{
-	if (p->nclients > 0 || p->nbackends > 0 || pool_open_remembers(p))
-		return;
-	ledger_detach(wk->table, wk->self, p->index);
-	RB_REMOVE(pool_names, &by_name, p);
-	by_index[p->index] = NULL;
-	timer_stop(&p->timer);
-	loop_del(&p->pump);
-	params_fini(&p->defaults);
-	strongbox_put(p->scram);
-	pool_forget_secret(p);
-	if (p->orphan != NULL)
-		conf_database_free(p->orphan);
-	free(p->error);
-	pool_forget_targets(p);
-	loop_free_later(p);
 }
 
 void

@@ -444,3 +444,13 @@ is '... the others work' 1 "$(as alice app 'select 1;')"
 within '... its backends are ended' 10 ended_all
 within '... and another pool has the place' 20 served bob other
 pooler_stop 'ends well'
+
+# One that is kept for a while only since its login was refused makes room at once.
+pooler_conf <<-CONF
+	workers = 1; pool_mode = "transaction"; max_pools = 1;
+	databases = ( { name = "app"; $at; }, { name = "gone"; dbname = "nowhere"; $at; } );
+CONF
+pooler_start
+has 'max_pools: a pool is refused by the server' 'database "nowhere" does not exist' "$(as bob gone 'select 1;')"
+is '... and takes no place from another one' 1 "$(as bob app 'select 1;')"
+pooler_stop 'ends well'
