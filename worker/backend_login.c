@@ -108,6 +108,8 @@ login_failed_body(struct backend *b, const uint8_t *error, size_t len)
 		pool_open_undecided(p);
 	else if (counts)
 		pool_open_failed(p, error, len, may_pass(error, len));
+	if (counts && b->login->lacking) /* the next client may bring it */
+		pool_open_anew(p);
 	backend_abandon(b, "login failed");
 }
 
@@ -290,6 +292,7 @@ auth_sasl_continue(struct backend *b, struct wire_in *in)
 	} else if (password != NULL) {
 		keys_derive(&l->keys, p->user, password, &wanted, true, keys_derived);
 	} else {
+		l->lacking = true;
 		login_failed(b, "28P01", "cannot log in at",
 		    p->secret == NULL
 			? "the server wants a password and none is configured for this user"
@@ -339,6 +342,7 @@ auth_request(struct backend *b, const uint8_t *body, size_t len)
 		return;
 	why = secret_useless(b->pool, code);
 	if (why != NULL) {
+		b->login->lacking = true;
 		login_failed(b, "28P01", "cannot log in at", why);
 		return;
 	}

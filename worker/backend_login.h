@@ -21,6 +21,7 @@ struct login {
 	const struct target *target; /* the present one: its name is what a certificate must say */
 	bool counted;		     /* by target_try */
 	struct target_turn turn;
+	bool lacking;	  /* a password or key that the server asks for is not known here */
 	bool undecided;	  /* a host had no place, but others were trying for one as well */
 	uint8_t *refusal; /* the server's ErrorResponse; its end is waited for */
 	size_t refusal_len;
