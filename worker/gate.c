@@ -23,8 +23,6 @@ gate_looks(const struct client *c, uint8_t type)
 {
 	bool known = type == 'Q' || type == 'B' || type == 'D' || type == 'P' || type == 'C';
 
-	/* A FunctionCall only where the end of a refused request is owed: end_refused. */
-	known = known || (type == 'F' && c->backend != NULL && replay_is_over(c->backend));
 	return known && client_mode(c) != POOL_SESSION && wk->conf->max_prepared_statements > 0;
 }
 
@@ -543,6 +541,7 @@ extended(struct view *v)
 static enum gate
 end_refused(struct view *v)
 {
+	gate_put_approved(v);
 	replay_end(v->b);
 	v->c->conn.left = v->len;
 	v->c->conn.discard = true;
@@ -556,7 +555,7 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 
 	if (v.b->conn.out != NULL && v.b->conn.out->next != NULL)
 		return GATE_FULL;
-	if ((type == 'Q' || type == 'F') && replay_is_over(v.b))
+	if (type == 'Q' && replay_is_over(v.b))
 		return end_refused(&v);
 	if (expect_ignored(&v.b->expect)) {
 		if (c->big != NULL)

@@ -118,7 +118,6 @@ struct backend {
 	bool own;      /* of one client for life: replication.h */
 	bool lasted;   /* has answered a query since its login */
 	enum replay_state replay;
-	bool end_owed;	/* replay.c: a Sync of ours, when all of the client's message has passed */
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;
 	struct client *client;

@@ -177,17 +177,6 @@ parse_big(struct client *c)
 	return gate_said(c, gate_message(c, type, g->p, g->len, g->len), type);
 }
 
-void
-relay_put_requests(struct client *c)
-{
-	struct buf *in = c->conn.in;
-
-	if (in == NULL || in->fwd == in->head)
-		return;
-	conn_put(&c->backend->conn, in->data + in->head, in->fwd - in->head);
-	in->head = in->fwd;
-}
-
 static enum parsed
 parse_goodbye(struct client *c)
 {
@@ -271,8 +260,6 @@ parse_step(struct client *c)
 		uint32_t n = pass_rest(conn, in);
 		if (c->session.scan != NULL)
 			session_text_more(c, p, n, conn->left == 0);
-		if (conn->left == 0 && c->backend != NULL)
-			replay_passed(c->backend);
 		return PARSED;
 	}
 	type = in->data[in->fwd];
@@ -514,21 +501,15 @@ parse_answer(struct backend *b, bool *on)
 	bool replay = b->replay != REPLAY_NONE, ours;
 	enum expect_verdict v;
 
-	*on = r == WIRE_OK &&
-	      (avail >= len || !is_looked_at(type) ||
-		  (len > buf_cap() && (!replay || type != 'E' || avail >= buf_cap())));
+	*on = r == WIRE_OK && (avail >= len || !is_looked_at(type) || len > buf_cap());
 	if (r == WIRE_MORE)
 		return ANSWER_MORE;
 	if (r == WIRE_BAD || !wire_backend_type(type) || (type == 'Z' && len != 6))
 		return ANSWER_BAD;
 	if (!*on)
 		return ANSWER_MORE;
-	if (avail >= len)
-		v = look(b, type, p + WIRE_HEADER, len - WIRE_HEADER);
-	else if (replay && type == 'E')
-		v = replay_long_error(b, p + WIRE_HEADER, avail - WIRE_HEADER);
-	else
-		v = expect_got(&b->expect, type);
+	v = avail >= len ? look(b, type, p + WIRE_HEADER, len - WIRE_HEADER)
+			 : expect_got(&b->expect, type);
 	if (v == EXPECT_BAD)
 		return ANSWER_BAD;
 	if (b->client != NULL && !replay && type == 'C')

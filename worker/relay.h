@@ -16,7 +16,4 @@ void relay_put_approved(struct backend *);
 /* Its transaction had ended, and what it has left behind is known now. */
 void relay_settled(struct backend *);
 
-/* What is approved of a client's bytes goes ahead of what is put next for its backend. */
-void relay_put_requests(struct client *);
-
 #endif

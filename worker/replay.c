@@ -300,19 +300,8 @@ replay_end(struct backend *b)
 {
 	static const uint8_t sync[] = {'S', 0, 0, 0, 4};
 
-	relay_put_requests(b->client);
 	conn_put(&b->conn, sync, sizeof(sync));
 	relay_sent(b, &(struct expect_entry){.type = 'S'});
-	loop_again(&b->client->conn.src);
-}
-
-void
-replay_passed(struct backend *b)
-{
-	if (!b->end_owed)
-		return;
-	b->end_owed = false;
-	replay_end(b);
 }
 
 enum expect_verdict
@@ -332,27 +321,9 @@ replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		look_at_error(b, body, len);
 	/* What is reported here is of another client, or ours: settle_params tells of the rest. */
 	v = expect_got(&b->expect, type);
-	if (type == 'E' && query && replay_is_over(b)) {
-		b->end_owed = true;
-		if (b->client->conn.left == 0)
-			replay_passed(b);
-	}
+	if (type == 'E' && query && replay_is_over(b))
+		replay_end(b);
 	return strchr("ESN", type) != NULL && v == EXPECT_PASS ? EXPECT_DROP : v;
-}
-
-enum expect_verdict
-replay_long_error(struct backend *b, const uint8_t *body, size_t len)
-{
-	uint8_t *cut = malloc(len);
-	enum expect_verdict v;
-
-	if (cut == NULL)
-		fatal("error");
-	memcpy(cut, body, len);
-	memset(cut + len - 2, 0, 2); /* the ends of its last field and of all */
-	v = replay_answer(b, 'E', cut, len);
-	free(cut);
-	return v;
 }
 
 void
@@ -404,5 +375,4 @@ replay_left(struct backend *b)
 		backend_forget_error(b);
 	}
 	b->replay = REPLAY_NONE;
-	b->end_owed = false;
 }

@@ -42,10 +42,6 @@ void replay_end(struct backend *);
 bool replay_wants_sync(const struct backend *);
 /* A message of the server while backend.replay says that something is under way. */
 enum expect_verdict replay_answer(struct backend *, uint8_t type, const uint8_t *body, size_t len);
-/* The same of an error that is longer than a buffer: it is cut to what is there. */
-enum expect_verdict replay_long_error(struct backend *, const uint8_t *body, size_t len);
-/* All of the client's message has passed: what was to end the refused request behind it is put. */
-void replay_passed(struct backend *);
 /* REPLAY_REFUSED, and all is answered. True: a client that keeps its backend goes on with it
  * (relay_settled); false: they are to be parted. */
 bool replay_undo(struct backend *);
