@@ -118,12 +118,9 @@ pool_share_init(void)
  * So a backend goes to who has waited longer than our head by the window (or by a quarter of the
  * wait: waits may be shorter than the window), if that worker has no backend at all or is short of
  * one. If it is short of a part of one, the backend goes back and forth, so that both have their
- * share of it: but not more often than every CALM waits for each backend that we have, since a
- * hand-over costs as much as a transaction, and the more there are, the less one of them matters.
- * Whatever the shares, as when transactions there last longer, it goes to who has waited longer by
- * half and four windows.
- *
- * With nobody waiting here the shares count too: our clients will mostly be back in a moment.
+ * share of it: but not more often than every CALM waits, since a hand-over costs as much as a
+ * transaction. Whatever the shares, as when transactions there last longer, it goes to who has
+ * waited longer by half and four windows.
  */
 #define CALM 4
 
@@ -170,21 +167,18 @@ static bool
 deserves(
     const struct pool *p, uint32_t w, const struct stats_pool *theirs, int64_t mine, int64_t since)
 {
-	int64_t window = wk->conf->fairness_window_us, they_wait = loop_now() - since;
-	int64_t wait, longer, quarters, backends;
+	int64_t window = wk->conf->fairness_window_us, wait, longer, quarters;
 
-	quarters = short_of(p->row, theirs, gifts[w].given);
-	if (mine == 0)
-		return stats_get(&theirs->sv_active) == 0 || they_wait >= 4 * window ||
-		       (they_wait >= window && quarters > 0);
+	if (mine == 0) /* see worth_asking */
+		return stats_get(&theirs->sv_active) == 0 || loop_now() - since >= window;
 	longer = mine - since;
 	wait = loop_now() - mine;
 	if (longer <= patience(mine))
 		return false;
-	if (longer > 4 * window + wait / 2 || quarters >= 4)
+	if (longer > 4 * window + wait / 2)
 		return true;
-	backends = (int64_t)stats_get(&p->row->sv_active) + 1;
-	return quarters > 0 && loop_now() - p->gave_us >= CALM * backends * (longer + wait);
+	quarters = short_of(p->row, theirs, gifts[w].given);
+	return quarters >= 4 || (quarters > 0 && loop_now() - p->gave_us >= CALM * (longer + wait));
 }
 
 /* The others' rows change with every transaction there, so that looking at them is dear: once a
