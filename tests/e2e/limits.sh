@@ -303,35 +303,39 @@ stay_idle() {
 		sleep 0.1
 	done
 }
-# idle_least N: so many or more.
-idle_least() {
-	local n
-	n=$(ours)
-	[ "$n" -ge "$1" ] && idle_are "$n"
-}
-# lowered NAME LEAST TO SED: of at least so many idle backends a reload leaves these.
+# lowered NAME FROM TO SED: of so many idle backends a reload leaves these.
 lowered() {
-	within "$1: at least $2 idle backends" 20 idle_least "$2"
+	within "$1: $2 idle backends" 20 idle_are "$2"
 	conf_now "$4"
 	within "... by a reload: $3 are left" 20 idle_are "$3"
 	check "... which stay" stay_idle "$3"
 }
 
+# all_work CROWD NAME N: N of its clients have a backend each, until let_go NAME.
+all_work() {
+	crowd_tell "$1" "query select stay('$2')"
+	within "$2: $3 are at work at a time" 30 stays "$2" "$3"
+}
+
 begin "{ name = \"app\"; $at; pool_size = 16; max_db_connections = 32; }" 'server_idle_timeout = "0";'
 crowd_start lower app
 crowd lower 'open 16'
-crowd lower 'query select pg_sleep(0.5)'
+all_work lower sixteen 16
+let_go sixteen
+crowd_hear lower
 is 'sixteen clients on four workers' '16 0 0' "$A $B $C"
-lowered 'pool_size' 12 9 's/pool_size = 16/pool_size = 9/'
+lowered 'pool_size' 16 9 's/pool_size = 16/pool_size = 9/'
 lowered '... once more' 9 3 's/pool_size = 9/pool_size = 3/'
 crowd lower 'query select 1'
 is '... and serve everybody' '16 0 0' "$A $B $C"
 conf_now 's/pool_size = 3/pool_size = 16/'
-crowd lower 'query select pg_sleep(0.5)'
-lowered 'max_db_connections' 12 8 's/max_db_connections = 32/max_db_connections = 8/'
-crowd_tell lower 'query select pg_sleep(1)'
-within 'used by as many clients' 10 get_is sv_active 8
+all_work lower again 16
+let_go again
+crowd_hear lower
+lowered 'max_db_connections' 16 8 's/max_db_connections = 32/max_db_connections = 8/'
+all_work lower eight 8
 conf_now 's/max_db_connections = 8/max_db_connections = 5/'
+let_go eight
 crowd_hear lower
 is '... a reload while they are busy: everybody is served' '16 0 0' "$A $B $C"
 within '... by five at last' 20 idle_are 5
@@ -342,9 +346,11 @@ within '... and none goes without a reason' 20 idle_are 5
 for user in alice bob postgres; do
 	CROWD_USER=$user crowd_start "lower.$user" app
 	crowd "lower.$user" 'open 5'
-	crowd "lower.$user" 'query select pg_sleep(0.3)'
+	all_work "lower.$user" "five.$user" 5
+	let_go "five.$user"
+	crowd_hear "lower.$user"
 done
-lowered 'max_db_connections over several pools' 12 8 's/max_db_connections = 15/max_db_connections = 8/'
+lowered 'max_db_connections over several pools' 15 8 's/max_db_connections = 15/max_db_connections = 8/'
 for user in alice bob postgres; do
 	crowd "lower.$user" 'query select 1'
 	is "... $user is served" '5 0 0' "$A $B $C"
@@ -429,14 +435,16 @@ pooler_stop 'ends well'
 # --- the table: how many pools, how many backends in all ----------------------------------------------------
 
 POSTGRES_HAS=''
-begin "{ name = \"app\"; $at; pool_size = 3; }, { name = \"other\"; $at; }" 'max_pools = 1; max_backends = 2; query_wait_timeout = "1s";'
+begin "{ name = \"app\"; $at; pool_size = 3; }, { name = \"other\"; $at; }" 'max_pools = 1; max_backends = 2; query_wait_timeout = "60s";'
 as_beside alice app "select stay('table')"
 as_beside alice app "select stay('table')"
 within 'max_backends: all places of the table are in use' 10 stays table 2
+conf_now 's/query_wait_timeout = "60s"/query_wait_timeout = "1s"/'
 has '... who waits too long is told' 'FATAL:  53300: query_wait_timeout' "$(as alice app 'select 1;')"
 check '... the log says why' log_has 'pool app/alice: the table has no free slot \(max_backends\)'
 has 'max_pools: one pool more is refused' 'no room for another pool (max_pools)' "$(as bob other 'select 1;')"
 has '... with SQLSTATE' 'SFATAL VFATAL C53300 Mno room for another pool (max_pools)' "$(refusal other bob)"
+conf_now 's/query_wait_timeout = "1s"/query_wait_timeout = "60s"/'
 let_go table
 wait_all
 is '... the others work' 1 "$(as alice app 'select 1;')"

@@ -51,13 +51,15 @@ is '... another' 0 "$(metric "pgdrove_pool_pins_total{$P,reason=\"listen\"}")"
 for name in sv_given sv_received; do
 	check "hand-overs: $name" [ -n "$(metric "pgdrove_pool_${name}_total{$P}")" ]
 done
-for name in restarts ledger_repairs ledger_stalls; do
+for name in restarts ledger_repairs; do
 	is "$name" 0 "$(metric "pgdrove_worker_${name}_total{worker=\"0\"}")"
 done
+# Where the machine takes the processor from who holds the mutex there are some.
+check 'ledger_stalls' [ -n "$(metric 'pgdrove_worker_ledger_stalls_total{worker="0"}')" ]
 for name in query xact wait; do
 	n=404
 	[ "$name" != wait ] || n=$((had + 1)) # who keeps its backend does not wait for it
-	is "histogram of $name: all of them" "$n" "$(metric "pgdrove_pool_${name}_duration_seconds_count{$P}")"
+	within "histogram of $name: all of them" 20 metric_is "pgdrove_pool_${name}_duration_seconds_count{$P}" "$n"
 	is '... in the last bucket' "$n" "$(metric "pgdrove_pool_${name}_duration_seconds_bucket{$P,le=\"+Inf\"}")"
 done
 is 'histogram of logins' "$(get logins)" "$(metric "pgdrove_pool_login_duration_seconds_count{$P}")"

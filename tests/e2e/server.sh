@@ -34,8 +34,10 @@ crowd idle 'query select 1'
 # Again and again: one that was just being opened may log in after the first time.
 all_ended() {
 	terminate "state = 'idle'" >/dev/null
-	get_is backends 0 && backends_are 0 # while it has not ended, it has a place at PostgreSQL
+	get_is backends 0 && backends_are 0 && no_process
 }
+# Also one that is shown no more has a place at PostgreSQL, until its process has ended.
+no_process() { ! pgrep -P "$PG_PID" -f ' app 127\.0\.0\.1' >/dev/null; }
 within 'pooled backends are ended, and pgdrove sees it' 10 all_ended
 crowd idle 'query select 1'
 is 'idle clients notice nothing' '20 0 0' "$A $B $C"
@@ -102,7 +104,12 @@ kill -KILL "$PG_PID"
 wait "$PG_PID" 2>/dev/null
 refused() { grep -q 'Connection refused' "$WORK_DIR/live.err"; }
 within 'PostgreSQL killed: clients get the cause' 30 refused
-out=$(sql app 'select 1')
+# A backend that lives on for a moment may serve one more.
+down() {
+	out=$(sql app 'select 1')
+	[ "$out" != 1 ]
+}
+until_true 30 down
 case $out in
 *'Connection refused'* | *'server closed'* | *'crashed'* | *'shutting down'* | *'starting up'* | *'recovery'*) ok 'PostgreSQL down: clients get the cause' ;;
 *) not_ok 'PostgreSQL down: clients get the cause' "$out" ;;
@@ -186,9 +193,9 @@ within '... and when it goes on, so does service' 30 serves
 crowd_tell busy stop
 crowd_hear busy
 is '... no answer that was not for them' 0 "$(grep -c FOREIGN "$WORK_DIR/busy.err")"
-# settings of TIME, in force: query_wait_timeout and query_timeout.
+# waits_for TIME, in force: server_connect_timeout, query_wait_timeout and query_timeout.
 waits_for() {
-	sed -i "s/\(query_wait_timeout\|query_timeout\) = \"[0-9]*s\"/\1 = \"$1\"/g" "$WORK_DIR/pgdrove.conf"
+	sed -i "s/\(server_connect_timeout\|query_wait_timeout\|query_timeout\) = \"[0-9]*s\"/\1 = \"$1\"/g" "$WORK_DIR/pgdrove.conf"
 	pooler_reload || not_ok 'a reload'
 }
 waits_for 60s

@@ -74,10 +74,6 @@ exit 7
 kill -USR2 "$old"
 within 'one that dies at boot too' 20 log_has 'upgrade: not done.*(status 7|ended before)'
 within '... and the pid file is ours again' 20 master_is "$old"
-install_binary '#!/bin/sh
-[ "$1" != -t ] || exit 0
-exec sleep 600
-'
 install_binary "#!/bin/sh
 [ \"\$1\" != -t ] || exit 0
 PGDROVE_INHERIT=\$(printf '%s' \"\$PGDROVE_INHERIT\" | awk -F'\t' -v OFS='\t' '\$1 == \"layout\" { \$3++ } { print }')
