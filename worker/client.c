@@ -142,6 +142,7 @@ client_unlink(struct client *c)
 	stats_add(&c->pool->row->xact_time_us, (uint64_t)(loop_now() - b->since_us));
 	pool_unlinked(c->pool, b);
 	replay_left(b);
+	b->lingers = false;
 	b->client = NULL;
 	c->backend = NULL;
 	c->state = CLIENT_IDLE;

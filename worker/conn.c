@@ -267,7 +267,7 @@ conn_put_parameter(struct conn *c, const char *name, const char *value)
 }
 
 void
-conn_put_rest(struct conn *dst, struct conn *src)
+conn_put_approved(struct conn *dst, struct conn *src)
 {
 	struct buf *b = src->in;
 
@@ -275,6 +275,12 @@ conn_put_rest(struct conn *dst, struct conn *src)
 		return;
 	conn_put(dst, b->data + b->head, b->fwd - b->head);
 	b->head = b->fwd;
+}
+
+void
+conn_put_rest(struct conn *dst, struct conn *src)
+{
+	conn_put_approved(dst, src);
 	conn_trim(src);
 }
 

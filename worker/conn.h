@@ -96,7 +96,9 @@ void conn_put_from(
 void conn_put_header(struct conn *, uint8_t type, size_t body_len);
 /* A whole ParameterStatus; name and value of any length. */
 void conn_put_parameter(struct conn *, const char *name, const char *value);
-/* Moves [head, fwd) of src's buffer to dst's `out`: the reply's rest no longer needs src. */
+/* Moves [head, fwd) of src's buffer to dst's `out`: what is put next comes behind it. */
+void conn_put_approved(struct conn *dst, struct conn *src);
+/* The same, and the buffer goes back if that was all: the rest no longer needs src. */
 void conn_put_rest(struct conn *dst, struct conn *src);
 
 enum conn_sent {

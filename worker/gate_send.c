@@ -17,12 +17,7 @@
 void
 gate_put_approved(struct view *v)
 {
-	struct buf *in = v->c->conn.in;
-
-	if (in == NULL || in->fwd == in->head)
-		return;
-	conn_put(&v->b->conn, in->data + in->head, in->fwd - in->head);
-	in->head = in->fwd;
+	conn_put_approved(&v->b->conn, &v->c->conn);
 }
 
 static void

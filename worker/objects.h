@@ -117,6 +117,7 @@ struct backend {
 	bool cleaning; /* counted in sv_cleaning */
 	bool own;      /* of one client for life: replication.h */
 	bool lasted;   /* has answered a query since its login */
+	bool lingers; /* nothing is owed, but its client's COPY data: it goes when these are sent */
 	enum replay_state replay;
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
 	struct pool *pool;

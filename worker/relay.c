@@ -25,6 +25,8 @@
 
 #define TURN_READS 8
 
+static void transaction_done(struct backend *);
+
 /* --- client to backend ------------------------------------------------------------------------ */
 
 static void
@@ -115,6 +117,7 @@ relay_owed(struct backend *b, const struct expect_entry *e)
 					 : expect_sent(&b->expect, e->type);
 	if (!ok)
 		fatal("expected responses");
+	b->lingers = b->lingers && expect_empty(&b->expect);
 	if (idle && !expect_empty(&b->expect)) { /* Flush, say, is owed nothing */
 		b->query_us = loop_now();
 		if (b->xact_us == 0)
@@ -212,6 +215,21 @@ look_at_text(struct client *c, uint8_t type, uint32_t len)
 	session_text(c, type, body, (avail < len ? avail : len) - WIRE_HEADER, len - WIRE_HEADER);
 }
 
+/* The answers are complete, and the transaction is over. */
+static bool
+is_over(const struct backend *b, char status)
+{
+	return expect_empty(&b->expect) && (status == 'I' || b->replay == REPLAY_REFUSED);
+}
+
+/* The message at hand goes to the backend as it came. */
+static void
+send_on(struct backend *b, uint8_t type, uint32_t len)
+{
+	b->lingers = needs_no_backend(type, len) && is_over(b, b->status);
+	relay_sent(b, &(struct expect_entry){.type = type});
+}
+
 /* A message whose header is there. */
 static enum parsed
 parse_message(struct client *c, uint8_t type, uint32_t len)
@@ -237,7 +255,7 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 	if (c->backend == NULL)
 		conn->discard = true;
 	else
-		relay_sent(c->backend, &(struct expect_entry){.type = type});
+		send_on(c->backend, type, len);
 	if (type == 'F')
 		session_called(c);
 	count_query(c, type);
@@ -295,6 +313,27 @@ parse_client(struct client *c)
 	return p;
 }
 
+/* COPY has failed, say, and of the data that its client had sent by then some, or the rest of a
+ * message, are still to go to this backend. */
+static bool
+has_rest(const struct client *c)
+{
+	return c->conn.left > 0 || (c->conn.in != NULL && c->conn.in->fwd > c->conn.in->head);
+}
+
+/* It has a backend, and nothing is owed: does that go now? */
+static bool
+lingered(struct client *c, enum parsed p)
+{
+	struct backend *b = c->backend;
+
+	if (b == NULL || !b->lingers || (p != PARSED && p != SHORT) || has_rest(c))
+		return false;
+	b->lingers = false;
+	transaction_done(b);
+	return true;
+}
+
 /* False: stop here. */
 static bool
 send_to_backend(struct client *c)
@@ -338,7 +377,7 @@ relay_client_event(struct client *c, bool writable)
 		if (p == ENDED)
 			return;
 		conn_trim(&c->conn);
-		if (!send_to_backend(c) || p == STOPPED)
+		if (!send_to_backend(c) || lingered(c, p) || p == STOPPED)
 			return;
 		if (p == FULL)
 			continue;
@@ -395,12 +434,10 @@ enum answer {
 	ANSWER_BAD
 };
 
-/* The answers are complete, and the transaction is over. */
 static bool
 at_border(const struct backend *b, char status)
 {
-	return expect_empty(&b->expect) && (status == 'I' || b->replay == REPLAY_REFUSED) &&
-	       b->client->conn.left == 0;
+	return is_over(b, status) && !has_rest(b->client);
 }
 
 static enum answer
@@ -424,6 +461,7 @@ ready_for_query(struct backend *b, char status, bool ours)
 		else
 			deadline_touch(b);
 	}
+	b->lingers = is_over(b, status) && has_rest(b->client);
 	return at_border(b, status) ? ANSWER_DONE : ANSWER_MORE;
 }
 

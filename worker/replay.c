@@ -219,6 +219,7 @@ send_owed(struct client *c, const uint8_t *p, uint32_t avail, uint32_t len)
 
 	stats_add(&b->pool->row->replays, 1);
 	b->replay = REPLAY_NONE;
+	conn_put_approved(&b->conn, &c->conn); /* COPY data that nobody waits for, say */
 	if (may_follow(c, p, avail, len))
 		send_ahead(c, b);
 	else

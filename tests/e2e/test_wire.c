@@ -4,17 +4,24 @@
  * in transaction and in session mode: step by step, glued into one write, and byte by byte; some
  * are also split at each of their byte borders. The dialogues are in wire_scripts.c. Only
  * BackendKeyData and what names a process may differ, so the scripts ask for nothing of the kind.
+ *
+ * Then COPY data that nobody waits for any more, cut at the worst places: they reach the server
+ * whole and in order, or not at all.
  */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tests/e2e/raw.h"
 #include "tests/e2e/rig.h"
 #include "tests/e2e/wire_scripts.h"
 
 static struct pooler pooler;
-static struct target direct, transaction, session;
+static struct target direct, transaction, session, one;
 
 static const char *const paces[] = {"steps", "glued", "bytes"};
 
@@ -121,15 +128,196 @@ start_pooler(void)
 	    "pool_size = 3; log_connections = false; log_disconnections = false;\n"
 	    "databases = (\n"
 	    " { name = \"app\"; host = \"127.0.0.1\"; port = %d; pool_mode = \"transaction\"; },\n"
+	    " { name = \"one\"; host = \"127.0.0.1\"; port = %d; dbname = \"app\";\n"
+	    "   pool_mode = \"transaction\"; pool_size = 1; },\n"
 	    " { name = \"sess\"; host = \"127.0.0.1\"; port = %d; dbname = \"app\"; } );\n"
 	    "users = ( { name = \"postgres\"; } );",
-	    rig.pg_port, rig.pg_port);
+	    rig.pg_port, rig.pg_port, rig.pg_port);
 	if (!pooler_start(&pooler, "wire", conf))
 		exit(rig_end());
 	direct = (struct target){"direct", "127.0.0.1", rig.pg_port, "postgres", "app"};
 	transaction =
 	    (struct target){"transaction mode", "127.0.0.1", pooler.port, "postgres", "app"};
 	session = (struct target){"session mode", "127.0.0.1", pooler.port, "postgres", "sess"};
+	one = (struct target){"one backend", "127.0.0.1", pooler.port, "postgres", "one"};
+}
+
+/* --- COPY data behind its end ----------------------------------------------------------------- */
+
+/* The first column of the last row, "" without a row, or the SQLSTATE. The text is static. */
+static const char *
+heard(struct raw *r)
+{
+	static char text[128];
+	struct msg m;
+
+	text[0] = '\0';
+	for (;;) {
+		if (raw_next(r, &m, 60000) != RAW_MSG)
+			return "no answer";
+		if (m.type == 'Z')
+			return text;
+		if (m.type == 'E')
+			snprintf(text, sizeof(text), "%s", error_field(&m, 'C'));
+		if (m.type == 'D' && m.len > 6)
+			snprintf(
+			    text, sizeof(text), "%.*s", (int)(m.len - 6), (const char *)m.body + 6);
+	}
+}
+
+static const char *
+ask(struct raw *r, const char *sql)
+{
+	struct bytes b = {0};
+
+	put_msg(&b, 'Q', "s", sql);
+	(void)raw_put(r, &b);
+	bytes_free(&b);
+	return heard(r);
+}
+
+static bool
+waiting_are(void *n)
+{
+	return pooler_get(&pooler, "clients_waiting") == *(const long *)n;
+}
+
+static bool
+active_are(void *n)
+{
+	return pooler_get(&pooler, "clients_active") == *(const long *)n;
+}
+
+/* The end of a message of COPY data comes in one go with a Query, for which its settings have to be
+ * brought over: they must not go into the middle of that message. */
+static void
+data_ahead_of_settings(void)
+{
+	static long yes = 1, no = 0;
+	struct bytes b = {0};
+	struct raw r[2];
+	char pid[32];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		check(raw_login(&r[i], &one), "a client");
+	(void)ask(&r[1], "select 1");
+	(void)ask(&r[0], "set work_mem = '7MB'");
+	(void)ask(&r[0], "begin");
+	snprintf(pid, sizeof(pid), "%s", ask(&r[0], "select pg_backend_pid()"));
+	put_msg(&b, 'd', "t", "12345678901234567890");
+	put_msg(&b, 'Q', "s", "select current_setting('work_mem')");
+	(void)raw_send(&r[1], b.p, 12);
+	check(until(waiting_are, &yes, 10000), "half a message of COPY data waits");
+	(void)ask(&r[0], "commit");
+	check(until(waiting_are, &no, 10000) && until(active_are, &yes, 10000), "... and is sent");
+	(void)raw_send(&r[1], b.p + 12, b.len - 12);
+	check_text(heard(&r[1]), "4MB", "its rest, and a Query under other settings");
+	check_text(ask(&r[0], "select pg_backend_pid()"), pid, "... the backend is the same");
+	bytes_free(&b);
+	for (i = 0; i < 2; i++)
+		raw_close(&r[i]);
+}
+
+/* Sends until nobody takes more. How much that was. */
+static size_t
+send_until_full(struct raw *r, const struct bytes *b)
+{
+	struct pollfd pfd = {.fd = r->fd, .events = POLLOUT};
+	size_t at = 0;
+	ssize_t n;
+
+	while (at < b->len && poll(&pfd, 1, 500) == 1) {
+		n = send(r->fd, b->p + at, b->len - at, MSG_NOSIGNAL);
+		if (n == -1 && errno != EAGAIN)
+			break;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return at;
+}
+
+/* COPY fails while the server takes no more: what is on its way to it must arrive whole, whoever
+ * has it next. */
+static void
+data_behind_error(void)
+{
+	struct bytes b = {0};
+	struct raw r[2];
+	struct msg m;
+	char pid[32];
+	size_t at;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		check(raw_login(&r[i], &one), "a client");
+	snprintf(pid, sizeof(pid), "%s", ask(&r[0], "select pg_backend_pid()"));
+	put_msg(&b, 'Q', "s", "copy t from stdin");
+	(void)raw_put(&r[0], &b);
+	check(raw_next(&r[0], &m, 20000) == RAW_MSG && m.type == 'G', "COPY begins");
+	for (i = 0; i < 2000000; i++)
+		put_msg(&b, 'd', "t", "no number!\n");
+	check(kill((pid_t)atoi(pid), SIGSTOP) == 0, "the server stops");
+	at = send_until_full(&r[0], &b);
+	check(at < b.len, "the way to it is full after %zu bytes", at);
+	check(kill((pid_t)atoi(pid), SIGCONT) == 0, "the server goes on");
+	check(raw_send(&r[0], b.p + at, b.len - at), "all are taken");
+	bytes_free(&b);
+	check_text(heard(&r[0]), "22P02", "COPY fails");
+	for (i = 1; i < 20 && strcmp(ask(&r[i % 2], "select pg_backend_pid()"), pid) == 0; i++)
+		;
+	check(i == 20, "the backend goes on");
+	for (i = 0; i < 2; i++)
+		raw_close(&r[i]);
+}
+
+/* COPY fails in the middle of a message, whose rest comes later: then the backend is anybody's. */
+static void
+data_after_error(void)
+{
+	struct bytes b = {0};
+	struct raw r[2];
+	char pid[32];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		check(raw_login(&r[i], &one), "a client");
+	snprintf(pid, sizeof(pid), "%s", ask(&r[0], "select pg_backend_pid()"));
+	put_msg(&b, 'Q', "s", "copy t from stdin");
+	put_msg(&b, 'd', "t", "no number!\n");
+	put_msg(&b, 'd', "t", "12345\n");
+	(void)raw_send(&r[0], b.p, b.len - 4);
+	check_text(heard(&r[0]), "22P02", "COPY fails in the middle of a message");
+	(void)raw_send(&r[0], b.p + b.len - 4, 4);
+	check_text(ask(&r[1], "select pg_backend_pid()"), pid, "the backend serves the next one");
+	check_text(ask(&r[0], "select pg_backend_pid()"), pid, "... and this one again");
+	bytes_free(&b);
+	for (i = 0; i < 2; i++)
+		raw_close(&r[i]);
+}
+
+/* COPY data are all that a client sends which has waited for a backend: it keeps none for them. */
+static void
+data_alone(void)
+{
+	static long yes = 1, no = 0;
+	struct bytes b = {0};
+	struct raw r[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		check(raw_login(&r[i], &one), "a client");
+	(void)ask(&r[1], "select 1");
+	(void)ask(&r[0], "begin");
+	put_msg(&b, 'd', "t", "12345678901234567890");
+	(void)raw_put(&r[1], &b);
+	check(until(waiting_are, &yes, 10000), "COPY data wait");
+	(void)ask(&r[0], "commit");
+	check(until(waiting_are, &no, 10000), "... and are sent");
+	check_text(ask(&r[0], "select 1"), "1", "the backend is free again");
+	check_text(ask(&r[1], "select 1"), "1", "... for both");
+	bytes_free(&b);
+	for (i = 0; i < 2; i++)
+		raw_close(&r[i]);
 }
 
 int
@@ -157,6 +345,11 @@ main(int argc, char **argv)
 		run_splits(&wire_scripts[i], &transaction);
 		run_splits(&wire_scripts[i], &session);
 	}
+	data_ahead_of_settings();
+	data_after_error();
+	data_alone();
+	for (i = 0; i < 5; i++)
+		data_behind_error();
 	pooler_stop(&pooler);
 	return rig_end();
 }
