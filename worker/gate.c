@@ -537,17 +537,6 @@ extended(struct view *v)
 	}
 }
 
-/* It is not run, nor is anything: a Sync in its place. */
-static enum gate
-end_refused(struct view *v)
-{
-	gate_put_approved(v);
-	replay_end(v->b);
-	v->c->conn.left = v->len;
-	v->c->conn.discard = true;
-	return GATE_TAKEN;
-}
-
 enum gate
 gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, uint32_t len)
 {
@@ -555,8 +544,6 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 
 	if (v.b->conn.out != NULL && v.b->conn.out->next != NULL)
 		return GATE_FULL;
-	if (type == 'Q' && replay_is_over(v.b))
-		return end_refused(&v);
 	if (expect_ignored(&v.b->expect)) {
 		if (c->big != NULL)
 			gate_put_approved(&v);

@@ -96,10 +96,11 @@ enum backend_state {
 
 /* How far its client's settings are: replay.h. */
 enum replay_state {
-	REPLAY_NONE,   /* it has them */
-	REPLAY_OWED,   /* it has not, and nothing was sent yet */
-	REPLAY_SENT,   /* they are under way, with a request behind them */
-	REPLAY_REFUSED /* it did not take them: the request is not run */
+	REPLAY_NONE,	/* it has them */
+	REPLAY_OWED,	/* it has not, and nothing was sent yet */
+	REPLAY_SENT,	/* they are under way, with a request behind them */
+	REPLAY_REFUSED, /* it did not take them: the request is not run */
+	REPLAY_UNENDED	/* the same, and a Sync of ours is to go behind the client's message */
 };
 
 struct cancel;

@@ -89,9 +89,12 @@ enum parsed {
 	ENDED	 /* the client is gone or going */
 };
 
+/* A message was taken: it is on its way. */
 static void
-count_query(struct client *c, uint8_t type)
+taken(struct client *c, uint8_t type)
 {
+	if ((type == 'Q' || type == 'F') && c->backend != NULL)
+		replay_skips(c->backend);
 	if (type == 'Q' || type == 'E' || type == 'F')
 		stats_add(&c->pool->row->query_count, 1);
 	else if (type == 'P')
@@ -153,7 +156,7 @@ gate_said(struct client *c, enum gate g, uint8_t type)
 {
 	switch (g) {
 	case GATE_TAKEN:
-		count_query(c, type);
+		taken(c, type);
 		return PARSED;
 	case GATE_MORE:
 		return SHORT;
@@ -258,7 +261,7 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 		send_on(c->backend, type, len);
 	if (type == 'F')
 		session_called(c);
-	count_query(c, type);
+	taken(c, type);
 	conn->left = len;
 	if ((type == 'Q' || type == 'P') && c->backend != NULL && session_watches(c))
 		look_at_text(c, type, len);
@@ -376,6 +379,8 @@ relay_client_event(struct client *c, bool writable)
 		enum parsed p = parse_client(c);
 		if (p == ENDED)
 			return;
+		if (c->backend != NULL && c->conn.left == 0)
+			replay_passed(c->backend);
 		conn_trim(&c->conn);
 		if (!send_to_backend(c) || lingered(c, p) || p == STOPPED)
 			return;
@@ -497,6 +502,17 @@ is_looked_at(uint8_t type)
 	return type == 'Z' || type == 'S' || type == 'E' || type == 'C' || type == 't';
 }
 
+/* So much of a message must be there before anything is done with it. */
+static uint32_t
+least(const struct backend *b, uint8_t type, uint32_t len)
+{
+	if (!is_looked_at(type))
+		return WIRE_HEADER;
+	if (len <= buf_cap())
+		return len;
+	return type == 'E' && b->replay != REPLAY_NONE ? buf_cap() : WIRE_HEADER;
+}
+
 /* Looks at a message and says whether the client is to have it. */
 static enum expect_verdict
 look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
@@ -539,15 +555,19 @@ parse_answer(struct backend *b, bool *on)
 	bool replay = b->replay != REPLAY_NONE, ours;
 	enum expect_verdict v;
 
-	*on = r == WIRE_OK && (avail >= len || !is_looked_at(type) || len > buf_cap());
+	*on = r == WIRE_OK && avail >= least(b, type, len);
 	if (r == WIRE_MORE)
 		return ANSWER_MORE;
 	if (r == WIRE_BAD || !wire_backend_type(type) || (type == 'Z' && len != 6))
 		return ANSWER_BAD;
 	if (!*on)
 		return ANSWER_MORE;
-	v = avail >= len ? look(b, type, p + WIRE_HEADER, len - WIRE_HEADER)
-			 : expect_got(&b->expect, type);
+	if (avail >= len)
+		v = look(b, type, p + WIRE_HEADER, len - WIRE_HEADER);
+	else if (type == 'E' && replay)
+		v = replay_long_error(b, p + WIRE_HEADER, avail - WIRE_HEADER);
+	else
+		v = expect_got(&b->expect, type);
 	if (v == EXPECT_BAD)
 		return ANSWER_BAD;
 	if (b->client != NULL && !replay && type == 'C')

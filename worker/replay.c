@@ -233,6 +233,8 @@ request_sent(const struct backend *b)
 {
 	const struct expect_entry *last = expect_last(&b->expect);
 
+	if (b->replay == REPLAY_UNENDED)
+		return true;
 	return last != NULL && last->op != GATE_SETTINGS &&
 	       (last->type == 'S' || last->type == 'Q' || last->type == 'F');
 }
@@ -290,17 +292,22 @@ look_at_error(struct backend *b, const uint8_t *body, size_t len)
 	conn_put(out, b->task_error, b->task_error_len);
 }
 
-bool
-replay_is_over(const struct backend *b)
+void
+replay_skips(struct backend *b)
 {
-	return b->replay == REPLAY_REFUSED && expect_ignored(&b->expect);
+	if (b->replay == REPLAY_REFUSED && expect_ignored(&b->expect))
+		b->replay = REPLAY_UNENDED;
 }
 
 void
-replay_end(struct backend *b)
+replay_passed(struct backend *b)
 {
 	static const uint8_t sync[] = {'S', 0, 0, 0, 4};
 
+	if (b->replay != REPLAY_UNENDED)
+		return;
+	b->replay = REPLAY_REFUSED;
+	conn_put_approved(&b->conn, &b->client->conn);
 	conn_put(&b->conn, sync, sizeof(sync));
 	relay_sent(b, &(struct expect_entry){.type = 'S'});
 }
@@ -322,9 +329,24 @@ replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 		look_at_error(b, body, len);
 	/* What is reported here is of another client, or ours: settle_params tells of the rest. */
 	v = expect_got(&b->expect, type);
-	if (type == 'E' && query && replay_is_over(b))
-		replay_end(b);
+	if (type == 'E' && query)
+		replay_skips(b); /* replay_settled has called its client, which puts the end */
 	return strchr("ESN", type) != NULL && v == EXPECT_PASS ? EXPECT_DROP : v;
+}
+
+enum expect_verdict
+replay_long_error(struct backend *b, const uint8_t *body, size_t len)
+{
+	uint8_t *cut = malloc(len);
+	enum expect_verdict v;
+
+	if (cut == NULL)
+		fatal("error");
+	memcpy(cut, body, len);
+	memset(cut + len - 2, 0, 2); /* the ends of its last field and of all */
+	v = replay_answer(b, 'E', cut, len);
+	free(cut);
+	return v;
 }
 
 void
@@ -371,7 +393,7 @@ replay_undo(struct backend *b)
 void
 replay_left(struct backend *b)
 {
-	if (b->replay == REPLAY_SENT || b->replay == REPLAY_REFUSED) {
+	if (b->replay != REPLAY_NONE && b->replay != REPLAY_OWED) {
 		b->params.tainted = true;
 		backend_forget_error(b);
 	}

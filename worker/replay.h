@@ -10,10 +10,10 @@
  *
  * RELEASE is refused outside a transaction block and in an aborted one, and the server skips all up
  * to the Sync behind an error in the extended protocol: so whatever fails, the request does not
- * run, and is answered with the error of what failed. A Query that is skipped so, behind a Parse
- * without a Sync, say, is what its client waits for the end of: it is given a Sync then. COMMIT
- * comes before the request: it is in no transaction, and its ROLLBACK undoes none of the settings.
- * Nothing of a second request is sent before the answer.
+ * run, and is answered with the error of what failed. A Query or FunctionCall that is skipped so,
+ * behind a Parse without a Sync, say, is what its client waits for the end of: when all of it has
+ * passed, a Sync is put behind it. COMMIT comes before the request: it is in no transaction, and
+ * its ROLLBACK undoes none of the settings. Nothing of a second request is sent before the answer.
  *
  * A client that keeps its backend (session.h) and has reset there what came with its login is
  * brought back the same way. Only what is known to differ is sent then: what else it has there is
@@ -35,13 +35,16 @@ void replay_kept(struct client *, struct backend *);
 /* A message of the client's is at hand, `avail` of its `len` bytes. May it go to its backend? If
  * something is owed that is sent now. */
 bool replay_lets(struct client *, const uint8_t *p, uint32_t avail, uint32_t len);
-/* The request is refused, and the server skips to a Sync. For the end of a Query one is put. */
-bool replay_is_over(const struct backend *);
-void replay_end(struct backend *);
+/* A Query or FunctionCall of the client's was taken. If the server skips it, its end is owed. */
+void replay_skips(struct backend *);
+/* All of the client's last message has passed: what is owed goes behind it. */
+void replay_passed(struct backend *);
 /* A Query is at hand that may go. Does it need a Sync of ours behind it? */
 bool replay_wants_sync(const struct backend *);
 /* A message of the server while backend.replay says that something is under way. */
 enum expect_verdict replay_answer(struct backend *, uint8_t type, const uint8_t *body, size_t len);
+/* The same of an error that is longer than a buffer: it is cut to what is there. */
+enum expect_verdict replay_long_error(struct backend *, const uint8_t *body, size_t len);
 /* REPLAY_REFUSED, and all is answered. True: a client that keeps its backend goes on with it
  * (relay_settled); false: they are to be parted. */
 bool replay_undo(struct backend *);

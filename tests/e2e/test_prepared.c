@@ -826,6 +826,8 @@ types_to(struct raw *r, char last)
 	return types;
 }
 
+#define LONG 100000U /* more than buffers hold */
+
 /* Both backends have no role, whatever they had. */
 static void
 no_role(struct raw others[2])
@@ -838,34 +840,60 @@ no_role(struct raw others[2])
 		(void)raw_query(&others[i], "commit");
 }
 
-/* A Query behind a Parse without a Sync, of a client whose settings the backend refuses: neither is
- * run, and the client waits for no more than the Query's end. */
+/* What comes behind a Parse without a Sync, of a client whose settings the backend refuses: neither
+ * is run, and the client waits for no more than the request's end. */
 static void
 refused_unsynced(void)
 {
-	struct bytes parse = {0}, query = {0};
+	static char text[LONG];
+	struct bytes parse = {0}, query = {0}, call = {0}, longer = {0};
 	struct raw r, others[2];
-	int i;
+	const struct {
+		const char *name;
+		const struct bytes *request;
+		size_t early; /* so much is sent with the Parse */
+		size_t late;  /* so far when that is refused; the rest a while later */
+	} cases[] = {
+	    {"refused: Parse, Query", &query, SIZE_MAX, SIZE_MAX},
+	    {"refused: Parse; Query", &query, 0, SIZE_MAX},
+	    {"refused: Parse; half a Query; the rest", &query, 0, 20},
+	    {"refused: Parse; FunctionCall", &call, 0, SIZE_MAX},
+	    {"refused: Parse, half a FunctionCall; the rest", &call, 8, 8},
+	    {"refused: Parse, half a long Query; the rest", &longer, LONG / 2, LONG / 2},
+	    {"refused: Parse; half a long Query; the rest", &longer, 0, LONG / 2},
+	};
+	size_t i, early, late;
+	struct msg m;
 
+	snprintf(text, sizeof(text), "insert into copied values (-7) -- %0*d", (int)LONG - 64, 0);
 	put_msg(&parse, 'P', "ssh", "", "insert into copied values (-7)", 0);
 	put_msg(&query, 'Q', "s", "insert into copied values (-7)");
+	put_msg(&call, 'F', "ihhh", 1299, 0, 0, 0); /* now() */
+	put_msg(&longer, 'Q', "s", text);
 	if (!check(raw_open(&r, &roomy) && raw_login(&r, &roomy) && raw_open(&others[0], &roomy) &&
 		       raw_login(&others[0], &roomy) && raw_open(&others[1], &roomy) &&
 		       raw_login(&others[1], &roomy),
 		"refused: three clients"))
 		return;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct bytes *request = cases[i].request;
+
+		early = cases[i].early < request->len ? cases[i].early : request->len;
+		late = cases[i].late < request->len ? cases[i].late : request->len;
 		(void)admin("create role doomed");
-		check(raw_query(&r, "set role doomed"), "refused: SET ROLE");
+		check(raw_query(&r, "set role doomed"), "%s", cases[i].name);
 		no_role(others);
 		(void)admin("drop role doomed");
 		(void)raw_send(&r, parse.p, parse.len);
-		if (i == 1)
-			check_text(types_to(&r, 'E'), "E", "refused: Parse is told");
-		(void)raw_send(&r, query.p, query.len);
-		check_text(types_to(&r, 'Z'), i == 0 ? "EZ" : "Z", "refused: the Query has an end");
+		(void)raw_send(&r, request->p, early);
+		check_text(types_to(&r, 'E'), "E", "... Parse is told");
+		(void)raw_send(&r, request->p + early, late - early);
+		check(late == request->len || raw_next(&r, &m, 100) == RAW_LATE,
+		    "... no end comes before all of the request is there");
+		(void)raw_send(&r, request->p + late, request->len - late);
+		check_text(types_to(&r, 'Z'), "Z", "... the request has an end");
 		(void)admin("create role doomed");
-		check(raw_query(&r, "reset role"), "refused: the session goes on");
+		check(raw_query(&r, "reset role"), "... the session goes on");
 		(void)admin("drop role doomed");
 	}
 	for (i = 0; i < 2; i++)
@@ -876,6 +904,8 @@ refused_unsynced(void)
 	raw_close(&r);
 	bytes_free(&parse);
 	bytes_free(&query);
+	bytes_free(&call);
+	bytes_free(&longer);
 }
 
 static bool

@@ -420,6 +420,36 @@ refused_together(void)
 
 /* What somebody set by a right that others lack is no reason to refuse them anything; who set it
  * keeps its backend for that. */
+static bool
+is_fresh(void *arg)
+{
+	(void)arg;
+	return strcmp(admin("select count(*) from pg_stat_activity where application_name <> 'rig' "
+			    "and backend_type = 'client backend' and pid <> pg_backend_pid()"),
+		   "0") == 0;
+}
+
+/* The server's error is longer than any buffer: a setting of a prefix that has been reserved since.
+ */
+static void
+refused_at_length(void)
+{
+	static char name[40000], sql[sizeof(name) + 64];
+
+	memset(name, 'x', sizeof(name) - 1);
+	(void)admin("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = "
+		    "'client backend' and pid <> pg_backend_pid()");
+	check(until(is_fresh, NULL, 10000), "refused at length: no backend is left");
+	meet("", "");
+	snprintf(sql, sizeof(sql), "select set_config('plpgsql.%s', '1', false)", name);
+	check_text(ask(clients[0], sql), "1", "refused at length: a setting with a long name");
+	check_text(ask(clients[1], "do $$ begin end $$"), "", "... plpgsql is loaded");
+	check_text(ask(clients[0], "select 1"), "!42602", "... the error is the server's");
+	check_text(ask(clients[0], "reset all"), "!42602", "... once more");
+	check_text(ask(clients[1], "select 1"), "1", "... others go on");
+	part();
+}
+
 static void
 privileged(void)
 {
@@ -925,6 +955,7 @@ main(int argc, char **argv)
 	extended = false;
 	refused();
 	refused_together();
+	refused_at_length();
 	hidden_known();
 	for (i = 0; i < 2; i++) {
 		extended = i == 1;
