@@ -38,7 +38,10 @@ struct expect_entry {
 	uint16_t drop;	 /* Query: CommandCompletes that are not shown */
 	struct stmt_name *name;
 	struct statement *stmt, *prev;
-	struct prep *prep;
+	union {
+		struct prep *prep;
+		uint64_t since; /* Describe: DDL generation of its statement's Parse */
+	};
 };
 
 enum expect_end {

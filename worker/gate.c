@@ -236,7 +236,7 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 		e.type = 'C';
 		e.flags = EXPECT_AS_PARSE;
 		relay_sent(v->b, &e);
-		if (!gate_is_described(s))
+		if (gate_wants_description(v, s))
 			gate_ask_description(v, s->name, s);
 		gate_consume(v);
 		return GATE_TAKEN;
@@ -244,7 +244,7 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 	if (p != NULL && p->there)
 		gate_inject_close(v, p);
 	e.prep = gate_prep_begin(v, s, p);
-	if (!gate_is_described(s))
+	if (gate_wants_description(v, s))
 		return gate_parse_asked(v, s->name, s, &e);
 	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'P', size + v->len - from);
@@ -352,9 +352,11 @@ prepare_use(struct view *v, const struct statement *s)
 }
 
 static bool
-is_known_without_rows(const struct view *v, const struct statement *s)
+is_known_without_rows(const struct view *v, const struct stmt_name *n)
 {
-	return v->type == 'D' && s != NULL && s->types != NULL && !s->rows;
+	return v->type == 'D' && n->stmt != NULL &&
+	       statement_is_described(n->stmt, v->b->pool->id, n->since) &&
+	       !n->stmt->described.rows;
 }
 
 static enum gate
@@ -364,7 +366,7 @@ use_unnamed(struct view *v)
 	struct expect_entry e;
 	enum gate g;
 
-	if (is_known_without_rows(v, n->stmt) && v->b->prepared.unnamed != n->stmt)
+	if (is_known_without_rows(v, n) && v->b->prepared.unnamed != n->stmt)
 		return gate_describe_known(v, NULL, n->stmt);
 	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN)
@@ -375,7 +377,7 @@ use_unnamed(struct view *v)
 	note_use(v, n->stmt);
 	if (v->type != 'D' || n->stmt == NULL)
 		return gate_pass(v);
-	e = gate_describe(NULL, n->stmt);
+	e = gate_describe(NULL, n->stmt, gate_learns(v, n->since));
 	return gate_pass_with(v, &e);
 }
 
@@ -416,7 +418,7 @@ use(struct view *v)
 		return unknown(v);
 	if (cannot_prepare(v, n) && (wrong = gate_bind_wrong(v, n)) != GATE_MORE)
 		return wrong;
-	if (is_known_without_rows(v, n->stmt) && is_lacking(v, n))
+	if (is_known_without_rows(v, n) && is_lacking(v, n))
 		return gate_describe_known(v, n, n->stmt);
 	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN && (n->own || is_of_names(v, n->stmt)))
@@ -428,7 +430,7 @@ use(struct view *v)
 	gate_may_forget(v, v->type == 'B' && n->stmt->forgets);
 	note_use(v, n->stmt);
 	if (v->type == 'D') {
-		e = gate_describe(n, n->stmt);
+		e = gate_describe(n, n->stmt, gate_learns(v, n->since));
 	} else {
 		e = (struct expect_entry){.type = v->type, .op = GATE_USE, .name = n};
 		n->refs++;

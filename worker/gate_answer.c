@@ -262,13 +262,16 @@ static void
 put_parameters(struct backend *b, const uint8_t *body, size_t len)
 {
 	const struct expect_entry *next = expect_second(&b->expect);
+	const struct description *d;
 
 	if (next == NULL || next->op != GATE_DESCRIBE || (next->flags & EXPECT_OURS) != 0 ||
-	    next->stmt->types == NULL || wire_error_is(body, len, "25P02"))
+	    !statement_is_described(next->stmt, b->pool->id, next->since) ||
+	    wire_error_is(body, len, "25P02"))
 		return;
 	relay_put_approved(b);
-	conn_put_header(&b->client->conn, 't', next->stmt->types_len);
-	conn_put(&b->client->conn, next->stmt->types, next->stmt->types_len);
+	d = &next->stmt->described;
+	conn_put_header(&b->client->conn, 't', d->len);
+	conn_put(&b->client->conn, d->types, d->len);
 }
 
 void
@@ -279,9 +282,9 @@ gate_described(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	if (head == NULL || head->op != GATE_DESCRIBE)
 		return;
 	if (type == 't')
-		statement_described(head->stmt, body, len);
-	else
-		head->stmt->rows = false;
+		statement_described(head->stmt, b->pool->id, head->since, body, len);
+	else if (statement_is_described(head->stmt, b->pool->id, head->since))
+		head->stmt->described.rows = false;
 }
 
 bool

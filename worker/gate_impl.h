@@ -49,12 +49,15 @@ void gate_forward(struct view *, uint32_t from);
 /* The Parse at hand goes on under this name; what Describe tells of it is asked behind it. */
 enum gate gate_parse_asked(
     struct view *, const char *name, struct statement *, const struct expect_entry *);
-/* What Describe tells of this statement, which is there by this name, is learned if it is not known
- * yet: needed when it cannot be prepared elsewhere. */
-bool gate_is_described(const struct statement *);
+/* What Describe tells of this statement, if its Parse is sent now, is not known yet and to be
+ * learned: needed when it cannot be prepared elsewhere. */
+bool gate_wants_description(const struct view *, const struct statement *);
+/* It is there by this name: asks. */
 void gate_ask_description(struct view *, const char *name, struct statement *);
-/* The entry of a Describe of it. */
-struct expect_entry gate_describe(struct stmt_name *, struct statement *);
+/* The entry of a Describe of it, parsed under this DDL generation, or DDL_PRIVATE. */
+struct expect_entry gate_describe(struct stmt_name *, struct statement *, uint64_t since);
+/* That generation, if what the client at hand is told of it holds for others. */
+uint64_t gate_learns(const struct view *, uint64_t since);
 /* All of it is replaced by what was put. */
 void gate_consume(struct view *);
 /* What is there of it is moved to memory of its own, which grows as the rest comes. */

@@ -183,7 +183,7 @@ gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 	n->stand_in = n->own && n->stand_in;
 	n->own = true;
 	n->since = ddl_generation();
-	if (gate_is_described(s) || (s->note != NULL && s->note->names))
+	if (!gate_wants_description(v, s) || (s->note != NULL && s->note->names))
 		return gate_pass_with(v, &e);
 	return gate_parse_asked(v, n->text, s, &e);
 }
@@ -247,10 +247,11 @@ put_text_types(struct view *v, unsigned int n)
 enum gate
 gate_describe_known(struct view *v, struct stmt_name *n, struct statement *s)
 {
-	struct expect_entry e = gate_describe(n, s);
+	const struct description *d = &s->described;
+	struct expect_entry e = gate_describe(n, s, DDL_PRIVATE);
 
-	put_stand_in(v, s->types_len);
-	conn_put(&v->b->conn, s->types, s->types_len);
+	put_stand_in(v, d->len);
+	conn_put(&v->b->conn, d->types, d->len);
 	return gate_rename(v, STATEMENT_TWICE, &e);
 }
 

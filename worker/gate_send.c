@@ -121,24 +121,39 @@ gate_put_statement(struct view *v, const char *name, struct statement *s)
 }
 
 struct expect_entry
-gate_describe(struct stmt_name *n, struct statement *s)
+gate_describe(struct stmt_name *n, struct statement *s, uint64_t since)
 {
 	if (n != NULL)
 		n->refs++;
 	statement_hold(s);
-	return (struct expect_entry){.type = 'D', .op = GATE_DESCRIBE, .name = n, .stmt = s};
+	return (struct expect_entry){
+	    .type = 'D', .op = GATE_DESCRIBE, .name = n, .stmt = s, .since = since};
+}
+
+/* A temporary table may hide the one that others mean. */
+static bool
+is_private(const struct client *c)
+{
+	return ((c->session.pins | c->session.open.maybe) & PIN(TEMP)) != 0;
+}
+
+uint64_t
+gate_learns(const struct view *v, uint64_t since)
+{
+	return is_private(v->c) ? DDL_PRIVATE : since;
 }
 
 bool
-gate_is_described(const struct statement *s)
+gate_wants_description(const struct view *v, const struct statement *s)
 {
-	return s->types != NULL;
+	return !is_private(v->c) &&
+	       (s->described.lent || !statement_is_described(s, v->b->pool->id, ddl_generation()));
 }
 
 void
 gate_ask_description(struct view *v, const char *name, struct statement *s)
 {
-	struct expect_entry e = gate_describe(NULL, s);
+	struct expect_entry e = gate_describe(NULL, s, ddl_generation());
 
 	e.flags = EXPECT_OURS;
 	gate_put_named(v, 'D', name);
@@ -353,10 +368,7 @@ gate_ensure_named(struct view *v, struct stmt_name *n)
 		/* It would be parsed under other settings now, as PostgreSQL does too when it has
 		 * to parse anew: then it is another statement. */
 		again = statement_get(&v->c->params, s->body, s->len);
-		if (s->types != NULL && again->types == NULL) {
-			statement_described(again, s->types, s->types_len);
-			again->rows = s->rows;
-		}
+		statement_described_as(again, s);
 		statement_drop(s);
 		n->stmt = s = again;
 	}

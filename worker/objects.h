@@ -163,6 +163,7 @@ struct pool {
 	char user[CONF_NAME_SIZE];
 	const struct conf_database *conf; /* never NULL: see orphan */
 	struct conf_database *orphan;	  /* the entry is gone: a copy of it; else NULL */
+	uint64_t id;			  /* no other of this worker's has or had it */
 	uint64_t dest;			  /* where its backends lead; 0 = nowhere */
 	bool hold;			  /* paused or suspended: no backend is used */
 	bool paused;			  /* ... and none is kept */

@@ -74,10 +74,12 @@ pool_by_index(uint32_t index)
 static struct pool *
 pool_new(const char *db, const char *user, const struct conf_database *d)
 {
+	static uint64_t last_id;
 	struct pool *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return NULL;
+	p->id = ++last_id;
 	p->scram = strongbox_take(sizeof(*p->scram));
 	strlcpy(p->db, db, sizeof(p->db));
 	strlcpy(p->user, user, sizeof(p->user));

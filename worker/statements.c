@@ -192,7 +192,7 @@ statement_free(struct statement *s)
 	params_fini(&s->settings);
 	session_note_free(s->note);
 	free(s->memory);
-	free(s->types);
+	free(s->described.types);
 	free(s);
 }
 
@@ -215,18 +215,57 @@ statement_drop(struct statement *s)
 	}
 }
 
-void
-statement_described(struct statement *s, const uint8_t *types, size_t len)
+/* The body becomes the description's, which is about another pool or generation from here on. */
+static void
+description_set(struct description *d, const uint8_t *types, size_t len)
 {
-	s->rows = true;
-	if (s->types != NULL && s->types_len == len && memcmp(s->types, types, len) == 0)
-		return;
-	free(s->types);
-	s->types = malloc(len);
-	if (s->types == NULL)
+	free(d->types);
+	d->types = malloc(len);
+	if (d->types == NULL)
 		fatal("statement");
-	memcpy(s->types, types, len);
-	s->types_len = (uint32_t)len;
+	memcpy(d->types, types, len);
+	d->len = (uint32_t)len;
+}
+
+void
+statement_described(
+    struct statement *s, uint64_t pool, uint64_t since, const uint8_t *types, size_t len)
+{
+	struct description *d = &s->described;
+
+	if (since == DDL_PRIVATE)
+		return;
+	if (d->types == NULL || d->lent || d->pool != pool || d->len != len ||
+	    memcmp(d->types, types, len) != 0) {
+		description_set(d, types, len);
+		d->lent = false;
+		d->pool = pool;
+		d->from = d->to = since;
+	}
+	d->from = since < d->from ? since : d->from;
+	d->to = since > d->to ? since : d->to;
+	d->rows = true;
+}
+
+void
+statement_described_as(struct statement *to, const struct statement *s)
+{
+	struct description *d = &to->described;
+
+	if (d->types != NULL || s->described.types == NULL)
+		return;
+	*d = s->described;
+	d->types = NULL;
+	description_set(d, s->described.types, s->described.len);
+	d->lent = true;
+}
+
+bool
+statement_is_described(const struct statement *s, uint64_t pool, uint64_t since)
+{
+	const struct description *d = &s->described;
+
+	return d->types != NULL && d->pool == pool && d->from <= since && since <= d->to;
 }
 
 const char *

@@ -41,6 +41,19 @@ struct wire_out;
  * keep all of them. */
 #define STATEMENT_LONG 262144U
 
+/* What Describe has told of a statement. It depends on the database and its user, whose tables they
+ * are, and on changes of these: the same text has other types elsewhere. */
+struct description {
+	uint8_t *types; /* the body of ParameterDescription; NULL = not known */
+	uint32_t len;
+	bool rows;	   /* it returns rows */
+	bool lent;	   /* it is of the same text's Parse under other settings */
+	uint64_t pool;	   /* id of the pool where that was */
+	uint64_t from, to; /* DDL generations under which it was parsed */
+};
+/* In place of a generation: what is told is of this client's own tables, and not to be learned. */
+#define DDL_PRIVATE UINT64_MAX
+
 struct statement {
 	struct statement *next; /* of its bucket */
 	uint64_t hash;
@@ -55,11 +68,7 @@ struct statement {
 	uint32_t len; /* of the body: text, NUL, number of types, types */
 	const uint8_t *body;
 	void *memory; /* it lies in, ours; NULL = behind this */
-	/* What Describe tells of it: the body of ParameterDescription, which ends a Parse too (NULL
-	 * = not known), and whether it returns rows. */
-	uint8_t *types;
-	uint32_t types_len;
-	bool rows;
+	struct description described;
 };
 
 void statements_init(void);
@@ -75,8 +84,15 @@ void statement_drop(struct statement *);
 /* True if it was parsed under these. */
 bool statement_fits(const struct statement *, const struct params *settings);
 const char *statement_text(const struct statement *);
-/* Its ParameterDescription came. That it returns no rows is told later, if so. */
-void statement_described(struct statement *, const uint8_t *types, size_t len);
+/* Its ParameterDescription came, in this pool, of a Parse under DDL generation `since`. That it
+ * returns no rows is told later, if so. */
+void statement_described(
+    struct statement *, uint64_t pool, uint64_t since, const uint8_t *types, size_t len);
+/* It takes the place of `s`, of the same text, for a client whose Parse was under other settings:
+ * what is known of that one holds for it, if nothing else is known. */
+void statement_described_as(struct statement *, const struct statement *s);
+/* It is known what Describe tells of one that was parsed in this pool under this generation. */
+bool statement_is_described(const struct statement *, uint64_t pool, uint64_t since);
 /* Its name on the servers; makes it when first asked. */
 const char *statement_name(struct statement *);
 void statement_digest_name(const uint8_t *digest, char *out);

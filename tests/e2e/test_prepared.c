@@ -770,6 +770,110 @@ changing_tables(const struct target *t)
 	raw_close(&ddl);
 }
 
+/* --- the same text elsewhere ------------------------------------------------------------------ */
+
+/* The first column of the only row, as a number. */
+static int
+number(struct raw *r, const char *sql)
+{
+	struct bytes b = {0};
+	struct msg m = {0};
+	char text[16] = "";
+
+	put_msg(&b, 'Q', "s", sql);
+	if (!raw_put(r, &b))
+		return -1;
+	bytes_free(&b);
+	while (m.type != 'Z' && raw_next(r, &m, 20000) == RAW_MSG)
+		if (m.type == 'D' && m.len > 6 && m.len - 6 < sizeof(text))
+			memcpy(text, m.body + 6, m.len - 6);
+	return atoi(text);
+}
+
+/* Prepares `st` in a transaction: the backend's pid. */
+static int
+prepare_there(struct raw *r, const char *sql)
+{
+	struct bytes b = {0};
+	int pid;
+
+	(void)raw_query(r, "begin");
+	put_msg(&b, 'P', "ssh", "st", sql, 0);
+	put_msg(&b, 'S', "");
+	(void)outcome(r, &b, 1);
+	pid = number(r, "select pg_backend_pid()");
+	(void)raw_query(r, "commit");
+	return pid;
+}
+
+/* The type of the parameter of `st` that Describe tells. */
+static int
+described_type(struct raw *r)
+{
+	struct bytes b = {0};
+	struct msg m = {0};
+	int type = -1;
+
+	put_msg(&b, 'D', "bs", 'S', "st");
+	put_msg(&b, 'S', "");
+	if (!raw_put(r, &b))
+		return -1;
+	bytes_free(&b);
+	while (m.type != 'Z' && raw_next(r, &m, 20000) == RAW_MSG)
+		if (m.type == 't' && m.len == 6)
+			type = m.body[4] << 8 | m.body[5];
+	return type;
+}
+
+/* A client that prepares it is told its parameter's type on the backend that has not prepared it,
+ * while others keep the one that has. */
+static int
+type_elsewhere(const struct target *t, const char *sql)
+{
+	struct raw r, holder[2];
+	int pid, type = -1, i;
+
+	if (raw_login(&r, t) && raw_login(&holder[0], t) && raw_login(&holder[1], t)) {
+		pid = prepare_there(&r, sql);
+		(void)raw_query(&holder[0], "begin");
+		if (number(&holder[0], "select pg_backend_pid()") != pid) {
+			(void)raw_query(&holder[1], "begin");
+			(void)raw_query(&holder[0], "rollback");
+		}
+		type = described_type(&r);
+	}
+	for (i = 0; i < 2; i++)
+		raw_close(&holder[i]);
+	raw_close(&r);
+	return type;
+}
+
+/* What Describe tells is remembered with the text: of its own database, and as it is now. */
+static void
+same_text_elsewhere(void)
+{
+	static const char sql[] = "delete from known where a = $1";
+	struct target other = roomy;
+	struct raw first[3 * POOLER_WORKERS], ddl;
+	size_t i;
+
+	other.db = "other";
+	here("create table known (a int)");
+	for (i = 0; i < sizeof(first) / sizeof(first[0]); i++) /* every worker hears of it */
+		if (raw_login(&first[i], &roomy))
+			(void)prepare_there(&first[i], sql);
+	if (!check(raw_login(&ddl, &other), "the same text elsewhere: logged in"))
+		return;
+	(void)raw_query(&ddl, "create table known (a bigint)");
+	check(type_elsewhere(&other, sql) == 20, "another database's table: its own type");
+	(void)raw_query(&ddl, "alter table known alter a type text");
+	check(type_elsewhere(&other, sql) == 25, "prepared after ALTER TABLE: the new type");
+	check(type_elsewhere(&roomy, sql) == 23, "the first database's type is what it was");
+	for (i = 0; i < sizeof(first) / sizeof(first[0]); i++)
+		raw_close(&first[i]);
+	raw_close(&ddl);
+}
+
 /* --- limits ---------------------------------------------------------------------------------- */
 
 static const char *
@@ -916,7 +1020,7 @@ start(struct pooler *p, const char *name, const char *more)
 	snprintf(conf, sizeof(conf),
 	    "pool_mode = \"transaction\"; pool_size = 2; log_connections = false; "
 	    "log_disconnections = false; %s\n"
-	    "databases = ( { name = \"app\"; host = \"127.0.0.1\"; port = %d; } );\n"
+	    "databases = ( { name = \"*\"; host = \"127.0.0.1\"; port = %d; } );\n"
 	    "users = ( { name = \"postgres\"; } );",
 	    more, rig.pg_port);
 	return pooler_start(p, name, conf);
@@ -931,6 +1035,7 @@ main(int argc, char **argv)
 	(void)argc;
 	rig_start("trust", argv);
 	(void)admin("create database app");
+	(void)admin("create database other");
 	if (!start(&wide, "wide", "") ||
 	    !start(&narrow, "narrow",
 		"max_prepared_statements = 2; max_client_prepared_statements = 30;"))
@@ -949,6 +1054,7 @@ main(int argc, char **argv)
 			run_script_as(s, pace);
 	changing_tables(&roomy);
 	changing_tables(&tight);
+	same_text_elsewhere();
 	limits();
 	for (i = 0; i < OTHERS; i++) {
 		check(waitpid(others[i], &status, WNOHANG) == 0, "client %d saw only its own rows",
