@@ -17,6 +17,7 @@ pooler_conf < <(
 	cat <<-CONF
 		workers = 4;
 		pool_size = 6;
+		query_wait_notify = 0; // no NOTICE that PostgreSQL would not send
 		databases = ( $(for_mode app_t app transaction), $(for_mode app_s app session),
 			$(for_mode back_t back transaction), $(for_mode back_s back session) );
 	CONF
