@@ -170,6 +170,18 @@ gate_put_sync(struct view *v)
 	relay_sent(v->b, &(struct expect_entry){.type = 'S', .flags = EXPECT_OURS});
 }
 
+/* PREPARE and DEALLOCATE have no rows, and as many parameters as they are given types for. */
+static void
+describe_by_text(const struct view *v, struct statement *s, uint64_t since)
+{
+	size_t text = strlen(statement_text(s)) + 1;
+
+	if (s->note->executes || !gate_wants_description(v, s))
+		return;
+	statement_described(s, v->b->pool->id, since, s->body + text, s->len - text);
+	s->described.rows = false;
+}
+
 enum gate
 gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 {
@@ -183,9 +195,11 @@ gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 	n->stand_in = n->own && n->stand_in;
 	n->own = true;
 	n->since = ddl_generation();
-	if (!gate_wants_description(v, s) || (s->note != NULL && s->note->names))
-		return gate_pass_with(v, &e);
-	return gate_parse_asked(v, n->text, s, &e);
+	if (s->note != NULL && s->note->names)
+		describe_by_text(v, s, n->since);
+	else if (gate_wants_description(v, s))
+		return gate_parse_asked(v, n->text, s, &e);
+	return gate_pass_with(v, &e);
 }
 
 /* --- what can be said without preparing it ---------------------------------------------------- */
