@@ -332,6 +332,12 @@ client_field(struct move_client *c, uint16_t tag, struct wire_in *f)
 	case MOVE_LINK:
 		get_link(f, c);
 		break;
+	case MOVE_TOLD_FIRST:
+		c->told_first = rest(f);
+		break;
+	case MOVE_TOLD_LAST:
+		c->told_last = rest(f);
+		break;
 	case MOVE_SERVER:
 	case MOVE_FACTS:
 	case MOVE_WELCOME:
@@ -358,7 +364,8 @@ move_get_client(struct move_client *c, const uint8_t *bytes, size_t len)
 		if (!client_field(c, tag, &f))
 			return false;
 	return more == 0 && c->db != NULL && c->pool_user != NULL && c->user != NULL &&
-	       c->pid > 0 && c->params.p != NULL && c->start.p != NULL;
+	       c->pid > 0 && c->params.p != NULL && c->start.p != NULL &&
+	       (c->told_first.p == NULL) == (c->told_last.p == NULL);
 }
 
 bool

@@ -34,23 +34,26 @@ enum move_kind { MOVE_CLIENT = 1, MOVE_BACKEND };
 
 /* Numbers are for ever. */
 enum move_tag {
-	MOVE_DB = 1,	       /* text */
-	MOVE_POOL_USER,	       /* text: user at the server */
-	MOVE_USER,	       /* text: who the client logged in as */
-	MOVE_IDENTITY,	       /* its number and key, as given to it */
-	MOVE_ADDRESS,	       /* of its socket */
-	MOVE_TIMES,	       /* monotonic: connected, last active */
-	MOVE_PARAMS,	       /* params_pack */
-	MOVE_START,	       /* the same, of what it logged in with */
-	MOVE_STATEMENT,	       /* one prepared statement; any number of them */
-	MOVE_INPUT,	       /* bytes of it that were read and not looked at */
-	MOVE_SECRET,	       /* text: with which its pool logs in to the server */
-	MOVE_SCRAM,	       /* the same for SCRAM */
-	MOVE_SERVER,	       /* of a backend: what the ledger knows of it */
-	MOVE_FACTS,	       /* of a backend: facts_pack */
-	MOVE_WELCOME,	       /* of a backend's pool: its ParameterStatus messages */
-	MOVE_LINK,	       /* it keeps its backend, which came before: why, in what state */
-	MOVE_MAY_SKIP = 0x8000 /* this bit: who does not know the tag passes the field over */
+	MOVE_DB = 1,		/* text */
+	MOVE_POOL_USER,		/* text: user at the server */
+	MOVE_USER,		/* text: who the client logged in as */
+	MOVE_IDENTITY,		/* its number and key, as given to it */
+	MOVE_ADDRESS,		/* of its socket */
+	MOVE_TIMES,		/* monotonic: connected, last active */
+	MOVE_PARAMS,		/* params_pack */
+	MOVE_START,		/* the same, of what it logged in with */
+	MOVE_STATEMENT,		/* one prepared statement; any number of them */
+	MOVE_INPUT,		/* bytes of it that were read and not looked at */
+	MOVE_SECRET,		/* text: with which its pool logs in to the server */
+	MOVE_SCRAM,		/* the same for SCRAM */
+	MOVE_SERVER,		/* of a backend: what the ledger knows of it */
+	MOVE_FACTS,		/* of a backend: facts_pack */
+	MOVE_WELCOME,		/* of a backend's pool: its ParameterStatus messages */
+	MOVE_LINK,		/* it keeps its backend, which came before: why, in what state */
+	MOVE_MAY_SKIP = 0x8000, /* this bit: who does not know the tag passes the field over */
+	/* What it was told of settings known by their names, at its login and last: gucs_bytes */
+	MOVE_TOLD_FIRST = MOVE_MAY_SKIP | 17,
+	MOVE_TOLD_LAST = MOVE_MAY_SKIP | 18
 };
 
 /* Bytes that point into the record. */
@@ -68,12 +71,13 @@ struct move_client {
 	uint16_t port;
 	int64_t born_us, active_us;
 	struct move_bytes params, start, input;
-	const char *secret;	 /* NULL = none */
-	struct scram_keys scram; /* iterations 0 = none */
-	bool linked;		 /* with the backend of the message before; then: */
-	uint32_t pins;		 /* worker/session.h */
-	bool dirty, spoiled;	 /* worker/objects.h: struct backend */
-	struct move_bytes all;	 /* for move_statement */
+	struct move_bytes told_first, told_last; /* both or none */
+	const char *secret;			 /* NULL = none */
+	struct scram_keys scram;		 /* iterations 0 = none */
+	bool linked;				 /* with the backend of the message before; then: */
+	uint32_t pins;				 /* worker/session.h */
+	bool dirty, spoiled;			 /* worker/objects.h: struct backend */
+	struct move_bytes all;			 /* for move_statement */
 };
 
 struct move_statement {

@@ -152,6 +152,16 @@ put_params(struct wire_out *w, enum move_tag tag, const struct params *p)
 }
 
 static void
+put_gucs(struct wire_out *w, enum move_tag tag, const struct gucs *g)
+{
+	size_t len, at = move_field(w, tag);
+	const char *bytes = gucs_bytes(g, &len);
+
+	wire_bytes(w, bytes, len);
+	move_field_end(w, at);
+}
+
+static void
 put_name(struct wire_out *w, const struct stmt_name *n, bool unnamed)
 {
 	struct move_statement s = {.unnamed = unnamed, .since = n->since, .name = n->text};
@@ -237,6 +247,10 @@ put_client(struct wire_out *w, const void *what)
 	explicit_bzero(&m, sizeof(m));
 	put_params(w, MOVE_PARAMS, &c->params);
 	put_params(w, MOVE_START, &c->session.start);
+	if (c->session.told_first != NULL) {
+		put_gucs(w, MOVE_TOLD_FIRST, c->session.told_first);
+		put_gucs(w, MOVE_TOLD_LAST, c->session.told_last);
+	}
 	put_names(w, c->names);
 	if (in == NULL || in->head == in->tail)
 		return;
@@ -310,6 +324,23 @@ take_statement(struct client *c, const struct move_statement *m)
 	return ok;
 }
 
+/* Each name that is in one is in the other. */
+static bool
+take_told(struct session_part *s, const struct move_client *m)
+{
+	const struct move_bytes *first = &m->told_first, *last = &m->told_last;
+	const char *name, *value;
+	size_t at = 0;
+
+	if (!gucs_of((const char *)first->p, first->len, &s->told_first) ||
+	    !gucs_of((const char *)last->p, last->len, &s->told_last))
+		return false;
+	while (gucs_next(s->told_first, &at, &name, &value))
+		if (gucs_get(s->told_last, name) == NULL)
+			return false;
+	return true;
+}
+
 static bool
 take_session(struct client *c, const struct move_client *m)
 {
@@ -318,6 +349,8 @@ take_session(struct client *c, const struct move_client *m)
 
 	if (!params_unpack(&c->params, m->params.p, m->params.len) ||
 	    !params_unpack(&c->session.start, m->start.p, m->start.len) || m->input.len > buf_cap())
+		return false;
+	if (m->told_first.p != NULL && !take_told(&c->session, m))
 		return false;
 	while (move_statement(m, &at, &s))
 		if (!take_statement(c, &s))

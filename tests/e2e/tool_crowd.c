@@ -11,6 +11,8 @@
  *   storm SQL     the same, and who is lost reconnects     storm OK ERRORS LOST
  *   look          who is still there?                      look ALIVE LOST
  *   heard         who has been notified (NOTIFY) since?    heard CLIENTS
+ *   told NAME V   whose setting NAME is V, as the server has said?
+ *                                                          told CLIENTS
  *   close         closes all and forgets them              close
  *   end, EOF      the end
  *
@@ -328,6 +330,24 @@ heard(void)
 }
 
 static void
+told(const char *what)
+{
+	char name[64];
+	const char *value, *has;
+	int i, n = 0;
+
+	value = strchr(what, ' ');
+	if (value == NULL || (size_t)(value - what) >= sizeof name)
+		errx(2, "%s: not a setting and its value", what);
+	(void)snprintf(name, sizeof name, "%.*s", (int)(value - what), what);
+	for (i = 0; i < nseats; i++) {
+		has = seats[i].state == SEAT_IDLE ? PQparameterStatus(seats[i].conn, name) : NULL;
+		n += has != NULL && strcmp(has, value + 1) == 0;
+	}
+	printf("told %d\n", n);
+}
+
+static void
 close_all(void)
 {
 	while (nseats > 0)
@@ -360,6 +380,8 @@ command(char *line)
 		look();
 	} else if (strcmp(line, "heard") == 0) {
 		heard();
+	} else if (strncmp(line, "told ", 5) == 0) {
+		told(line + 5);
 	} else if (strcmp(line, "close") == 0) {
 		close_all();
 	} else {

@@ -19,6 +19,7 @@ BIN=$WORK_DIR/pgdrove
 pooler_conf <<-CONF
 	databases = ( { name = "app"; host = "127.0.0.1"; port = $PG_PORT; },
 		{ name = "held"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; },
+		{ name = "kept"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; },
 		{ name = "shut"; dbname = "app"; host = "127.0.0.1"; port = $PG_PORT; } );
 	admin_users = "postgres";
 	pool_mode = "transaction";
@@ -169,6 +170,15 @@ sql held 'select 1' >/dev/null
 is '... another one paused' '' "$(sql pgbouncer 'pause held')"
 psql_beside held 'select 4711' "$WORK_DIR/paused.out"
 PAUSED=$BESIDE
+# Clients that keep their backends, where they have reset what came with their logins: that is owed to them.
+crowd_start login "kept options='-cwork_mem=3MB -cdefault_transaction_read_only=on'"
+crowd login 'open 2'
+crowd login "query listen news; set work_mem = '7MB'; set default_transaction_read_only = off"
+is 'two keep their backends, with settings' '2 0 0' "$A $B $C"
+crowd login 'told default_transaction_read_only off'
+is '... are told of one' 2 "$A"
+crowd login 'query reset work_mem'
+is '... and are owed another' '2 0 0' "$A $B $C"
 chmod 755 "$WORK_DIR/pgdrove"
 received=$(get clients_received)
 told=$(PGDROVE="$REAL" scripts/pgdrove-upgrade -w "$WORK_DIR/run" 2>&1)
@@ -180,6 +190,12 @@ check '... and that nobody had to stay' grep -Eq '; [0-4] clients ended there by
 within 'and once more' 30 not_master "$new"
 newest=$(master)
 within '... nobody stayed: the old one leaves at once' 30 pid_gone "$new" 100
+crowd login "query select 1 / case current_setting('work_mem') when '3MB' then 1 else 0 end"
+is 'what was owed is paid by the next generation' '2 0 0' "$A $B $C"
+crowd login 'query reset default_transaction_read_only'
+crowd login 'told default_transaction_read_only on'
+is '... which knows what their logins were told' 2 "$A"
+crowd login close
 check 'who came with the first generation is served by the third' kill -0 "$STAYERS"
 is '... without an error' '' "$(grep -hiE 'error|fatal' "$WORK_DIR/stay.out")"
 check '... so is who has 300 statements' kill -0 "$MANY"

@@ -35,6 +35,8 @@ make_client(uint8_t *out, size_t size)
 	move_put_client(&w, &c);
 	move_text(&w, MOVE_PARAMS, "params");
 	move_text(&w, MOVE_START, "start");
+	move_text(&w, MOVE_TOLD_FIRST, "first");
+	move_text(&w, MOVE_TOLD_LAST, "last");
 	at = move_put_statement(&w, &s);
 	wire_int32(&w, 2);
 	wire_bytes(&w, "st", 2);
@@ -70,6 +72,8 @@ client_round_trips(void **state)
 	assert_int_equal(c.scram.iterations, 4096);
 	assert_int_equal(c.scram.salt_len, 4);
 	assert_int_equal(c.input.len, 3);
+	assert_string_equal((const char *)c.told_first.p, "first");
+	assert_string_equal((const char *)c.told_last.p, "last");
 	assert_true(c.linked && c.dirty && !c.spoiled);
 	assert_int_equal(c.pins, 0x81);
 	assert_true(move_statement(&c, &at, &s));
