@@ -188,6 +188,23 @@ active_are(void *n)
 	return pooler_get(&pooler, "clients_active") == *(const long *)n;
 }
 
+/* Two clients of the one backend. */
+static void
+two_come(struct raw r[2])
+{
+	int i;
+
+	for (i = 0; i < 2; i++)
+		check(raw_login(&r[i], &one), "a client");
+}
+
+static void
+two_leave(struct raw r[2])
+{
+	raw_close(&r[0]);
+	raw_close(&r[1]);
+}
+
 /* The end of a message of COPY data comes in one go with a Query, for which its settings have to be
  * brought over: they must not go into the middle of that message. */
 static void
@@ -197,10 +214,8 @@ data_ahead_of_settings(void)
 	struct bytes b = {0};
 	struct raw r[2];
 	char pid[32];
-	int i;
 
-	for (i = 0; i < 2; i++)
-		check(raw_login(&r[i], &one), "a client");
+	two_come(r);
 	(void)ask(&r[1], "select 1");
 	(void)ask(&r[0], "set work_mem = '7MB'");
 	(void)ask(&r[0], "begin");
@@ -215,8 +230,7 @@ data_ahead_of_settings(void)
 	check_text(heard(&r[1]), "4MB", "its rest, and a Query under other settings");
 	check_text(ask(&r[0], "select pg_backend_pid()"), pid, "... the backend is the same");
 	bytes_free(&b);
-	for (i = 0; i < 2; i++)
-		raw_close(&r[i]);
+	two_leave(r);
 }
 
 /* Sends until nobody takes more. How much that was. */
@@ -248,8 +262,7 @@ data_behind_error(void)
 	size_t at;
 	int i;
 
-	for (i = 0; i < 2; i++)
-		check(raw_login(&r[i], &one), "a client");
+	two_come(r);
 	snprintf(pid, sizeof(pid), "%s", ask(&r[0], "select pg_backend_pid()"));
 	put_msg(&b, 'Q', "s", "copy t from stdin");
 	(void)raw_put(&r[0], &b);
@@ -266,8 +279,7 @@ data_behind_error(void)
 	for (i = 1; i < 20 && strcmp(ask(&r[i % 2], "select pg_backend_pid()"), pid) == 0; i++)
 		;
 	check(i == 20, "the backend goes on");
-	for (i = 0; i < 2; i++)
-		raw_close(&r[i]);
+	two_leave(r);
 }
 
 /* COPY fails in the middle of a message, whose rest comes later: then the backend is anybody's. */
@@ -277,10 +289,8 @@ data_after_error(void)
 	struct bytes b = {0};
 	struct raw r[2];
 	char pid[32];
-	int i;
 
-	for (i = 0; i < 2; i++)
-		check(raw_login(&r[i], &one), "a client");
+	two_come(r);
 	snprintf(pid, sizeof(pid), "%s", ask(&r[0], "select pg_backend_pid()"));
 	put_msg(&b, 'Q', "s", "copy t from stdin");
 	put_msg(&b, 'd', "t", "no number!\n");
@@ -291,8 +301,7 @@ data_after_error(void)
 	check_text(ask(&r[1], "select pg_backend_pid()"), pid, "the backend serves the next one");
 	check_text(ask(&r[0], "select pg_backend_pid()"), pid, "... and this one again");
 	bytes_free(&b);
-	for (i = 0; i < 2; i++)
-		raw_close(&r[i]);
+	two_leave(r);
 }
 
 /* COPY data are all that a client sends which has waited for a backend: it keeps none for them. */
@@ -302,10 +311,8 @@ data_alone(void)
 	static long yes = 1, no = 0;
 	struct bytes b = {0};
 	struct raw r[2];
-	int i;
 
-	for (i = 0; i < 2; i++)
-		check(raw_login(&r[i], &one), "a client");
+	two_come(r);
 	(void)ask(&r[1], "select 1");
 	(void)ask(&r[0], "begin");
 	put_msg(&b, 'd', "t", "12345678901234567890");
@@ -316,8 +323,7 @@ data_alone(void)
 	check_text(ask(&r[0], "select 1"), "1", "the backend is free again");
 	check_text(ask(&r[1], "select 1"), "1", "... for both");
 	bytes_free(&b);
-	for (i = 0; i < 2; i++)
-		raw_close(&r[i]);
+	two_leave(r);
 }
 
 int
