@@ -91,6 +91,18 @@ expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, u
 	return NULL;
 }
 
+bool
+expect_executes(const struct expect *x)
+{
+	const struct expect_entry *first = x->ring != NULL ? x->ring : x->inl;
+	uint32_t i;
+
+	for (i = 0; i < x->len; i++)
+		if (first[(x->head + i) & (x->size - 1)].type == 'E')
+			return true;
+	return false;
+}
+
 static void
 ring_free(struct expect *x)
 {

@@ -118,6 +118,9 @@ struct expect_entry *expect_after(
 struct expect_entry *expect_after_op(
     struct expect *, const struct expect_entry *from, uint8_t op, uint8_t or_op);
 
+/* True if an Execute is under way: it may end a transaction block. */
+bool expect_executes(const struct expect *);
+
 /* True if the server drops whatever comes before a Sync: it has met an error, and no Sync is on its
  * way. */
 static inline bool

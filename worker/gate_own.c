@@ -281,7 +281,7 @@ gate_bind_wrong(struct view *v, struct stmt_name *n)
 		return GATE_MORE;
 	if (v->b->expect.ends > 0)
 		return gate_stall(v);
-	if (v->b->status != 'E' || v->b->expect.len > 0)
+	if (v->b->status != 'E' || expect_executes(&v->b->expect))
 		return GATE_MORE;
 	put_text_types(v, has);
 	n->refs++;

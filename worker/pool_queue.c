@@ -280,6 +280,8 @@ pool_want(struct pool *p, struct client *c)
 	pool_demand_count(p);
 	pool_queue_changed(p);
 	loop_again(&p->pump); /* once for all who came in this turn, if no release serves them */
+	if (c->conn.hup)
+		loop_again(&c->conn.src); /* gone already: nobody would tell us again */
 }
 
 /* ", max_db_connections 30 reached": which limit it is that they wait for. */

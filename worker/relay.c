@@ -334,6 +334,8 @@ lingered(struct client *c, enum parsed p)
 		return false;
 	b->lingers = false;
 	transaction_done(b);
+	if (c->backend == b)
+		loop_again(&c->conn.src); /* it is kept; more may be there, its end for one */
 	return true;
 }
 

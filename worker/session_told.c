@@ -270,6 +270,6 @@ session_waits(const struct client *c, uint8_t type)
 	const struct expect *x = &c->backend->expect;
 	const struct expect_entry *last = expect_last(x);
 
-	return c->session.resets && strchr("QPBDCEF", type) != NULL && last != NULL &&
+	return c->session.resets && strchr("QPBDCEFS", type) != NULL && last != NULL &&
 	       !x->copy_in && strchr("QSF", last->type) != NULL;
 }

@@ -47,12 +47,13 @@ enum kinds {
 	KIND_HOLD = 1 << 15,   /* WITH HOLD */
 	KIND_TEMP = 1 << 16,   /* temporary tables */
 	KIND_LISTEN = 1 << 17,
-	KIND_LOCK = 1 << 18, /* advisory locks of the session */
-	KIND_SEQ = 1 << 19,  /* currval, lastval, setseed */
-	KIND_ALL = (1 << 20) - 1,
+	KIND_LOCK = 1 << 18,  /* advisory locks of the session */
+	KIND_SEQ = 1 << 19,   /* currval, lastval, setseed */
+	KIND_BURST = 1 << 20, /* all of a conversation is sent before any of it is answered */
+	KIND_ALL = (1 << 21) - 1,
 	/* Functions that set what the server does not report: only PostgreSQL itself gives that
 	 * back to the one who called, so these are for conversations that nobody compares. */
-	KIND_QUIET = 1 << 20
+	KIND_QUIET = 1 << 21
 };
 
 /* The name in DIFFER_KINDS of one bit; NULL behind the last. */

@@ -25,13 +25,14 @@ struct maker {
 	bool flushed; /* it ended with Flush and no Sync: only messages of the same kind follow */
 	bool started; /* has settings of its startup packet: see op_reset */
 	bool sequences; /* pinned for them */
+	bool burst;	/* all in one step */
 	bool spent[3];	/* portals -, p1, p2: ran what may have ended a transaction */
 	int stmt[4];	/* what each name was prepared as, -1 = nothing; [0] is the unnamed one */
 };
 
 static const char *const kind_names[] = {"plain", "tx", "ext", "across", "named", "portal", "copy",
     "big", "call", "report", "set", "start", "prepare", "discard", "cursor", "hold", "temp",
-    "listen", "lock", "seq", NULL};
+    "listen", "lock", "seq", "burst", NULL};
 
 const char *
 differ_kind(int bit)
@@ -70,6 +71,14 @@ say(struct maker *m, const char *fmt, ...)
 	put(m->out, text, (size_t)n);
 	put(m->out, "\n", 1);
 	m->begun = true;
+}
+
+/* Ends a step. */
+static void
+end_step(struct maker *m, const char *how)
+{
+	if (!m->burst)
+		say(m, "%s", how);
 }
 
 #define PICK(m, list) (list)[roll((m), sizeof(list) / sizeof((list)[0]))]
@@ -112,7 +121,7 @@ op_plain(struct maker *m)
 
 	if (percent(m, 3) && !m->begun) {
 		say(m, "Q ");
-		say(m, ">");
+		end_step(m, ">");
 		m->begun = false;
 	} else if (percent(m, 20)) {
 		say(m, "Q %s", PICK(m, wrong));
@@ -180,7 +189,7 @@ op_copy(struct maker *m)
 		say(m, "Q %s", sql);
 	}
 	if (percent(m, 50))
-		say(m, " >G");
+		end_step(m, " >G");
 	n = roll(m, 4);
 	for (i = 0; i < n; i++)
 		say(m, " d %u%c%s", 80 + i, csv ? ',' : '\t', percent(m, 50) ? "copied" : "\\N");
@@ -740,7 +749,7 @@ op_ext(struct maker *m)
 		if (percent(m, 8)) {
 			say(m, " H");
 			if (percent(m, 60))
-				say(m, " >");
+				end_step(m, " >");
 		}
 		if (n > 0 && percent(m, 30)) {
 			say(m, " S");
@@ -843,6 +852,7 @@ differ_make(struct bytes *text, uint64_t seed, unsigned kinds)
 	int n, i;
 	unsigned bit;
 
+	m.burst = (kinds & KIND_BURST) != 0 && (m.rng >> 32) % 8 == 0;
 	/* Each conversation has a taste, or rare kinds would hardly ever meet. */
 	for (bit = 0; differ_kind((int)bit) != NULL; bit++)
 		if (percent(&m, 55))
@@ -854,12 +864,12 @@ differ_make(struct bytes *text, uint64_t seed, unsigned kinds)
 	for (i = 0; i < n; i++) {
 		make_op(&m);
 		if (percent(&m, 75)) {
-			say(&m, ">");
+			end_step(&m, ">");
 			m.begun = false;
 		}
 	}
 	if (percent(&m, 50) && may(&m, KIND_REPORT | KIND_SET)) {
-		say(&m, ">");
+		end_step(&m, ">");
 		op_look(&m);
 	}
 	put(text, "", 1);

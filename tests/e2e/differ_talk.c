@@ -256,6 +256,8 @@ put_line(struct bytes *b, struct line *l)
 	}
 }
 
+#define MARK "ZIZIZIZ" /* what answers a Sync and three empty Queries */
+
 /* --- steps ------------------------------------------------------------------------------------ */
 
 /* What is sent in one go, and how the end of its answers is known. */
@@ -263,7 +265,7 @@ struct stage {
 	struct bytes send;
 	enum {
 		UNTIL_READY, /* as many ReadyForQuery as `count` */
-		UNTIL_MARK,  /* not foreseeable: Sync and an empty Query follow */
+		UNTIL_MARK,  /* not foreseeable: Sync and empty Queries follow */
 		UNTIL_COPY,  /* CopyInResponse or what stands for it */
 		UNTIL_FLUSH  /* the answer to the last message before Flush */
 	} until;
@@ -294,6 +296,8 @@ stage_add(struct stage *st, struct line *l)
 static void
 stage_end(struct stage *st, char end)
 {
+	int i;
+
 	if (end == 'G')
 		st->until = UNTIL_COPY;
 	else if (st->open && st->send.p[st->send.len - 5] == 'H' && st->until == UNTIL_READY)
@@ -302,7 +306,8 @@ stage_end(struct stage *st, char end)
 		st->until = UNTIL_MARK;
 	if (st->until == UNTIL_MARK) {
 		put_msg(&st->send, 'S', "");
-		put_msg(&st->send, 'Q', "s", "");
+		for (i = 0; i < 3; i++)
+			put_msg(&st->send, 'Q', "s", "");
 		st->open = false;
 	}
 }
@@ -434,8 +439,8 @@ note_answer(struct bytes *out, const struct msg *m, struct oids *o)
 
 /* What has come of one step's answers. */
 struct heard {
-	int of[128];   /* how many of each type */
-	char last[3];  /* types, without what may come at any time */
+	int of[128];		     /* how many of each type */
+	char last[sizeof(MARK) - 1]; /* types, without what may come at any time */
 	bool skipping; /* an error: nothing more comes before the next ReadyForQuery */
 };
 
@@ -463,7 +468,7 @@ stage_answered(const struct stage *st, const struct heard *h)
 {
 	switch (st->until) {
 	case UNTIL_MARK:
-		return memcmp(h->last, "ZIZ", 3) == 0;
+		return memcmp(h->last, MARK, sizeof(h->last)) == 0;
 	case UNTIL_COPY:
 		return h->skipping || h->of['G'] + h->of['Z'] > 0;
 	case UNTIL_FLUSH:
@@ -486,9 +491,8 @@ hear(struct heard *h, char type)
 		h->skipping = true;
 	}
 	if (strchr("SNA", type) == NULL) {
-		h->last[0] = h->last[1];
-		h->last[1] = h->last[2];
-		h->last[2] = type;
+		memmove(h->last, h->last + 1, sizeof(h->last) - 1);
+		h->last[sizeof(h->last) - 1] = type;
 	}
 }
 

@@ -439,14 +439,22 @@ prepare_database(void)
 		    i, i, i, i);
 }
 
+/* Queries, transactions and locks that are left, and whose they are. */
+static const char *
+whats_left(void)
+{
+	return admin(
+	    "select coalesce(string_agg(concat_ws(' ', a.pid, state, wait_event,"
+	    " now() - state_change, query, l.objid), '; '), 'none')"
+	    " from pg_stat_activity a left join pg_locks l on l.pid = a.pid and locktype ="
+	    " 'advisory' where usename = 'differ' and state <> 'idle' or l.pid is not null");
+}
+
 static bool
 all_quiet(void *arg)
 {
 	(void)arg;
-	return strcmp(admin("select count(*) from pg_stat_activity where usename = 'differ'"
-			    " and state <> 'idle'"),
-		   "0") == 0 &&
-	       strcmp(admin("select count(*) from pg_locks where locktype = 'advisory'"), "0") == 0;
+	return strcmp(whats_left(), "none") == 0;
 }
 
 /* Those who were connected directly have a moment to end. */
@@ -486,7 +494,8 @@ main(int argc, char **argv)
 		pooled = (struct target){"pooled", pooler.run, pooler.port, "differ", "postgres"};
 		run_cases();
 		run_random(number("DIFFER_VANISHERS", 2));
-		check(until(all_quiet, NULL, 30000), "no query, transaction or lock is left");
+		if (!check(until(all_quiet, NULL, 30000), "no query, transaction or lock is left"))
+			printf("  left: %s\n", whats_left());
 		check(until(two_at_most, NULL, 10000),
 		    "PostgreSQL has no more than two backends of it");
 		check(pooler_get(&pooler, "restarts") == 0, "no worker had to be replaced");

@@ -326,6 +326,35 @@ data_alone(void)
 	two_leave(r);
 }
 
+static void
+signal_workers(int sig)
+{
+	int w;
+
+	for (w = 0; w < POOLER_WORKERS; w++)
+		(void)kill((pid_t)pooler_get(&pooler, "worker.%d.pid", w), sig);
+}
+
+/* A client that keeps its backend says what is no request, and is gone when that is looked at. */
+static void
+last_words(const struct target *t, const char *before)
+{
+	static long yes = 1, no = 0;
+	struct bytes b = {0};
+	struct raw r;
+
+	check(raw_login(&r, t), "%s: a client", t->name);
+	(void)ask(&r, before);
+	check(until(active_are, &yes, 10000), "... keeps its backend");
+	put_msg(&b, 'H', "");
+	signal_workers(SIGSTOP);
+	(void)raw_put(&r, &b);
+	raw_close(&r);
+	signal_workers(SIGCONT);
+	check(until(active_are, &no, 10000), "... says Flush and leaves");
+	bytes_free(&b);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -354,6 +383,8 @@ main(int argc, char **argv)
 	data_ahead_of_settings();
 	data_after_error();
 	data_alone();
+	last_words(&session, "select 1");
+	last_words(&transaction, "listen a");
 	for (i = 0; i < 5; i++)
 		data_behind_error();
 	pooler_stop(&pooler);
