@@ -144,7 +144,7 @@ conn_close(struct conn *c)
 bool
 conn_note(struct conn *c, uint32_t events)
 {
-	bool writable = c->blocked && (events & EPOLLOUT) != 0;
+	bool writable;
 
 	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
 		c->readable = true;
@@ -152,7 +152,8 @@ conn_note(struct conn *c, uint32_t events)
 	}
 	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		c->hup = true;
-	if (writable || (c->blocked && c->hup))
+	writable = c->blocked && (c->hup || (events & EPOLLOUT) != 0);
+	if (writable)
 		c->blocked = false;
 	return writable;
 }

@@ -64,7 +64,9 @@ void conn_shutdown(struct conn *);
 /* Deregisters and returns the fd without closing it; there must be no buffer and no TLS. */
 int conn_detach(struct conn *);
 
-/* Notes what an event says: readable, hup, blocked. True if the socket became writable again. */
+/* Notes what an event says: readable, hup, blocked. True if it was blocked, and sending makes sense
+ * again: there is room, or the peer is gone (a Unix socket's end may be told before its room is),
+ * which whoever sends must find. */
 bool conn_note(struct conn *, uint32_t events);
 
 /* One recv into `in`. > 0 bytes; 0 = nothing now or no room; -1 = closed by the peer (errno 0) or

@@ -355,6 +355,36 @@ last_words(const struct target *t, const char *before)
 	bytes_free(&b);
 }
 
+/* A client reads nothing of a long answer, has more to say that waits for its end, and is gone. */
+static void
+unread(void)
+{
+	struct target t = {"a Unix socket", pooler.run, pooler.port, "postgres", "app"};
+	static long yes = 1, no = 0;
+	struct bytes b = {0};
+	struct raw r;
+	int i;
+
+	put_msg(&b, 'Q', "s", "select repeat('x', 3000000)");
+	put_msg(&b, 'P', "ssh", "a", "select 1", 0);
+	put_msg(&b, 'S', "");
+	put_msg(&b, 'C', "bs", 'S', "a");
+	put_msg(&b, 'S', "");
+	put_msg(&b, 'P', "ssh", "a", "select 2", 0);
+	put_msg(&b, 'S', "");
+	for (i = 0; i < 100; i++) {
+		if (!raw_login(&r, &t) || !raw_send(&r, b.p, b.len) ||
+		    !until(active_are, &yes, 10000))
+			break;
+		sleep_ms(i % 5 * 5);
+		raw_close(&r);
+		if (!until(active_are, &no, 10000))
+			break;
+	}
+	check(i == 100, "nobody keeps a backend who leaves unread what it sends (%d)", i);
+	bytes_free(&b);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -385,6 +415,7 @@ main(int argc, char **argv)
 	data_alone();
 	last_words(&session, "select 1");
 	last_words(&transaction, "listen a");
+	unread();
 	for (i = 0; i < 5; i++)
 		data_behind_error();
 	pooler_stop(&pooler);
