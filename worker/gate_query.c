@@ -51,6 +51,23 @@ deallocated(const struct view *v)
 	return name_find(v->names, name, n);
 }
 
+/* The client's unnamed statement goes by a Close of ours, where the Query's own entry is taken. */
+static void
+forget_unnamed(struct view *v)
+{
+	struct stmt_name *n = v->names->unnamed;
+	struct expect_entry e;
+
+	prepared_drop_unnamed(&v->b->prepared, v->b->expect.sent_ends);
+	if (n == NULL || n->stmt == NULL)
+		return;
+	e = gate_forget(v, n);
+	e.type = 'C';
+	e.flags = EXPECT_OURS;
+	gate_put_named(v, 'C', "");
+	relay_sent(v->b, &e);
+}
+
 /*
  * DEALLOCATE of a name: the statement stays, others may use it. The server is given one to
  * deallocate, so that the answer, or the refusal in an aborted block, is its own; the name goes
@@ -62,6 +79,7 @@ deallocate(struct view *v, struct stmt_name *n)
 	static const char sql[] =
 	    "PREPARE " STATEMENT_GONE " AS SELECT 1; DEALLOCATE " STATEMENT_GONE;
 
+	forget_unnamed(v);
 	n->refs++;
 	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'Q', sizeof(sql));

@@ -616,6 +616,13 @@ settle_encoding(struct client *c)
 		session_set_pins(c, c->session.pins | PIN(SETTINGS));
 }
 
+/* One text is all that ran, it succeeded, and what it does is sure. */
+static bool
+is_sure(const struct session_part *s)
+{
+	return s->open.sure && s->texts == 1 && s->completes == 1 && s->errors == 0;
+}
+
 /* What nobody needs to be asked about. */
 static void
 settle_pins(struct client *c)
@@ -625,7 +632,7 @@ settle_pins(struct client *c)
 
 	if (s->errors == 0)
 		pins &= ~(s->open.ends & ~PINS_ASKED);
-	if (s->open.sure && s->completes == 1)
+	if (is_sure(s))
 		pins &= ~s->open.ends;
 	if (c->pool->session_state == SESSION_PIN && (s->open.changes != NULL || s->open.all))
 		pins |= PIN(SETTINGS);
@@ -711,7 +718,7 @@ session_settle(struct backend *b)
 	if (s->open.touches) /* what was prepared meanwhile, was under others */
 		prepared_taint(&b->prepared, s->group);
 	settle_pins(c);
-	if (s->open.sure && !s->ask && s->errors == 0 && s->completes == 1) {
+	if (is_sure(s) && !s->ask) {
 		believe(b);
 		settle_encoding(c);
 	} else if (must_ask(c)) {
