@@ -17,6 +17,7 @@
 #include "worker/client.h"
 #include "worker/deadline.h"
 #include "worker/pool.h"
+#include "worker/statements.h"
 
 static const char *
 secret_of(const struct conf_database *d, const char *user)
@@ -262,6 +263,7 @@ adopt_conf(struct pool *p, const struct conf_database *d)
 		table_welcome_drop(wk->table, p->index);
 		p->welcomed = false;
 		pool_open_worked(p); /* nothing is known of that one */
+		ddl_happened();	     /* its tables least of all */
 		pool_end_sessions(p, "database configuration changed");
 	}
 	if (session && p->mode != POOL_SESSION)

@@ -177,11 +177,14 @@ free_port(void)
 /* --- poolers --------------------------------------------------------------------------------- */
 
 static void
-write_conf(const struct pooler *p, const char *path, const char *conf)
+write_conf(const struct pooler *p, const char *conf)
 {
 	const char *user = env("SERVICE_USER");
-	FILE *f = fopen(path, "w");
+	char path[256];
+	FILE *f;
 
+	snprintf(path, sizeof(path), "%s/%s.conf", rig.dir, p->name);
+	f = fopen(path, "w");
 	if (f == NULL)
 		give_up(path);
 	fprintf(f, "workers = %d; run_dir = \"%s\"; log_file = \"%s\";\n", POOLER_WORKERS, p->run,
@@ -223,7 +226,7 @@ pooler_start(struct pooler *p, const char *name, const char *conf)
 	snprintf(path, sizeof(path), "%s/%s.conf", rig.dir, name);
 	snprintf(out, sizeof(out), "%s/%s.out.log", rig.dir, name);
 	p->port = free_port();
-	write_conf(p, path, conf);
+	write_conf(p, conf);
 	p->pid = fork();
 	if (p->pid == -1)
 		give_up("fork");
@@ -238,21 +241,48 @@ pooler_start(struct pooler *p, const char *name, const char *conf)
 	return check(until(serves, p, 30000), "%s: pgdrove serves", name);
 }
 
-static bool
-file_has(const char *path, const char *word)
+/* How many lines of it have this word. They are shown, unless `quiet`. */
+static int
+lines_with(const char *path, const char *word, bool quiet)
 {
 	char line[4096];
 	FILE *f = fopen(path, "r");
-	bool found = false;
+	int n = 0;
 
 	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
 		if (strstr(line, word) != NULL) {
-			printf("  %s", line);
-			found = true;
+			if (!quiet)
+				printf("  %s", line);
+			n++;
 		}
 	if (f != NULL)
 		(void)fclose(f);
-	return found;
+	return n;
+}
+
+static bool
+file_has(const char *path, const char *word)
+{
+	return lines_with(path, word, false) > 0;
+}
+
+static int reloads_before;
+
+static bool
+reloaded(void *arg)
+{
+	const struct pooler *p = arg;
+
+	return lines_with(p->log, " is in force", true) > reloads_before;
+}
+
+void
+pooler_reload(struct pooler *p, const char *conf)
+{
+	reloads_before = lines_with(p->log, " is in force", true);
+	write_conf(p, conf);
+	(void)kill(p->pid, SIGHUP);
+	check(until(reloaded, p, 30000), "%s: the new configuration is in force", p->name);
 }
 
 void

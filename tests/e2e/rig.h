@@ -54,6 +54,8 @@ struct pooler {
  * `conf` is the rest of the configuration: databases, users, limits. False: it did not come up.
  */
 bool pooler_start(struct pooler *, const char *name, const char *conf);
+/* Gives it another configuration by HUP, and waits until that is in use. */
+void pooler_reload(struct pooler *, const char *conf);
 /* TERM; checks the exit code and that no sanitizer spoke. */
 void pooler_stop(struct pooler *);
 /* A value of `pgdrove stat --get`, -1 if there is none. */

@@ -1012,18 +1012,48 @@ refused_unsynced(void)
 	bytes_free(&longer);
 }
 
-static bool
-start(struct pooler *p, const char *name, const char *more)
+static const char *
+configuration(const char *more, const char *databases)
 {
-	char conf[1024];
+	static char conf[1024];
 
 	snprintf(conf, sizeof(conf),
 	    "pool_mode = \"transaction\"; pool_size = 2; log_connections = false; "
 	    "log_disconnections = false; %s\n"
-	    "databases = ( { name = \"*\"; host = \"127.0.0.1\"; port = %d; } );\n"
+	    "databases = ( %s { name = \"*\"; host = \"127.0.0.1\"; port = %d; } );\n"
 	    "users = ( { name = \"postgres\"; } );",
-	    more, rig.pg_port);
-	return pooler_start(p, name, conf);
+	    more, databases, rig.pg_port);
+	return conf;
+}
+
+static bool
+start(struct pooler *p, const char *name, const char *more)
+{
+	return pooler_start(p, name, configuration(more, ""));
+}
+
+/* A database's name leads to another one, where the same text means another table. */
+static void
+name_of_another(void)
+{
+	static const char sql[] = "delete from known where a = $1";
+	struct raw first[3 * POOLER_WORKERS];
+	int i, behind = 0;
+	char database[128];
+
+	for (i = 0; i < 3 * POOLER_WORKERS; i++) /* every worker hears of it */
+		if (raw_login(&first[i], &roomy))
+			(void)prepare_there(&first[i], sql);
+	snprintf(database, sizeof(database),
+	    "{ name = \"app\"; dbname = \"other\"; host = \"127.0.0.1\"; port = %d; },",
+	    rig.pg_port);
+	check(type_elsewhere(&roomy, sql) == 23, "before a reload: the type of one database");
+	pooler_reload(&wide, configuration("", database));
+	for (i = 0; i < 3 * POOLER_WORKERS; i++)
+		behind += type_elsewhere(&roomy, sql) == 25;
+	check(behind == i, "... and behind it, of the other (%d of %d)", behind, i);
+	while (i-- > 0)
+		raw_close(&first[i]);
 }
 
 int
@@ -1063,6 +1093,7 @@ main(int argc, char **argv)
 		waitpid(others[i], &status, 0);
 	}
 	refused_unsynced();
+	name_of_another();
 	pooler_stop(&wide);
 	pooler_stop(&narrow);
 	return rig_end();
