@@ -91,16 +91,32 @@ expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, u
 	return NULL;
 }
 
+static uint8_t
+type_at(const struct expect *x, uint32_t i)
+{
+	return (x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)].type;
+}
+
 bool
 expect_executes(const struct expect *x)
 {
-	const struct expect_entry *first = x->ring != NULL ? x->ring : x->inl;
 	uint32_t i;
 
 	for (i = 0; i < x->len; i++)
-		if (first[(x->head + i) & (x->size - 1)].type == 'E')
+		if (type_at(x, i) == 'E')
 			return true;
 	return false;
+}
+
+bool
+expect_in_copy(const struct expect *x)
+{
+	uint32_t i;
+
+	for (i = 1; i < x->len; i++)
+		if (type_at(x, i) != 'S' && type_at(x, i) != 'd')
+			return false;
+	return x->copy_in;
 }
 
 static void

@@ -38,10 +38,8 @@ struct expect_entry {
 	uint16_t drop;	 /* Query: CommandCompletes that are not shown */
 	struct stmt_name *name;
 	struct statement *stmt, *prev;
-	union {
-		struct prep *prep;
-		uint64_t since; /* Describe: DDL generation of its statement's Parse */
-	};
+	struct prep *prep;
+	uint64_t since; /* DDL generation of the Parse of a Describe's statement, or of `prev` */
 };
 
 enum expect_end {
@@ -120,6 +118,8 @@ struct expect_entry *expect_after_op(
 
 /* True if an Execute is under way: it may end a transaction block. */
 bool expect_executes(const struct expect *);
+/* True if the server reads COPY data, and nothing but these, and Syncs that it drops, was sent. */
+bool expect_in_copy(const struct expect *);
 
 /* True if the server drops whatever comes before a Sync: it has met an error, and no Sync is on its
  * way. */

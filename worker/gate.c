@@ -58,6 +58,13 @@ gate_name_touch(struct view *v, struct stmt_name *n)
 	n->group = v->b->expect.sent_ends;
 }
 
+void
+gate_keep(struct expect_entry *e, const struct stmt_name *n)
+{
+	e->prev = n->stmt;
+	e->since = n->since;
+}
+
 /* Bind, Describe or Close: the same with this name of a statement. */
 enum gate
 gate_rename(struct view *v, const char *name, const struct expect_entry *e)
@@ -163,7 +170,7 @@ parse_unnamed(struct view *v)
 		statement_drop(s);
 		return g;
 	}
-	e.prev = n->stmt;
+	gate_keep(&e, n);
 	n->stmt = s;
 	n->used = false;
 	n->since = ddl_generation();
@@ -227,7 +234,7 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 	size_t size = STATEMENT_NAME_SIZE;
 
 	gate_name_touch(v, n);
-	e.prev = n->stmt;
+	gate_keep(&e, n);
 	n->stmt = s;
 	n->since = ddl_generation();
 	if (may_stand_in(v, p)) {
@@ -442,9 +449,10 @@ use(struct view *v)
 struct expect_entry
 gate_forget(struct view *v, struct stmt_name *n)
 {
-	struct expect_entry e = {.type = v->type, .op = GATE_CLOSE, .name = n, .prev = n->stmt};
+	struct expect_entry e = {.type = v->type, .op = GATE_CLOSE, .name = n};
 
 	gate_name_touch(v, n);
+	gate_keep(&e, n);
 	n->stmt = NULL;
 	return e;
 }

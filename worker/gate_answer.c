@@ -23,6 +23,7 @@ name_becomes(struct expect *x, const struct expect_entry *e, struct statement *s
 
 	statement_drop(*at);
 	*at = s;
+	*(later == NULL ? &e->name->since : &later->since) = e->since;
 }
 
 static void

@@ -24,6 +24,8 @@ struct view {
 /* Bind, Describe or Close goes on with this name of a statement. */
 enum gate gate_rename(struct view *, const char *name, const struct expect_entry *);
 void gate_name_touch(struct view *, struct stmt_name *);
+/* The entry has what the name was, for the case that the server skips it. */
+void gate_keep(struct expect_entry *, const struct stmt_name *);
 /* The name has no statement from here on: the entry that says so. */
 struct expect_entry gate_forget(struct view *, struct stmt_name *);
 

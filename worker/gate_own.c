@@ -185,10 +185,9 @@ describe_by_text(const struct view *v, struct statement *s, uint64_t since)
 enum gate
 gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 {
-	struct expect_entry e = {.type = 'P', .op = GATE_PARSE, .name = n, .prev = n->stmt};
+	struct expect_entry e = {.type = 'P', .op = GATE_PARSE, .name = n, .was_shared = !n->own};
 
-	e.was_shared = !n->own;
-
+	gate_keep(&e, n);
 	gate_name_touch(v, n);
 	gate_own_ask(v);
 	n->stmt = s;

@@ -264,14 +264,6 @@ session_resets_login(const struct client *c, const struct session_note *n)
 	return false;
 }
 
-/* The server reads COPY data, and what this Sync or Query has begun may be what it reads them for.
- */
-static bool
-may_be_copy(const struct expect *x, const struct expect_entry *last)
-{
-	return x->copy_in && (x->len == 1 || last->type == 'S');
-}
-
 bool
 session_waits(const struct client *c, uint8_t type)
 {
@@ -279,5 +271,5 @@ session_waits(const struct client *c, uint8_t type)
 	const struct expect_entry *last = expect_last(x);
 
 	return c->session.resets && strchr("QPBDCEFS", type) != NULL && last != NULL &&
-	       strchr("QSF", last->type) != NULL && !may_be_copy(x, last);
+	       strchr("QSF", last->type) != NULL && !expect_in_copy(x);
 }

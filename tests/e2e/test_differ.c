@@ -7,7 +7,8 @@
  * disturbance, since all use the same names and settings, and vanishers break off in the middle.
  * Then the cases in tests/e2e/differ, which are conversations that once differed.
  *
- * A conversation that differs is made as small as it gets and printed: save it as a case.
+ * A conversation that differs is printed, and again when it was made as small as it gets: save that
+ * as a case, if it still differs for the same reason.
  *
  *   DIFFER_COUNT   how many; 20000, fewer under a sanitizer
  *   DIFFER_SEED    of the first, a number or `random`; 1
@@ -273,8 +274,9 @@ slot_main(int n)
 		failures++;
 		snprintf(title, sizeof(title), "DIFFERS seed %llu\n",
 		    (unsigned long long)first_seed + (unsigned)i);
-		shrink(&s, &text, &a, &b);
 		tell(title, &text, &a, &b);
+		shrink(&s, &text, &a, &b);
+		tell("SMALLER\n", &text, &a, &b);
 	}
 	slot_close(&s);
 	return failures;
