@@ -421,9 +421,36 @@ note_columns(struct bytes *out, const struct msg *m, struct oids *o)
 	note_bytes(out, copy, m->len);
 }
 
+/* Settings that are reported together come in an order that tells of the server's past: the last
+ * line moves up to its place among them. */
+static void
+sort_report(struct bytes *out, size_t at)
+{
+	size_t len = out->len - at, before, name; /* up to the end of its name */
+	uint8_t *line = malloc(len);
+
+	if (line == NULL)
+		abort();
+	memcpy(line, out->p + at, len);
+	name = (size_t)((uint8_t *)memchr(line, '\\', len) - line);
+	while (at > 0) {
+		for (before = at - 1; before > 0 && out->p[before - 1] != '\n'; before--)
+			;
+		if (memcmp(out->p + before, "S ", 2) != 0 ||
+		    memcmp(out->p + before, line, name + 1) <= 0)
+			break; /* of one setting, the last is what it has */
+		memmove(out->p + before + len, out->p + before, at - before);
+		memcpy(out->p + before, line, len);
+		at = before;
+	}
+	free(line);
+}
+
 static void
 note_answer(struct bytes *out, const struct msg *m, struct oids *o)
 {
+	size_t at = out->len;
+
 	put(out, &m->type, 1);
 	put(out, " ", 1);
 	if (m->type == 'E' || m->type == 'N')
@@ -435,6 +462,8 @@ note_answer(struct bytes *out, const struct msg *m, struct oids *o)
 	else
 		note_bytes(out, m->body, m->len);
 	put(out, "\n", 1);
+	if (m->type == 'S')
+		sort_report(out, at);
 }
 
 /* What has come of one step's answers. */
