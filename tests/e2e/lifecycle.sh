@@ -258,8 +258,9 @@ within '... and service resumes by itself' 30 sql_is '' app x
 pooler_stop 'ends well'
 server 'delay 200'
 
-# Two places, and who logs in beside too many others is refused with them: one at a time then.
-WORKERS=4 begin "$slow pool_size = 8;" 'server_login_retry = "200ms";'
+# Two places, and who logs in beside too many others is refused with them: one at a time then. Who waits is
+# told of it when that has lasted for server_login_retry, which must not be soon here: a login takes 200 ms.
+WORKERS=4 begin "$slow pool_size = 8;" 'server_login_retry = "2s";'
 CROWD_USER=bob crowd_start few app
 crowd few 'open 12'
 server 'places 2'
