@@ -180,13 +180,10 @@ static void
 write_conf(const struct pooler *p, const char *conf)
 {
 	const char *user = env("SERVICE_USER");
-	char path[256];
-	FILE *f;
+	FILE *f = fopen(p->conf, "w");
 
-	snprintf(path, sizeof(path), "%s/%s.conf", rig.dir, p->name);
-	f = fopen(path, "w");
 	if (f == NULL)
-		give_up(path);
+		give_up(p->conf);
 	fprintf(f, "workers = %d; run_dir = \"%s\"; log_file = \"%s\";\n", POOLER_WORKERS, p->run,
 	    p->log);
 	if (user[0] != '\0')
@@ -196,7 +193,7 @@ write_conf(const struct pooler *p, const char *conf)
 	    "  { path = \"%s\"; port = %d; } );\n%s\n",
 	    p->port, p->port, p->run, p->port, conf);
 	if (fclose(f) != 0)
-		give_up(path);
+		give_up(p->conf);
 }
 
 static bool
@@ -216,14 +213,14 @@ serves(void *arg)
 bool
 pooler_start(struct pooler *p, const char *name, const char *conf)
 {
-	char path[256], out[256];
+	char out[256];
 	int fd;
 
 	memset(p, 0, sizeof(*p));
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	snprintf(p->run, sizeof(p->run), "%s/%s", rig.dir, name);
 	snprintf(p->log, sizeof(p->log), "%s/%s.log", rig.dir, name);
-	snprintf(path, sizeof(path), "%s/%s.conf", rig.dir, name);
+	snprintf(p->conf, sizeof(p->conf), "%s/%s.conf", rig.dir, name);
 	snprintf(out, sizeof(out), "%s/%s.out.log", rig.dir, name);
 	p->port = free_port();
 	write_conf(p, conf);
@@ -235,7 +232,7 @@ pooler_start(struct pooler *p, const char *name, const char *conf)
 		if (fd == -1 || dup2(fd, 1) == -1 || dup2(fd, 2) == -1 || setsid() == -1)
 			_exit(126);
 		(void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-		execl(env("PGDROVE_BIN"), "pgdrove", "-c", path, (char *)NULL);
+		execl(env("PGDROVE_BIN"), "pgdrove", "-c", p->conf, (char *)NULL);
 		_exit(127);
 	}
 	return check(until(serves, p, 30000), "%s: pgdrove serves", name);

@@ -47,6 +47,7 @@ struct pooler {
 	int port;
 	char run[128]; /* run_dir; also the Unix socket's directory, same port */
 	char log[160];
+	char conf[160];
 };
 
 /*

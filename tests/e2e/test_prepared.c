@@ -848,29 +848,47 @@ type_elsewhere(const struct target *t, const char *sql)
 	return type;
 }
 
+#define LEARNERS (3 * POOLER_WORKERS) /* so many that every worker hears of a statement */
+
+static void
+learn(struct raw r[LEARNERS], const char *sql)
+{
+	int i;
+
+	for (i = 0; i < LEARNERS; i++)
+		if (raw_login(&r[i], &roomy))
+			(void)prepare_there(&r[i], sql);
+}
+
+static void
+learners_leave(struct raw r[LEARNERS])
+{
+	int i;
+
+	for (i = 0; i < LEARNERS; i++)
+		raw_close(&r[i]);
+}
+
+static const char known[] = "delete from known where a = $1";
+
 /* What Describe tells is remembered with the text: of its own database, and as it is now. */
 static void
 same_text_elsewhere(void)
 {
-	static const char sql[] = "delete from known where a = $1";
 	struct target other = roomy;
-	struct raw first[3 * POOLER_WORKERS], ddl;
-	size_t i;
+	struct raw first[LEARNERS], ddl;
 
 	other.db = "other";
 	here("create table known (a int)");
-	for (i = 0; i < sizeof(first) / sizeof(first[0]); i++) /* every worker hears of it */
-		if (raw_login(&first[i], &roomy))
-			(void)prepare_there(&first[i], sql);
+	learn(first, known);
 	if (!check(raw_login(&ddl, &other), "the same text elsewhere: logged in"))
 		return;
 	(void)raw_query(&ddl, "create table known (a bigint)");
-	check(type_elsewhere(&other, sql) == 20, "another database's table: its own type");
+	check(type_elsewhere(&other, known) == 20, "another database's table: its own type");
 	(void)raw_query(&ddl, "alter table known alter a type text");
-	check(type_elsewhere(&other, sql) == 25, "prepared after ALTER TABLE: the new type");
-	check(type_elsewhere(&roomy, sql) == 23, "the first database's type is what it was");
-	for (i = 0; i < sizeof(first) / sizeof(first[0]); i++)
-		raw_close(&first[i]);
+	check(type_elsewhere(&other, known) == 25, "prepared after ALTER TABLE: the new type");
+	check(type_elsewhere(&roomy, known) == 23, "the first database's type is what it was");
+	learners_leave(first);
 	raw_close(&ddl);
 }
 
@@ -1036,24 +1054,20 @@ start(struct pooler *p, const char *name, const char *more)
 static void
 name_of_another(void)
 {
-	static const char sql[] = "delete from known where a = $1";
-	struct raw first[3 * POOLER_WORKERS];
+	struct raw first[LEARNERS];
 	int i, behind = 0;
 	char database[128];
 
-	for (i = 0; i < 3 * POOLER_WORKERS; i++) /* every worker hears of it */
-		if (raw_login(&first[i], &roomy))
-			(void)prepare_there(&first[i], sql);
+	learn(first, known);
 	snprintf(database, sizeof(database),
 	    "{ name = \"app\"; dbname = \"other\"; host = \"127.0.0.1\"; port = %d; },",
 	    rig.pg_port);
-	check(type_elsewhere(&roomy, sql) == 23, "before a reload: the type of one database");
+	check(type_elsewhere(&roomy, known) == 23, "before a reload: the type of one database");
 	pooler_reload(&wide, configuration("", database));
-	for (i = 0; i < 3 * POOLER_WORKERS; i++)
-		behind += type_elsewhere(&roomy, sql) == 25;
+	for (i = 0; i < LEARNERS; i++)
+		behind += type_elsewhere(&roomy, known) == 25;
 	check(behind == i, "... and behind it, of the other (%d of %d)", behind, i);
-	while (i-- > 0)
-		raw_close(&first[i]);
+	learners_leave(first);
 }
 
 int
