@@ -109,6 +109,18 @@ expect_executes(const struct expect *x)
 }
 
 bool
+expect_flagged(const struct expect *x, uint8_t flag)
+{
+	uint32_t i;
+
+	for (i = 0; i < x->len; i++)
+		if ((x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)].flags &
+		    flag)
+			return true;
+	return false;
+}
+
+bool
 expect_in_copy(const struct expect *x)
 {
 	uint32_t i;

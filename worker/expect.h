@@ -27,7 +27,8 @@ enum expect_flag {
 	EXPECT_OURS = 1,     /* the client knows nothing of it: its answers are dropped */
 	EXPECT_AS_PARSE = 2, /* a Close in a Parse's place: its answer is shown as ParseComplete */
 	EXPECT_DOUBTFUL = 4, /* a Sync that COPY may have read before it failed: expect.c sets it */
-	EXPECT_END_LATER = 8 /* a Query with a Sync of ours behind it: its end is that one's */
+	EXPECT_END_LATER = 8, /* a Query with a Sync of ours behind it: its end is that one's */
+	EXPECT_LOOKS = 16 /* Parse, or what is in its place, Describe: of what looks into tables */
 };
 
 struct expect_entry {
@@ -116,6 +117,8 @@ struct expect_entry *expect_after(
 struct expect_entry *expect_after_op(
     struct expect *, const struct expect_entry *from, uint8_t op, uint8_t or_op);
 
+/* True if something with this flag is under way. */
+bool expect_flagged(const struct expect *, uint8_t flag);
 /* True if an Execute is under way: it may end a transaction block. */
 bool expect_executes(const struct expect *);
 /* True if the server reads COPY data, and nothing but these, and Syncs that it drops, was sent. */

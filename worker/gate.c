@@ -171,6 +171,7 @@ parse_unnamed(struct view *v)
 		return g;
 	}
 	gate_keep(&e, n);
+	e.flags = gate_looks_of(s);
 	n->stmt = s;
 	n->used = false;
 	n->since = ddl_generation();
@@ -229,7 +230,8 @@ may_stand_in(const struct view *v, const struct prep *e)
 static enum gate
 parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep *p)
 {
-	struct expect_entry e = {.type = 'P', .op = GATE_PARSE, .name = n};
+	struct expect_entry e = {
+	    .type = 'P', .flags = gate_looks_of(s), .op = GATE_PARSE, .name = n};
 	uint32_t from = WIRE_HEADER + v->x.sql.at;
 	size_t size = STATEMENT_NAME_SIZE;
 
@@ -241,7 +243,7 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 		prep_used(&v->b->prepared, p);
 		gate_put_named(v, 'C', STATEMENT_NONE);
 		e.type = 'C';
-		e.flags = EXPECT_AS_PARSE;
+		e.flags |= EXPECT_AS_PARSE;
 		relay_sent(v->b, &e);
 		if (gate_wants_description(v, s))
 			gate_ask_description(v, s->name, s);
@@ -304,6 +306,21 @@ parse_named(struct view *v)
 	return parse_new(v, name_or_new(v, n), s, p);
 }
 
+enum gate
+gate_ask(struct view *v)
+{
+	static const uint8_t flush[] = {'H', 0, 0, 0, 4};
+	const struct expect_entry *last = expect_last(&v->b->expect);
+
+	if (last == NULL || last->op != GATE_ASKED) {
+		gate_put_named(v, 'C', STATEMENT_NONE);
+		relay_sent(v->b,
+		    &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS, .op = GATE_ASKED});
+		conn_put(&v->b->conn, flush, sizeof(flush));
+	}
+	return gate_stall(v);
+}
+
 /* --- Bind, Describe, Close -------------------------------------------------------------------- */
 
 /* The server's unnamed statement may be somebody else's: makes it the client's, or none. */
@@ -326,6 +343,7 @@ ensure_unnamed(struct view *v)
 	}
 	if (p->unnamed == n->stmt && p->unnamed_since >= n->since)
 		return GATE_TAKEN;
+	e.flags |= gate_looks_of(n->stmt);
 	gate_put_statement(v, "", n->stmt);
 	unnamed_begin(v, n, &e);
 	relay_sent(v->b, &e);
@@ -349,8 +367,10 @@ prepare_use(struct view *v, const struct statement *s)
 {
 	enum gate g = GATE_TAKEN;
 
-	if (s == NULL || s->note == NULL || !session_watches(v->c))
-		return GATE_TAKEN;
+	if (v->type == 'B' && s != NULL && s->sets_transaction)
+		g = gate_set_transaction(v, false);
+	if (g != GATE_TAKEN || s == NULL || s->note == NULL || !session_watches(v->c))
+		return g;
 	if (v->type == 'B' && session_reads_sequences(s->note))
 		g = gate_sequences(v);
 	if (g == GATE_TAKEN && s->note->names)
@@ -382,9 +402,10 @@ use_unnamed(struct view *v)
 		return g;
 	gate_may_forget(v, n->stmt != NULL && n->stmt->forgets);
 	note_use(v, n->stmt);
-	if (v->type != 'D' || n->stmt == NULL)
-		return gate_pass(v);
-	e = gate_describe(NULL, n->stmt, gate_learns(v, n->since));
+	if (v->type == 'D' && n->stmt != NULL)
+		e = gate_describe(NULL, n->stmt, gate_learns(v, n->since));
+	else
+		e = (struct expect_entry){.type = v->type, .op = GATE_USE};
 	return gate_pass_with(v, &e);
 }
 
@@ -502,22 +523,6 @@ forgetting(struct view *v)
 	return v->names->forgets != 0;
 }
 
-/* Waits for what was sent before in this group. */
-static enum gate
-ask(struct view *v)
-{
-	static const uint8_t flush[] = {'H', 0, 0, 0, 4};
-	const struct expect_entry *last = expect_last(&v->b->expect);
-
-	if (last == NULL || last->op != GATE_ASKED) {
-		gate_put_named(v, 'C', STATEMENT_NONE);
-		relay_sent(v->b,
-		    &(struct expect_entry){.type = 'C', .flags = EXPECT_OURS, .op = GATE_ASKED});
-		conn_put(&v->b->conn, flush, sizeof(flush));
-	}
-	return gate_stall(v);
-}
-
 static enum gate
 extended(struct view *v)
 {
@@ -532,7 +537,7 @@ extended(struct view *v)
 	}
 	v->names = names_of(v->c);
 	if (v->x.kind != 'P' && forgetting(v) && v->names->n > 0)
-		return ask(v);
+		return gate_ask(v);
 	switch (v->type) {
 	case 'P':
 		return v->x.statement.len == 0 ? parse_unnamed(v) : parse_named(v);

@@ -7,6 +7,7 @@
  *   gate_query.c   ... Query
  *   gate_send.c    what is sent, and what the backend has
  *   gate_own.c     ... that need more than a name put in its place: SQL's PREPARE, currval()
+ *   gate_block.c   ... SET TRANSACTION, which must be a transaction's first
  *   gate_answer.c  messages of the server
  *
  * PostgreSQL itself answers whatever it can: an unknown name goes to it as it is, a duplicate as a
@@ -78,6 +79,7 @@ enum gate_op {
 	GATE_UNNAMED_OURS, /* ours */
 	GATE_DEALLOCATE,   /* a Query that is DEALLOCATE of a name: name */
 	GATE_ASKED,	   /* what was sent before it is decided */
+	GATE_CALLED,	   /* FunctionCall */
 	GATE_OWN,	   /* our Parse, by the client's own name: name */
 	GATE_OWN_AGAIN,	   /* ... in place of a stand-in */
 	GATE_SETTINGS,	   /* the last of what brings the client's settings over: replay.h */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "proto/wire.h"
-#include "worker/gate.h"
+#include "worker/gate_impl.h"
 #include "worker/relay.h"
 #include "worker/replay.h"
 
@@ -147,15 +147,19 @@ gate_settle(struct expect *x, const struct expect_entry *e, enum expect_end end)
 	struct backend *b = LOOP_CONTAINER(x, struct backend, expect);
 	bool done = end == EXPECT_DONE;
 
+	if (done)
+		gate_block_done(b, e);
 	switch ((enum gate_op)e->op) {
 	case GATE_NOTHING:
 	case GATE_REFUSE:
+	case GATE_CALLED:
 		return;
 	case GATE_ASKED:
 		break;
 	case GATE_USE:
 	case GATE_DEALLOCATE:
-		name_done(b, e->name);
+		if (e->name != NULL)
+			name_done(b, e->name);
 		return;
 	case GATE_DESCRIBE:
 		statement_drop(e->stmt);
@@ -340,6 +344,7 @@ gate_complete(struct backend *b, const uint8_t *body, size_t len)
 
 	if (len == 0 || body[len - 1] != '\0')
 		return;
+	gate_block_complete(b, tag);
 	switch (tag[0]) {
 	case 'D':
 		if (strcmp(tag, "DEALLOCATE") == 0)
@@ -368,7 +373,10 @@ void
 gate_ready(struct backend *b, char status)
 {
 	gate_look_again(b);
-	if (!b->ddl || status != 'I')
+	if (status != 'I')
+		return;
+	b->block = 0;
+	if (!b->ddl)
 		return;
 	b->ddl = false;
 	ddl_happened(); /* others see it from here on */

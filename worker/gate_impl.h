@@ -29,6 +29,16 @@ void gate_keep(struct expect_entry *, const struct stmt_name *);
 /* The name has no statement from here on: the entry that says so. */
 struct expect_entry gate_forget(struct view *, struct stmt_name *);
 
+/* Of the entry of its Parse. */
+static inline uint8_t
+gate_looks_of(const struct statement *s)
+{
+	return s->looks ? EXPECT_LOOKS : 0;
+}
+
+/* Waits for what was sent before in this group. */
+enum gate gate_ask(struct view *);
+
 /* --- gate_query.c --- */
 
 enum gate gate_query(struct view *);
@@ -106,5 +116,15 @@ enum gate gate_bind_wrong(struct view *, struct stmt_name *);
 enum gate gate_describe_known(struct view *, struct stmt_name *, struct statement *);
 /* Before the message at hand: no other client's sequences are seen. GATE_TAKEN or GATE_WAIT. */
 enum gate gate_sequences(struct view *);
+
+/* --- gate_block.c --- */
+
+/* Before SET TRANSACTION at hand: it is as it would be without us whether it comes in time.
+ * `query`: view.sync is set if it must be followed by a Sync. GATE_TAKEN or GATE_WAIT. */
+enum gate gate_set_transaction(struct view *, bool query);
+/* The server has done this. */
+void gate_block_done(struct backend *, const struct expect_entry *);
+/* A CommandComplete is at hand. */
+void gate_block_complete(struct backend *, const char *tag);
 
 #endif

@@ -118,7 +118,7 @@ gate_own_begin(struct view *v, struct stmt_name *n)
 	}
 	gate_put_parse(v, n->text, s->body, s->len);
 	relay_sent(v->b, &(struct expect_entry){.type = 'P',
-			     .flags = EXPECT_OURS,
+			     .flags = EXPECT_OURS | gate_looks_of(s),
 			     .op = stood_in ? GATE_OWN_AGAIN : GATE_OWN,
 			     .name = n});
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
@@ -157,7 +157,7 @@ gate_own_query_named(struct view *v, const struct sql_facts *f)
 		return gate_stall(v);
 	if (v->b->status == 'E')
 		return GATE_TAKEN;
-	v->sync = v->b->expect.len == 0;
+	v->sync = v->sync || v->b->expect.len == 0;
 	return own_all(v, &names);
 }
 
@@ -185,7 +185,11 @@ describe_by_text(const struct view *v, struct statement *s, uint64_t since)
 enum gate
 gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 {
-	struct expect_entry e = {.type = 'P', .op = GATE_PARSE, .name = n, .was_shared = !n->own};
+	struct expect_entry e = {.type = 'P',
+	    .flags = gate_looks_of(s),
+	    .op = GATE_PARSE,
+	    .name = n,
+	    .was_shared = !n->own};
 
 	gate_keep(&e, n);
 	gate_name_touch(v, n);

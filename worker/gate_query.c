@@ -126,7 +126,9 @@ query_needs(struct view *v, const struct sql_facts *f)
 {
 	enum gate g = GATE_TAKEN;
 
-	if (f->flags & SQL_F_SEQUENCE)
+	if (f->class == SQL_SET_TRANSACTION && f->nstatements == 1)
+		g = gate_set_transaction(v, true);
+	if (g == GATE_TAKEN && (f->flags & SQL_F_SEQUENCE) != 0)
 		g = gate_sequences(v);
 	if (g == GATE_TAKEN && v->names != NULL && v->names->n > 0)
 		g = gate_own_query_named(v, f);

@@ -126,8 +126,12 @@ gate_describe(struct stmt_name *n, struct statement *s, uint64_t since)
 	if (n != NULL)
 		n->refs++;
 	statement_hold(s);
-	return (struct expect_entry){
-	    .type = 'D', .op = GATE_DESCRIBE, .name = n, .stmt = s, .since = since};
+	return (struct expect_entry){.type = 'D',
+	    .flags = gate_looks_of(s),
+	    .op = GATE_DESCRIBE,
+	    .name = n,
+	    .stmt = s,
+	    .since = since};
 }
 
 /* A temporary table may hide the one that others mean. */
@@ -350,8 +354,10 @@ ensure(struct view *v, struct statement *s, uint64_t since)
 		gate_inject_close(v, e);
 	e = gate_prep_begin(v, s, e);
 	gate_put_statement(v, s->name, s);
-	relay_sent(v->b, &(struct expect_entry){
-			     .type = 'P', .flags = EXPECT_OURS, .op = GATE_PREPARE, .prep = e});
+	relay_sent(v->b, &(struct expect_entry){.type = 'P',
+			     .flags = EXPECT_OURS | gate_looks_of(s),
+			     .op = GATE_PREPARE,
+			     .prep = e});
 	stats_add(&v->b->pool->row->stmts_parsed, 1);
 	return GATE_TAKEN;
 }

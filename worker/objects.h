@@ -128,7 +128,8 @@ struct backend {
 	struct ledger_backend facts;
 	struct expect expect;
 	struct prepared prepared;
-	bool ddl; /* the open transaction has changed definitions */
+	bool ddl;      /* the open transaction has changed definitions */
+	uint8_t block; /* gate_block.c: what is known of the open transaction block */
 	struct params params;
 	int64_t since_us;	    /* connecting, linked, or idle, since */
 	int64_t xact_us;	    /* the transaction began; 0 = none */

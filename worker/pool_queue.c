@@ -244,6 +244,7 @@ link_client(struct pool *p, struct backend *b, struct client *c, int64_t waited)
 	stats_add(&p->row->sv_assigned, 1);
 	pool_relink(b, c);
 	prepared_came(&b->prepared, b->expect.sent_ends);
+	b->block = 0;
 	replay_begin(c, b);
 }
 

@@ -229,8 +229,11 @@ is_over(const struct backend *b, char status)
 static void
 send_on(struct backend *b, uint8_t type, uint32_t len)
 {
+	bool call = type == 'F' && !expect_ignored(&b->expect);
+
 	b->lingers = needs_no_backend(type, len) && is_over(b, b->status);
-	relay_sent(b, &(struct expect_entry){.type = type});
+	relay_sent(
+	    b, &(struct expect_entry){.type = type, .op = call ? GATE_CALLED : GATE_NOTHING});
 }
 
 /* A message whose header is there. */

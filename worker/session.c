@@ -247,13 +247,16 @@ scanner(void)
 }
 
 struct session_note *
-session_note_of(const struct params *settings, const void *text, size_t len)
+session_note_of(const struct params *settings, const void *text, size_t len, enum sql_class *class)
 {
 	struct session_note *n, found;
+	const struct sql_facts *f;
 
 	sql_begin(scanner(), scan_mode(settings));
 	sql_feed(scanner(), text, len);
-	if (!note_facts(&found, sql_end(scanner())))
+	f = sql_end(scanner());
+	*class = (f->flags & SQL_F_LOST) != 0 ? SQL_OTHER : f->class;
+	if (!note_facts(&found, f))
 		return NULL;
 	n = malloc(sizeof(*n));
 	if (n == NULL)

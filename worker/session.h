@@ -27,13 +27,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/sql.h"
 #include "worker/params.h"
 
 struct backend;
 struct client;
 struct pool;
-struct sql_facts;
-struct sql_scan;
 
 /* Reasons to keep a backend beyond the transaction; their names are in session_pin.c. Numbers are
  * for ever: they travel between binaries (proto/move.h). */
@@ -101,8 +100,10 @@ struct session_part {
 /* Are this client's texts looked at? */
 bool session_watches(const struct client *);
 
-/* A note of a whole text read under these settings, or NULL; to free with session_note_free. */
-struct session_note *session_note_of(const struct params *, const void *text, size_t len);
+/* A note of a whole text read under these settings, or NULL; to free with session_note_free. And
+ * what its first statement is. */
+struct session_note *session_note_of(
+    const struct params *, const void *text, size_t len, enum sql_class *);
 void session_note_free(struct session_note *);
 /* A text with this note (may be NULL) is about to be run. */
 void session_noted(struct client *, const struct session_note *);

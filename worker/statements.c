@@ -137,6 +137,27 @@ statement_new(const uint8_t *body, size_t len, void **memory)
 	return s;
 }
 
+/* Its Parse takes a snapshot (PostgreSQL's analyze_requires_snapshot). That of CREATE TABLE AS
+ * does, too, but it is not told from other CREATEs. */
+static bool looks_into_tables(enum sql_class class)
+{
+	switch ((int)class) {
+	case SQL_SELECT:
+	case SQL_WITH:
+	case SQL_VALUES:
+	case SQL_TABLE:
+	case SQL_INSERT:
+	case SQL_UPDATE:
+	case SQL_DELETE:
+	case SQL_MERGE:
+	case SQL_DECLARE:
+	case SQL_EXPLAIN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 struct statement *
 statement_get(const struct params *settings, const uint8_t *body, size_t len)
 {
@@ -150,6 +171,7 @@ statement_get_in(const struct params *settings, const uint8_t *body, size_t len,
 {
 	uint64_t hash = hash_of(settings, body, len);
 	struct statement *s = find(hash, settings, body, len);
+	enum sql_class class;
 	int i;
 
 	if (s != NULL) {
@@ -164,7 +186,9 @@ statement_get_in(const struct params *settings, const uint8_t *body, size_t len,
 		if (params_parses(i))
 			params_share(&s->settings, i, settings->v[i]);
 	s->settings.set = gucs_hold(settings->set);
-	s->note = session_note_of(settings, body, strnlen((const char *)body, len));
+	s->note = session_note_of(settings, body, strnlen((const char *)body, len), &class);
+	s->looks = looks_into_tables(class);
+	s->sets_transaction = class == SQL_SET_TRANSACTION;
 	if (store.n >= store.size)
 		grow();
 	s->next = store.buckets[hash & (store.size - 1)];

@@ -60,6 +60,8 @@ struct statement {
 	uint32_t refs;
 	bool named;   /* digest and name are known */
 	bool forgets; /* DEALLOCATE, DISCARD: may forget names when run */
+	bool looks;   /* its Parse surely looks into tables: gate_block.c */
+	bool sets_transaction;
 	uint8_t digest[STATEMENT_DIGEST];
 	char name[STATEMENT_NAME_SIZE];
 	struct params settings;	   /* those it was parsed under */

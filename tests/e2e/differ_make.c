@@ -26,7 +26,7 @@ struct maker {
 	bool started; /* has settings of its startup packet: see op_reset */
 	bool sequences; /* pinned for them */
 	bool burst;	/* all in one step */
-	bool asked;	/* a statement was parsed or described since the last BEGIN */
+	bool asked;	/* a statement of before was described since the last BEGIN */
 	bool spent[3];	/* portals -, p1, p2: ran what may have ended a transaction */
 	int stmt[4];	/* what each name was prepared as, -1 = nothing; [0] is the unnamed one */
 };
@@ -134,9 +134,9 @@ op_plain(struct maker *m)
 
 #define SET_TRANSACTION "set transaction isolation level serializable"
 
-/* SET TRANSACTION is refused behind a Parse or a Describe, since the server looks into its tables
- * for them: but not where pgdrove knows the answer, or it has to prepare what the server had
- * (README.md, Limits). */
+/* SET TRANSACTION is refused behind a Parse, since the server looks into its tables for it. pgdrove
+ * parses anew for a Describe, and can undo that only if nothing else has been done in the block
+ * (README.md, Limits): op_isolation. */
 static void
 op_tx(struct maker *m)
 {
@@ -650,7 +650,6 @@ say_parse(struct maker *m, const char *lead, unsigned stmt)
 {
 	int i;
 
-	m->asked = true;
 	do
 		i = (int)roll(m, (unsigned)NTEXTS);
 	while ((texts[i].kind != 0 && !may(m, texts[i].kind)) ||
@@ -720,8 +719,10 @@ say_statement(struct maker *m, const char *lead, bool fresh)
 		say_parse(m, stmt > 0 && known ? " " : lead, stmt);
 		lead = " ";
 	}
-	if (percent(m, 25) && (may_describe(m, fresh, stmt) || lead[0] == ' '))
+	if (percent(m, 25) && (may_describe(m, fresh, stmt) || lead[0] == ' ')) {
+		m->asked |= lead[0] != ' ';
 		say(m, "%sD S %s", lead, stmt_name(stmt)), lead = " ";
+	}
 	m->blocks |= m->tx || m->lost;
 	if (*spent || m->blocks || percent(m, 92)) {
 		say_bind(m, lead, stmt, portal);
@@ -804,6 +805,49 @@ op_reuse(struct maker *m)
 	say(m, " S");
 }
 
+/*
+ * Is SET TRANSACTION in time? Without what makes the server parse a statement anew by itself:
+ * another search_path or role, DISCARD PLANS, the first temporary table.
+ */
+static void
+op_isolation(struct maker *m)
+{
+	static const char *const begin[] = {"begin", "start transaction", "begin read only",
+	    "begin isolation level repeatable read"};
+	unsigned n = 1 + roll(m, 2), stmt;
+
+	if (m->tx || m->lost || may(m, KIND_SET | KIND_DISCARD | KIND_TEMP)) {
+		op_tx(m);
+		return;
+	}
+	say(m, "Q %s", PICK(m, begin));
+	while (n-- > 0) {
+		if (percent(m, 50))
+			end_step(m, ">");
+		stmt = any_stmt(m);
+		if (stmt > 0 && may_describe(m, true, stmt) && percent(m, 70))
+			say(m, "D S %s", stmt_name(stmt));
+		else
+			say_parse(m, "", stmt);
+		say(m, " S");
+	}
+	if (percent(m, 50))
+		end_step(m, ">");
+	if (percent(m, 50)) {
+		say(m, "Q %s", SET_TRANSACTION);
+	} else {
+		say(m, "P - - %s", SET_TRANSACTION);
+		say(m, " B - - 0 0");
+		say(m, " E - 0");
+		say(m, " S");
+		m->stmt[0] = -1;
+	}
+	say(m, "Q show transaction_isolation");
+	if (percent(m, 50))
+		say(m, "Q insert into t@ values (62, 'in block')");
+	say(m, "Q %s", percent(m, 50) ? "commit" : "rollback");
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 static const struct op {
@@ -811,12 +855,12 @@ static const struct op {
 	int weight;
 	void (*make)(struct maker *);
 } ops[] = {{KIND_PLAIN, 20, op_plain}, {KIND_TX, 20, op_tx}, {KIND_EXT, 20, op_ext},
-    {KIND_ACROSS, 6, op_reuse}, {KIND_NAMED, 14, op_reuse}, {KIND_COPY, 5, op_copy},
-    {KIND_BIG, 1, op_big}, {KIND_CALL, 2, op_call}, {KIND_REPORT, 8, op_set},
-    {KIND_SET, 16, op_set}, {KIND_REPORT, 5, op_look}, {KIND_PREPARE, 8, op_prepare},
-    {KIND_DISCARD, 1, op_discard}, {KIND_CURSOR, 6, op_cursor}, {KIND_TEMP, 2, op_temp},
-    {KIND_LISTEN, 3, op_listen}, {KIND_LOCK, 3, op_lock}, {KIND_SEQ, 2, op_seq},
-    {KIND_QUIET, 30, op_quiet}};
+    {KIND_NAMED, 6, op_isolation}, {KIND_ACROSS, 6, op_reuse}, {KIND_NAMED, 14, op_reuse},
+    {KIND_COPY, 5, op_copy}, {KIND_BIG, 1, op_big}, {KIND_CALL, 2, op_call},
+    {KIND_REPORT, 8, op_set}, {KIND_SET, 16, op_set}, {KIND_REPORT, 5, op_look},
+    {KIND_PREPARE, 8, op_prepare}, {KIND_DISCARD, 1, op_discard}, {KIND_CURSOR, 6, op_cursor},
+    {KIND_TEMP, 2, op_temp}, {KIND_LISTEN, 3, op_listen}, {KIND_LOCK, 3, op_lock},
+    {KIND_SEQ, 2, op_seq}, {KIND_QUIET, 30, op_quiet}};
 
 static void
 make_op(struct maker *m)

@@ -278,6 +278,24 @@ test_ours(void **state)
 }
 
 static void
+test_flagged(void **state)
+{
+	struct expect x;
+
+	(void)state;
+	expect_init(&x, NULL);
+	assert_true(expect_push(&x, &(struct expect_entry){.type = 'B'}));
+	assert_true(expect_push(&x, &(struct expect_entry){.type = 'D', .flags = EXPECT_LOOKS}));
+	assert_true(expect_flagged(&x, EXPECT_LOOKS));
+	assert_false(expect_flagged(&x, EXPECT_OURS));
+	(void)expect_got(&x, '2');
+	assert_true(expect_flagged(&x, EXPECT_LOOKS));
+	(void)expect_got(&x, 'n');
+	assert_false(expect_flagged(&x, EXPECT_LOOKS));
+	expect_fini(&x);
+}
+
+static void
 test_settle(void **state)
 {
 	(void)state;
@@ -427,10 +445,10 @@ main(void)
 	    cmocka_unit_test(test_copy_both), cmocka_unit_test(test_copy_doubt),
 	    cmocka_unit_test(test_extended), cmocka_unit_test(test_copy),
 	    cmocka_unit_test(test_out_of_step), cmocka_unit_test(test_ours),
-	    cmocka_unit_test(test_settle), cmocka_unit_test(test_ends_counted),
-	    cmocka_unit_test(test_after), cmocka_unit_test(test_long_pipeline),
-	    cmocka_unit_test(test_open), cmocka_unit_test(test_notices),
-	    cmocka_unit_test(test_skipped_query)};
+	    cmocka_unit_test(test_flagged), cmocka_unit_test(test_settle),
+	    cmocka_unit_test(test_ends_counted), cmocka_unit_test(test_after),
+	    cmocka_unit_test(test_long_pipeline), cmocka_unit_test(test_open),
+	    cmocka_unit_test(test_notices), cmocka_unit_test(test_skipped_query)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
