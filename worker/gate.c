@@ -245,16 +245,16 @@ parse_new(struct view *v, struct stmt_name *n, struct statement *s, struct prep 
 		e.type = 'C';
 		e.flags |= EXPECT_AS_PARSE;
 		relay_sent(v->b, &e);
-		if (gate_wants_description(v, s))
-			gate_ask_description(v, s->name, s);
+		if (gate_wants_description(v, n))
+			gate_ask_description(v, s->name, n);
 		gate_consume(v);
 		return GATE_TAKEN;
 	}
 	if (p != NULL && p->there)
 		gate_inject_close(v, p);
 	e.prep = gate_prep_begin(v, s, p);
-	if (gate_wants_description(v, s))
-		return gate_parse_asked(v, s->name, s, &e);
+	if (gate_wants_description(v, n))
+		return gate_parse_asked(v, s->name, n, &e);
 	gate_put_approved(v);
 	conn_put_header(&v->b->conn, 'P', size + v->len - from);
 	conn_put(&v->b->conn, s->name, size);
@@ -378,23 +378,25 @@ prepare_use(struct view *v, const struct statement *s)
 	return g;
 }
 
-static bool
-is_known_without_rows(const struct view *v, const struct stmt_name *n)
+/* What Describe tells, if it is at hand and known, and that there are no rows; else NULL. */
+static const struct description *
+known_without_rows(const struct view *v, const struct stmt_name *n)
 {
-	return v->type == 'D' && n->stmt != NULL &&
-	       statement_is_described(n->stmt, v->b->pool->id, n->since) &&
-	       !n->stmt->described.rows;
+	const struct description *d = v->type == 'D' ? name_description(n, v->b->pool->id) : NULL;
+
+	return d == NULL || d->rows ? NULL : d;
 }
 
 static enum gate
 use_unnamed(struct view *v)
 {
 	struct stmt_name *n = name_unnamed(v->names);
+	const struct description *d = known_without_rows(v, n);
 	struct expect_entry e;
 	enum gate g;
 
-	if (is_known_without_rows(v, n) && v->b->prepared.unnamed != n->stmt)
-		return gate_describe_known(v, NULL, n->stmt);
+	if (d != NULL && v->b->prepared.unnamed != n->stmt)
+		return gate_describe_known(v, n, d);
 	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN)
 		g = ensure_unnamed(v);
@@ -433,6 +435,7 @@ cannot_prepare(struct view *v, struct stmt_name *n)
 static enum gate
 use(struct view *v)
 {
+	const struct description *d;
 	struct expect_entry e;
 	struct stmt_name *n;
 	enum gate g, wrong;
@@ -446,8 +449,8 @@ use(struct view *v)
 		return unknown(v);
 	if (cannot_prepare(v, n) && (wrong = gate_bind_wrong(v, n)) != GATE_MORE)
 		return wrong;
-	if (is_known_without_rows(v, n) && is_lacking(v, n))
-		return gate_describe_known(v, n, n->stmt);
+	if ((d = known_without_rows(v, n)) != NULL && is_lacking(v, n))
+		return gate_describe_known(v, n, d);
 	g = prepare_use(v, n->stmt);
 	if (g == GATE_TAKEN && (n->own || is_of_names(v, n->stmt)))
 		g = gate_own_begin(v, n);

@@ -267,16 +267,33 @@ static void
 put_parameters(struct backend *b, const uint8_t *body, size_t len)
 {
 	const struct expect_entry *next = expect_second(&b->expect);
-	const struct description *d;
+	const struct description *d = NULL;
 
 	if (next == NULL || next->op != GATE_DESCRIBE || (next->flags & EXPECT_OURS) != 0 ||
-	    !statement_is_described(next->stmt, b->pool->id, next->since) ||
 	    wire_error_is(body, len, "25P02"))
 		return;
+	if (statement_is_described(next->stmt, b->pool->id, next->since))
+		d = &next->stmt->described;
+	else if (next->name != NULL)
+		d = name_told(next->name, next->stmt);
+	if (d == NULL)
+		return;
 	relay_put_approved(b);
-	d = &next->stmt->described;
 	conn_put_header(&b->client->conn, 't', d->len);
 	conn_put(&b->client->conn, d->types, d->len);
+}
+
+static void
+private_described(const struct expect_entry *head, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct description *d;
+
+	if (head->name == NULL)
+		return;
+	if (type == 't')
+		name_described(head->name, head->stmt, body, len);
+	else if ((d = name_told(head->name, head->stmt)) != NULL)
+		d->rows = false;
 }
 
 void
@@ -286,7 +303,9 @@ gate_described(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 
 	if (head == NULL || head->op != GATE_DESCRIBE)
 		return;
-	if (type == 't')
+	if (head->since == DDL_PRIVATE)
+		private_described(head, type, body, len);
+	else if (type == 't')
 		statement_described(head->stmt, b->pool->id, head->since, body, len);
 	else if (statement_is_described(head->stmt, b->pool->id, head->since))
 		head->stmt->described.rows = false;

@@ -60,12 +60,12 @@ enum gate gate_pass_with(struct view *, const struct expect_entry *);
 void gate_forward(struct view *, uint32_t from);
 /* The Parse at hand goes on under this name; what Describe tells of it is asked behind it. */
 enum gate gate_parse_asked(
-    struct view *, const char *name, struct statement *, const struct expect_entry *);
-/* What Describe tells of this statement, if its Parse is sent now, is not known yet and to be
+    struct view *, const char *name, struct stmt_name *, const struct expect_entry *);
+/* What Describe tells of its statement, if the Parse is sent now, is not known yet and to be
  * learned: needed when it cannot be prepared elsewhere. */
-bool gate_wants_description(const struct view *, const struct statement *);
+bool gate_wants_description(const struct view *, const struct stmt_name *);
 /* It is there by this name: asks. */
-void gate_ask_description(struct view *, const char *name, struct statement *);
+void gate_ask_description(struct view *, const char *name, struct stmt_name *);
 /* The entry of a Describe of it, parsed under this DDL generation, or DDL_PRIVATE. */
 struct expect_entry gate_describe(struct stmt_name *, struct statement *, uint64_t since);
 /* That generation, if what the client at hand is told of it holds for others. */
@@ -113,7 +113,7 @@ void gate_own_ask(struct view *);
 enum gate gate_bind_wrong(struct view *, struct stmt_name *);
 /* Describe of one that the backend lacks and of which it is known that it returns no rows: that can
  * be told whether it can be prepared there or not, as PostgreSQL does. */
-enum gate gate_describe_known(struct view *, struct stmt_name *, struct statement *);
+enum gate gate_describe_known(struct view *, struct stmt_name *, const struct description *);
 /* Before the message at hand: no other client's sequences are seen. GATE_TAKEN or GATE_WAIT. */
 enum gate gate_sequences(struct view *);
 

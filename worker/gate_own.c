@@ -172,13 +172,14 @@ gate_put_sync(struct view *v)
 
 /* PREPARE and DEALLOCATE have no rows, and as many parameters as they are given types for. */
 static void
-describe_by_text(const struct view *v, struct statement *s, uint64_t since)
+describe_by_text(const struct view *v, struct stmt_name *n)
 {
+	struct statement *s = n->stmt;
 	size_t text = strlen(statement_text(s)) + 1;
 
-	if (s->note->executes || !gate_wants_description(v, s))
+	if (s->note->executes || !gate_wants_description(v, n))
 		return;
-	statement_described(s, v->b->pool->id, since, s->body + text, s->len - text);
+	statement_described(s, v->b->pool->id, n->since, s->body + text, s->len - text);
 	s->described.rows = false;
 }
 
@@ -199,9 +200,9 @@ gate_own_parse(struct view *v, struct stmt_name *n, struct statement *s)
 	n->own = true;
 	n->since = ddl_generation();
 	if (s->note != NULL && s->note->names)
-		describe_by_text(v, s, n->since);
-	else if (gate_wants_description(v, s))
-		return gate_parse_asked(v, n->text, s, &e);
+		describe_by_text(v, n);
+	else if (gate_wants_description(v, n))
+		return gate_parse_asked(v, n->text, n, &e);
 	return gate_pass_with(v, &e);
 }
 
@@ -262,10 +263,10 @@ put_text_types(struct view *v, unsigned int n)
 }
 
 enum gate
-gate_describe_known(struct view *v, struct stmt_name *n, struct statement *s)
+gate_describe_known(struct view *v, struct stmt_name *n, const struct description *d)
 {
-	const struct description *d = &s->described;
-	struct expect_entry e = gate_describe(n, s, DDL_PRIVATE);
+	bool unnamed = v->x.statement.len == 0;
+	struct expect_entry e = gate_describe(unnamed ? NULL : n, n->stmt, DDL_PRIVATE);
 
 	put_stand_in(v, d->len);
 	conn_put(&v->b->conn, d->types, d->len);

@@ -148,16 +148,19 @@ gate_learns(const struct view *v, uint64_t since)
 }
 
 bool
-gate_wants_description(const struct view *v, const struct statement *s)
+gate_wants_description(const struct view *v, const struct stmt_name *n)
 {
-	return !is_private(v->c) &&
-	       (s->described.lent || !statement_is_described(s, v->b->pool->id, ddl_generation()));
+	const struct statement *s = n->stmt;
+
+	if (is_private(v->c)) /* one with temporary tables for sure keeps its backend */
+		return (v->c->session.pins & PIN(TEMP)) == 0 && name_told(n, s) == NULL;
+	return s->described.lent || !statement_is_described(s, v->b->pool->id, ddl_generation());
 }
 
 void
-gate_ask_description(struct view *v, const char *name, struct statement *s)
+gate_ask_description(struct view *v, const char *name, struct stmt_name *n)
 {
-	struct expect_entry e = gate_describe(NULL, s, ddl_generation());
+	struct expect_entry e = gate_describe(n, n->stmt, gate_learns(v, ddl_generation()));
 
 	e.flags = EXPECT_OURS;
 	gate_put_named(v, 'D', name);
@@ -166,11 +169,11 @@ gate_ask_description(struct view *v, const char *name, struct statement *s)
 
 enum gate
 gate_parse_asked(
-    struct view *v, const char *name, struct statement *s, const struct expect_entry *e)
+    struct view *v, const char *name, struct stmt_name *n, const struct expect_entry *e)
 {
-	gate_put_statement(v, name, s);
+	gate_put_statement(v, name, n->stmt);
 	relay_sent(v->b, e);
-	gate_ask_description(v, name, s);
+	gate_ask_description(v, name, n);
 	gate_consume(v);
 	return GATE_TAKEN;
 }

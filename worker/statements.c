@@ -239,8 +239,7 @@ statement_drop(struct statement *s)
 	}
 }
 
-/* The body becomes the description's, which is about another pool or generation from here on. */
-static void
+void
 description_set(struct description *d, const uint8_t *types, size_t len)
 {
 	free(d->types);
@@ -249,6 +248,7 @@ description_set(struct description *d, const uint8_t *types, size_t len)
 		fatal("statement");
 	memcpy(d->types, types, len);
 	d->len = (uint32_t)len;
+	d->rows = true;
 }
 
 void
@@ -281,6 +281,7 @@ statement_described_as(struct statement *to, const struct statement *s)
 	*d = s->described;
 	d->types = NULL;
 	description_set(d, s->described.types, s->described.len);
+	d->rows = s->described.rows;
 	d->lent = true;
 }
 

@@ -95,11 +95,19 @@ void statement_described(
 void statement_described_as(struct statement *, const struct statement *s);
 /* It is known what Describe tells of one that was parsed in this pool under this generation. */
 bool statement_is_described(const struct statement *, uint64_t pool, uint64_t since);
+/* Sets what is told, and that it returns rows. */
+void description_set(struct description *, const uint8_t *types, size_t len);
 /* Its name on the servers; makes it when first asked. */
 const char *statement_name(struct statement *);
 void statement_digest_name(const uint8_t *digest, char *out);
 
 /* --- statements_names.c --- */
+
+/* What Describe has told of a statement, for this client only. */
+struct told {
+	struct statement *of;
+	struct description description;
+};
 
 struct stmt_name {
 	struct stmt_name *next;
@@ -113,6 +121,7 @@ struct stmt_name {
 	bool stand_in;		/* ... but something else in its place */
 	bool listed;		/* ... and has said so: session_probe.c */
 	struct statement *stmt; /* NULL = there is none, or not any more */
+	struct told *told;	/* NULL = nothing */
 	char text[];
 };
 
@@ -123,6 +132,13 @@ struct stmt_names {
 	/* In this group something may run that forgets all names (1 + the group, 0 = none). */
 	uint32_t forgets;
 };
+
+/* What Describe tells of what the name has in this pool; NULL = that is not known. */
+const struct description *name_description(const struct stmt_name *, uint64_t pool);
+/* What it has told of `s` by this name, for this client only; NULL = nothing. */
+struct description *name_told(const struct stmt_name *, const struct statement *s);
+/* It does so now. As statement_described. */
+void name_described(struct stmt_name *, struct statement *s, const uint8_t *types, size_t len);
 
 /* The client's names, made when it has none yet. */
 struct stmt_names *names_of(struct client *);

@@ -127,13 +127,53 @@ name_unnamed(struct stmt_names *names)
 	return names->unnamed;
 }
 
+static void
+forget_told(struct stmt_name *n)
+{
+	if (n->told == NULL)
+		return;
+	statement_drop(n->told->of);
+	free(n->told->description.types);
+	free(n->told);
+	n->told = NULL;
+}
+
 void
 name_drop(struct stmt_name *n)
 {
 	if (--n->refs > 0)
 		return;
 	statement_drop(n->stmt);
+	forget_told(n);
 	free(n);
+}
+
+struct description *
+name_told(const struct stmt_name *n, const struct statement *s)
+{
+	return n->told != NULL && n->told->of == s ? &n->told->description : NULL;
+}
+
+const struct description *
+name_description(const struct stmt_name *n, uint64_t pool)
+{
+	if (n->stmt == NULL)
+		return NULL;
+	if (statement_is_described(n->stmt, pool, n->since))
+		return &n->stmt->described;
+	return name_told(n, n->stmt);
+}
+
+void
+name_described(struct stmt_name *n, struct statement *s, const uint8_t *types, size_t len)
+{
+	statement_hold(s);
+	forget_told(n);
+	n->told = calloc(1, sizeof(*n->told));
+	if (n->told == NULL)
+		fatal("statement");
+	n->told->of = s;
+	description_set(&n->told->description, types, len);
 }
 
 void
