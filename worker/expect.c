@@ -91,10 +91,10 @@ expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, u
 	return NULL;
 }
 
-static uint8_t
-type_at(const struct expect *x, uint32_t i)
+static const struct expect_entry *
+look_at(const struct expect *x, uint32_t i)
 {
-	return (x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)].type;
+	return &(x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)];
 }
 
 bool
@@ -103,7 +103,7 @@ expect_executes(const struct expect *x)
 	uint32_t i;
 
 	for (i = 0; i < x->len; i++)
-		if (type_at(x, i) == 'E')
+		if (look_at(x, i)->type == 'E')
 			return true;
 	return false;
 }
@@ -114,8 +114,7 @@ expect_flagged(const struct expect *x, uint8_t flag)
 	uint32_t i;
 
 	for (i = 0; i < x->len; i++)
-		if ((x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)].flags &
-		    flag)
+		if (look_at(x, i)->flags & flag)
 			return true;
 	return false;
 }
@@ -126,7 +125,7 @@ expect_in_copy(const struct expect *x)
 	uint32_t i;
 
 	for (i = 1; i < x->len; i++)
-		if (type_at(x, i) != 'S' && type_at(x, i) != 'd')
+		if (look_at(x, i)->type != 'S' && look_at(x, i)->type != 'd')
 			return false;
 	return x->copy_in;
 }

@@ -66,17 +66,11 @@ gate_block_complete(struct backend *b, const char *tag)
 		b->block = (uint8_t)((b->block & ~BLOCK_BOUND) | BLOCK_FRESH);
 }
 
+/* The body is that of a Parse. */
 static void
-put_parse(struct view *v, const char *sql)
+put_parse(struct view *v, const uint8_t *body, size_t len)
 {
-	static const uint8_t types[] = {0, 0};
-	size_t name = sizeof(STATEMENT_GONE), text = strlen(sql) + 1;
-
-	gate_put_approved(v);
-	conn_put_header(&v->b->conn, 'P', name + text + sizeof(types));
-	conn_put(&v->b->conn, STATEMENT_GONE, name);
-	conn_put(&v->b->conn, sql, text);
-	conn_put(&v->b->conn, types, sizeof(types));
+	gate_put_parse(v, STATEMENT_GONE, body, len);
 	relay_sent(v->b, &(struct expect_entry){.type = 'P', .flags = EXPECT_OURS});
 }
 
@@ -91,11 +85,12 @@ put_close(struct view *v)
 static void
 put_chain(struct view *v)
 {
-	static const uint8_t after[] = {0, 0, 0, 0, 0, 0}; /* no formats, no parameters */
+	static const uint8_t rollback[] = "ROLLBACK AND CHAIN\0\0"; /* and no types */
+	static const uint8_t after[] = {0, 0, 0, 0, 0, 0};	    /* no formats, no parameters */
 	static const uint8_t execute[] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0};
 	size_t name = sizeof(STATEMENT_GONE);
 
-	put_parse(v, "ROLLBACK AND CHAIN");
+	put_parse(v, rollback, sizeof(rollback));
 	conn_put_header(&v->b->conn, 'B', 1 + name + sizeof(after));
 	conn_put(&v->b->conn, "", 1);
 	conn_put(&v->b->conn, STATEMENT_GONE, name);
@@ -117,6 +112,7 @@ may_matter(const struct view *v)
 enum gate
 gate_set_transaction(struct view *v, bool query)
 {
+	static const uint8_t look[] = "SELECT 1\0\0";
 	struct backend *b = v->b;
 
 	if (!may_matter(v))
@@ -126,7 +122,7 @@ gate_set_transaction(struct view *v, bool query)
 	if (b->status == 'E' || (b->status == 'I' && (b->block & BLOCK_FRESH) == 0))
 		return GATE_TAKEN;
 	if (b->block & BLOCK_OWED) {
-		put_parse(v, "SELECT 1");
+		put_parse(v, look, sizeof(look));
 		put_close(v);
 	} else if ((b->block & (BLOCK_OURS | BLOCK_FRESH | BLOCK_BUSY)) ==
 		   (BLOCK_OURS | BLOCK_FRESH)) {

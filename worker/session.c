@@ -247,7 +247,7 @@ scanner(void)
 }
 
 struct session_note *
-session_note_of(const struct params *settings, const void *text, size_t len, enum sql_class *class)
+session_note_of(const struct params *settings, const void *text, size_t len, enum sql_class *first)
 {
 	struct session_note *n, found;
 	const struct sql_facts *f;
@@ -255,7 +255,7 @@ session_note_of(const struct params *settings, const void *text, size_t len, enu
 	sql_begin(scanner(), scan_mode(settings));
 	sql_feed(scanner(), text, len);
 	f = sql_end(scanner());
-	*class = (f->flags & SQL_F_LOST) != 0 ? SQL_OTHER : f->class;
+	*first = (f->flags & SQL_F_LOST) != 0 ? SQL_OTHER : f->class;
 	if (!note_facts(&found, f))
 		return NULL;
 	n = malloc(sizeof(*n));

@@ -103,7 +103,7 @@ bool session_watches(const struct client *);
 /* A note of a whole text read under these settings, or NULL; to free with session_note_free. And
  * what its first statement is. */
 struct session_note *session_note_of(
-    const struct params *, const void *text, size_t len, enum sql_class *);
+    const struct params *, const void *text, size_t len, enum sql_class *first);
 void session_note_free(struct session_note *);
 /* A text with this note (may be NULL) is about to be run. */
 void session_noted(struct client *, const struct session_note *);

@@ -139,9 +139,10 @@ statement_new(const uint8_t *body, size_t len, void **memory)
 
 /* Its Parse takes a snapshot (PostgreSQL's analyze_requires_snapshot). That of CREATE TABLE AS
  * does, too, but it is not told from other CREATEs. */
-static bool looks_into_tables(enum sql_class class)
+static bool
+looks_into_tables(enum sql_class first)
 {
-	switch ((int)class) {
+	switch ((int)first) {
 	case SQL_SELECT:
 	case SQL_WITH:
 	case SQL_VALUES:
@@ -171,7 +172,7 @@ statement_get_in(const struct params *settings, const uint8_t *body, size_t len,
 {
 	uint64_t hash = hash_of(settings, body, len);
 	struct statement *s = find(hash, settings, body, len);
-	enum sql_class class;
+	enum sql_class first;
 	int i;
 
 	if (s != NULL) {
@@ -186,9 +187,9 @@ statement_get_in(const struct params *settings, const uint8_t *body, size_t len,
 		if (params_parses(i))
 			params_share(&s->settings, i, settings->v[i]);
 	s->settings.set = gucs_hold(settings->set);
-	s->note = session_note_of(settings, body, strnlen((const char *)body, len), &class);
-	s->looks = looks_into_tables(class);
-	s->sets_transaction = class == SQL_SET_TRANSACTION;
+	s->note = session_note_of(settings, body, strnlen((const char *)body, len), &first);
+	s->looks = looks_into_tables(first);
+	s->sets_transaction = first == SQL_SET_TRANSACTION;
 	if (store.n >= store.size)
 		grow();
 	s->next = store.buckets[hash & (store.size - 1)];
