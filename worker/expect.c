@@ -386,7 +386,7 @@ got_ready(struct expect *x)
 enum expect_verdict
 expect_got(struct expect *x, uint8_t type)
 {
-	if (strchr("ZNSA", type) == NULL)
+	if (x->len > 1 && strchr("ZNSA", type) == NULL)
 		drop_doubtful(x);
 	switch (type) {
 	case 'D':

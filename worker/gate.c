@@ -568,6 +568,8 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 		gate_forward(&v, 0);
 		return GATE_TAKEN;
 	}
+	if (v.b->expect.copy_in && expect_in_copy(&v.b->expect))
+		return gate_pass(&v); /* it ends the COPY, or the session: waits for nothing */
 	if (type == 'Q') {
 		v.sync = replay_wants_sync(v.b);
 		return gate_query(&v);
