@@ -4,7 +4,7 @@
 # measuring.
 #
 # Every pooler in turn, round after round, pgbench -S with a log of each transaction. What must hold, on
-# the medians over the rounds:
+# the medians over the rounds (of ratios: those of runs in the same round):
 #
 #   - with 4 workers p99 / p50 of the latencies <= 1.5, no client starves (each gets at least half of
 #     the mean), and PostgreSQL never shows more backends than pool_size. The floor is printed beside it:
@@ -90,7 +90,7 @@ fair_verdict() {
 	}'
 }
 
-fair_ratio() { awk -v a="$(median "$WORK_DIR/$1" 1)" -v b="$(median "$WORK_DIR/$2" 1)" 'BEGIN { print a / b }'; }
+fair_ratio() { paired "$WORK_DIR/$1" "$WORK_DIR/$2"; }
 
 fair_row() {
 	local file=$WORK_DIR/$1.$2

@@ -5,22 +5,24 @@
 # "ignore", for pgdrove and beside it pgbouncer (which Debian's version cannot do prepared in
 # transaction mode: it has a session each there). Sourced by scripts/bench, whose functions it uses.
 #
-# The modes are measured in turn, round after round, so that a slow minute of the machine meets all.
+# The modes are measured in turn, round after round, so that a slow minute of the machine meets all. A
+# ratio is that of runs in the same round: the median of those.
 
-# modes_measure POOLER CLIENTS MODE [LABEL]: into a file of its own.
+# modes_measure POOLER CLIENTS LABEL: into a file of its own. The label is a mode, or that with -ignore.
 modes_measure() {
-	MODE=$3
+	MODE=${3%-ignore}
+	[ "$MODE" = "$3" ] || echo 'session_state = "ignore";' >"$WORK_DIR/pgdrove.more"
 	measure "$1" "$2"
-	cat "$WORK_DIR/$1.$2" >>"$WORK_DIR/$1.$2.${4:-$3}"
-	rm "$WORK_DIR/$1.$2"
+	cat "$WORK_DIR/$1.$2" >>"$WORK_DIR/$1.$2.$3"
+	rm -f "$WORK_DIR/$1.$2" "$WORK_DIR/pgdrove.more"
 }
 
 # modes_ratio POOLER CLIENTS LABEL BY LIMIT
 modes_ratio() {
-	awk -v a="$(median "$WORK_DIR/$1.$2.$3" 1)" -v b="$(median "$WORK_DIR/$1.$2.$4" 1)" -v limit="$5" \
+	awk -v r="$(paired "$WORK_DIR/$1.$2.$3" "$WORK_DIR/$1.$2.$4")" -v limit="$5" \
 		-v what="$2 clients, $1: CPU of $3 / $4" 'BEGIN {
-			printf "%-60s %8.2f", what, a / b
-			if (limit != "") printf "  limit %5.2f  %s", limit, a / b <= limit + 0.005 ? "ok" : "MISSED"
+			printf "%-60s %8.2f", what, r
+			if (limit != "") printf "  limit %5.2f  %s", limit, r <= limit + 0.005 ? "ok" : "MISSED"
 			print "" }'
 }
 
@@ -39,20 +41,18 @@ modes_table() {
 }
 
 bench_modes() {
-	local round n name mode
+	local round n name label
 	pool_size=$POOL
 	poolers=${poolers/proxy /}
 	for ((round = 1; round <= ROUNDS; round++)); do
 		for n in $CLIENTS; do
 			for name in $poolers; do
-				# shellcheck disable=SC2046
-				for mode in $(rotated "$round" simple extended prepared); do
-					modes_measure "$name" "$n" "$mode"
+				local labels=(simple extended prepared)
+				[ "$name" != pgdrove ] || labels=(simple simple-ignore extended prepared)
+				for label in $(rotated "$round" "${labels[@]}"); do
+					modes_measure "$name" "$n" "$label"
 				done
 			done
-			echo 'session_state = "ignore";' >"$WORK_DIR/pgdrove.more"
-			modes_measure pgdrove "$n" simple simple-ignore
-			rm "$WORK_DIR/pgdrove.more"
 		done
 	done
 	echo "pgbench -S, $ROUNDS rounds of $DURATION s, medians; $WORKERS worker(s); pool $POOL backends"
