@@ -124,10 +124,12 @@ expect_in_copy(const struct expect *x)
 {
 	uint32_t i;
 
+	if (!x->copy_in)
+		return false;
 	for (i = 1; i < x->len; i++)
 		if (look_at(x, i)->type != 'S' && look_at(x, i)->type != 'd')
 			return false;
-	return x->copy_in;
+	return true;
 }
 
 static void

@@ -382,8 +382,11 @@ prepare_use(struct view *v, const struct statement *s)
 static const struct description *
 known_without_rows(const struct view *v, const struct stmt_name *n)
 {
-	const struct description *d = v->type == 'D' ? name_description(n, v->b->pool->id) : NULL;
+	const struct description *d;
 
+	if (v->type != 'D' || n->stmt == NULL)
+		return NULL;
+	d = description_of(n->stmt, n, v->b->pool->id, n->since);
 	return d == NULL || d->rows ? NULL : d;
 }
 
@@ -568,7 +571,7 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 		gate_forward(&v, 0);
 		return GATE_TAKEN;
 	}
-	if (v.b->expect.copy_in && expect_in_copy(&v.b->expect))
+	if (expect_in_copy(&v.b->expect))
 		return gate_pass(&v); /* it ends the COPY, or the session: waits for nothing */
 	if (type == 'Q') {
 		v.sync = replay_wants_sync(v.b);

@@ -267,15 +267,12 @@ static void
 put_parameters(struct backend *b, const uint8_t *body, size_t len)
 {
 	const struct expect_entry *next = expect_second(&b->expect);
-	const struct description *d = NULL;
+	const struct description *d;
 
 	if (next == NULL || next->op != GATE_DESCRIBE || (next->flags & EXPECT_OURS) != 0 ||
 	    wire_error_is(body, len, "25P02"))
 		return;
-	if (statement_is_described(next->stmt, b->pool->id, next->since))
-		d = &next->stmt->described;
-	else if (next->name != NULL)
-		d = name_told(next->name, next->stmt);
+	d = description_of(next->stmt, next->name, b->pool->id, next->since);
 	if (d == NULL)
 		return;
 	relay_put_approved(b);

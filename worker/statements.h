@@ -133,8 +133,10 @@ struct stmt_names {
 	uint32_t forgets;
 };
 
-/* What Describe tells of what the name has in this pool; NULL = that is not known. */
-const struct description *name_description(const struct stmt_name *, uint64_t pool);
+/* What Describe tells of a statement by this name (NULL = the unnamed one), that was parsed in this
+ * pool under this generation; NULL = that is not known. */
+const struct description *description_of(
+    const struct statement *, const struct stmt_name *, uint64_t pool, uint64_t since);
 /* What it has told of `s` by this name, for this client only; NULL = nothing. */
 struct description *name_told(const struct stmt_name *, const struct statement *s);
 /* It does so now. As statement_described. */

@@ -155,13 +155,11 @@ name_told(const struct stmt_name *n, const struct statement *s)
 }
 
 const struct description *
-name_description(const struct stmt_name *n, uint64_t pool)
+description_of(const struct statement *s, const struct stmt_name *n, uint64_t pool, uint64_t since)
 {
-	if (n->stmt == NULL)
-		return NULL;
-	if (statement_is_described(n->stmt, pool, n->since))
-		return &n->stmt->described;
-	return name_told(n, n->stmt);
+	if (statement_is_described(s, pool, since))
+		return &s->described;
+	return n == NULL ? NULL : name_told(n, s);
 }
 
 void
