@@ -17,6 +17,15 @@
 
 #define EVENTS_PER_WAIT 256
 
+/*
+ * No wait is shorter. A timer that is due before the kernel's next tick makes it set the clock's
+ * hardware, and again when an event ends the wait: in a virtual machine these are two exits to the
+ * hypervisor for each sleep, and cost a twelfth of a transaction with 4 workers and 64 clients.
+ * Whoever has a deadline in the next few milliseconds is served by the turn of the next event; if
+ * there is none, that much late.
+ */
+#define LEAST_MS 5
+
 static struct {
 	int epfd;
 	bool stop;
@@ -209,6 +218,8 @@ wait_ms(void)
 	if (us <= 0)
 		return 0;
 	us = (us + 999) / 1000;
+	if (us < LEAST_MS)
+		return LEAST_MS;
 	return us > 60000 ? 60000 : (int)us;
 }
 

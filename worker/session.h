@@ -113,6 +113,13 @@ void session_called(struct client *);
 /* What is in the text of a Query whose body is whole: the scanner's, until the next text; NULL if
  * there is nothing. session_text for the same body does not scan it again. */
 const struct sql_facts *session_look(struct client *, const uint8_t *body, size_t len);
+/* The Query that session_look found nothing in is passed on; in the place of session_text. */
+static inline void
+session_passed(struct session_part *s)
+{
+	s->texts++;
+}
+
 /* It reads what another session's use of sequences would falsify: currval(), lastval(). */
 static inline bool
 session_reads_sequences(const struct session_note *n)

@@ -26,10 +26,18 @@ direct_start() {
 	PID=$!
 }
 
-# fair_log N: "p50 p99 least most" of pgbench's logs: us, us, transactions of the poorest and richest client.
-# The last second is left out: clients end there one after the other.
+# The transactions of pgbench's logs that ended in the DURATION after the first second.
+fair_window() {
+	sort -n -k5,5 -k6,6 "$WORK_DIR"/txn.[0-9]* | awk -v seconds="$DURATION" '
+		{ t = $5 + $6 / 1e6 }
+		NR == 1 { from = t + 1 }
+		t >= from && t < from + seconds' >"$WORK_DIR/window"
+	rm -f "$WORK_DIR"/txn.[0-9]*
+}
+
+# fair_log N: "p50 p99 least most": us, us, transactions of the poorest and richest client.
 fair_log() {
-	cat "$WORK_DIR"/txn.[0-9]* | sort -n -k3,3 | awk -v clients="$1" '
+	sort -n -k3,3 "$WORK_DIR/window" | awk -v clients="$1" '
 		{ t[NR] = $3; c[$1]++ }
 		END {
 			least = 1e9; most = 0
@@ -39,13 +47,12 @@ fair_log() {
 			}
 			print t[int(NR * 0.50) + 1], t[int(NR * 0.99) + 1], least, most
 		}'
-	rm -f "$WORK_DIR"/txn.[0-9]*
 }
 
 # How even it is among those who are served at the same time: p99 of each latency by the median of the tenth
 # of a second it ended in. The rest is how the machine's speed varies.
 fair_moment() {
-	cat "$WORK_DIR"/txn.[0-9]* | awk '{ print $5 % 1000 * 10 + int($6 / 1e5), $3 }' | sort -n -k1,1 -k2,2 | awk '
+	awk '{ print $5 % 1000 * 10 + int($6 / 1e5), $3 }' "$WORK_DIR/window" | sort -n -k1,1 -k2,2 | awk '
 		function done_with(i) { for (i = 1; i <= n; i++) print t[i] / t[int((n + 1) / 2)]; n = 0 }
 		$1 != w { done_with(); w = $1 }
 		{ t[++n] = $2 }
@@ -63,23 +70,20 @@ fair_watch() {
 
 # fair_measure VARIANT CLIENTS: "us_per_txn tps p50 p99 ratio least most backends moment"
 fair_measure() {
-	local name=${1%:*} before us watcher n=$2 moment
+	local name=${1%:*} watcher n=$2
 	WORKERS=${1#*:}
 	[ "$name" != direct ] || n=$POOL
 	pooler_start "$name"
-	pgbench_run -c "$n" -j 2 -T 1
 	touch "$WORK_DIR/watch"
 	fair_watch &
 	watcher=$!
-	before=$(cpu_us)
-	pgbench_run -c "$n" -j 2 -T "$DURATION" -l --log-prefix="$WORK_DIR/txn"
-	us=$(($(cpu_us) - before))
+	pgbench_steady -c "$n" -l --log-prefix="$WORK_DIR/txn"
 	rm -f "$WORK_DIR/watch"
 	wait "$watcher"
 	pooler_stop
-	moment=$(fair_moment)
-	echo "$(fair_log "$n") $us $(pgbench_said transactions) $(pgbench_said tps)" \
-		"$(cat "$WORK_DIR/most") $moment" |
+	fair_window
+	echo "$(fair_log "$n") $steady_us $steady_txns $(pgbench_said tps)" \
+		"$(cat "$WORK_DIR/most") $(fair_moment)" |
 		awk '{ print $5 / $6, $7, $1, $2, $2 / $1, $3, $4, $8, $9 }' >>"$WORK_DIR/$1.$2"
 }
 

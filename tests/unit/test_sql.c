@@ -515,14 +515,21 @@ plain(void **state)
 {
 	static const char *const yes[] = {"SELECT abalance FROM pgbench_accounts WHERE aid = 42;",
 	    "select 1 + 2 ; \n", "update t set a = 1, b=a%3 where points < 5", "DELETE from t",
-	    "select print, int4, page from t\n",
+	    "select print, int4, page from t\n", "select 1", "select a -- x", "select 1 /* x */",
+	    "select 'a', U", "select \"a\" from b where c = 'it''s' or d = E'\\n'",
+	    "select $$a$$ from a_rather_long_name", "select a\xC3\xA9 where x like '%int o%p g_'",
+	    "select a from b where c = 'd' order by e limit 10 offset 20 for update nowait",
 	    "SELECT \"u\".\"id\" FROM \"users\" AS \"u\" WHERE a::int != -1 / 2"};
 	static const char *const no[] = {"", "select", "selects ", "select 1; set a = 1",
-	    "select a into temp t from b", "select a INTO\nt2 from b",
+	    "select a into temp t from b", "select a INTO\nt2 from b", "select*into t",
 	    "update pg_settings set x = y", "UPDATE PG_Settings set x=y", "select f(1)",
-	    "select 'a'", "select \"a;b\"", "select 1 -- x", "select 1 /* x", "select $1",
-	    "select $$a$$", "set a = 1", "insert into t values (1)", "select a\xC3\xA9",
-	    "select 1;;", "select *,into t from b", "select 1into t"};
+	    "update \"pg_settings\" set x = y", "update U&\"\\0070g_settings\" set x = y",
+	    "select \"a;b\"", "select 'a(b'", "select 1 /* into */", "set a = 1",
+	    "insert into t values (1)", "select 1;;", "select *,into t from b", "select 1into t"};
+	/* Wherever it is, at any length. */
+	static const char *const words[] = {"INTO", "into", "pg_", "Pg_", "(", ";", "&"};
+	char text[80];
+	size_t w, len, at;
 	size_t i;
 
 	(void)state;
@@ -530,6 +537,19 @@ plain(void **state)
 		assert_true(sql_is_plain(yes[i], strlen(yes[i])));
 	for (i = 0; i < sizeof(no) / sizeof(no[0]); i++)
 		assert_false(sql_is_plain(no[i], strlen(no[i])));
+	for (w = 0; w < sizeof(words) / sizeof(words[0]); w++) {
+		for (len = 12; len < sizeof(text); len++) {
+			memcpy(text, "select ", 7);
+			memset(text + 7, 'x', len - 7);
+			assert_true(sql_is_plain(text, len));
+			for (at = 7; at + strlen(words[w]) <= len; at++) {
+				memset(text + 7, 'x', len - 7);
+				memcpy(text + at, words[w], strlen(words[w]));
+				if (sql_is_plain(text, len) && !(words[w][0] == ';' && at + 1 == len))
+					fail_msg("%.*s", (int)len, text);
+			}
+		}
+	}
 }
 
 static void
