@@ -52,7 +52,7 @@ is(block v, uint8_t c)
 }
 
 /* What ends in a block; BEFORE bytes before it can be read. */
-static block
+static inline __attribute__((always_inline)) block
 doubts(const uint8_t *p)
 {
 	const block case_bit = all(0x20);

@@ -25,7 +25,7 @@
 struct backend *
 backend_new(struct pool *p, uint32_t slot)
 {
-	struct backend *b = calloc(1, sizeof(*b));
+	struct backend *b = object_new(sizeof(*b));
 
 	if (b == NULL)
 		return NULL;

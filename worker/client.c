@@ -69,7 +69,7 @@ struct client *
 client_new(int fd, bool is_unix)
 {
 	static uint32_t last;
-	struct client *c = calloc(1, sizeof(*c));
+	struct client *c = object_new(sizeof(*c));
 
 	if (c == NULL || conn_open(&c->conn, fd, is_unix, client_event) == -1) {
 		log_warn("cannot serve a new client");

@@ -202,7 +202,10 @@ drop_copy(struct expect *x)
 		x->head = (x->head + 1) & (x->size - 1);
 		x->len--;
 	}
-	if (x->len == 0 && x->ring != NULL)
+	if (x->len > 0)
+		return;
+	x->head = 0; /* what was used last is used next */
+	if (x->ring != NULL)
 		ring_free(x);
 }
 

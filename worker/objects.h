@@ -11,6 +11,8 @@
 #define WORKER_OBJECTS_H
 
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
@@ -37,49 +39,56 @@ enum client_state {
 	CLIENT_CLOSING	/* last words sent, reads to the peer's end so that they arrive */
 };
 
+#define OBJECT_LINE 64U
+
+/*
+ * Of clients and backends the fields that a transaction touches come first, so that they share few
+ * lines of the processor's cache (OBJECT_LINE bytes): between two transactions of one client others push them out.
+ */
 struct client {
 	struct conn conn;
 	enum client_state state;
-	uint32_t row;	       /* in the client table, TABLE_NONE before login */
-	int32_t pid;	       /* as shown to the client */
-	uint64_t ticket;       /* CLIENT_CANCEL: what the acknowledgement will name */
-	uint16_t port;	       /* of the peer, 0 = Unix socket */
-	struct in6_addr addr;  /* of the peer, IPv4 mapped */
-	bool long_key;	       /* protocol 3.2 */
-	struct tls_ctx *offer; /* its listener's; NULL = no TLS there */
-	bool asked_ssl;	       /* and was answered */
+	enum startup_replication replication; /* then its backend is its own: replication.h */
+	struct backend *backend;
+	struct pool *pool;
+	const struct conf_user *who; /* its settings; NULL = it has no entry */
+	const char *dismissed;	     /* it shall leave at the next border, and why; or NULL */
+	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
+	const struct wire_error *reject;
+	struct gate_big *big; /* a message that must be seen whole and is longer than a buffer */
+	struct stmt_names *names; /* of its prepared statements; NULL = it has had none */
+	int64_t since_us;	  /* start of the present wait or of the connection */
+	int64_t active_us;	  /* last time it logged in or left a backend */
+	bool settled;		  /* a backend has once taken its settings */
+	bool stalled;		  /* its next message waits for an answer: gate.c */
+	bool notified;		  /* of its present wait, by a NOTICE */
+	TAILQ_ENTRY(client) queue;
+	struct params params;
+	struct session_part session;
+
+	bool long_key;	  /* protocol 3.2 */
+	bool asked_ssl;	  /* and was answered */
 	bool asked_gss;
 	bool proxied;	  /* its balancer still has to say who it is */
 	bool internal;	  /* ours, at the other end of a socket pair: lookup_session.c */
 	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
-	/* What it has asked for is answered with this error, up to ReadyForQuery; NULL = nothing */
-	const struct wire_error *reject;
-	uint8_t *refusal; /* in the place of `reject`: the body of an error of the server's */
+	uint8_t refused;  /* ... where the hand-over goes: it stays (enum handover_to) */
+	uint16_t port;	  /* of the peer, 0 = Unix socket */
+	uint32_t row;	  /* in the client table, TABLE_NONE before login */
+	int32_t pid;	  /* as shown to the client */
+	struct in6_addr addr;  /* of the peer, IPv4 mapped */
+	uint64_t ticket;       /* CLIENT_CANCEL: what the acknowledgement will name */
+	struct tls_ctx *offer; /* its listener's; NULL = no TLS there */
+	uint8_t *refusal;      /* in the place of `reject`: the body of an error of the server's */
 	size_t refusal_len;
-	uint8_t refused;	  /* ... where the hand-over goes: it stays (enum handover_to) */
-	bool settled;		  /* a backend has once taken its settings */
-	struct client_auth *auth; /* while it logs in */
-	struct console *console;  /* CLIENT_CONSOLE */
-	enum startup_replication replication; /* then its backend is its own: replication.h */
-	struct backend *coming;		      /* ... and is being opened */
-	struct pool *pool;
-	const struct conf_user *who;	/* its settings; NULL = it has no entry */
+	struct client_auth *auth;	/* while it logs in */
+	struct console *console;	/* CLIENT_CONSOLE */
+	struct backend *coming;		/* its own, while that is being opened: replication.h */
 	char *user;			/* who it logged in as */
-	const char *dismissed;		/* it shall leave at the next border, and why; or NULL */
 	uint32_t groups[LEDGER_GROUPS]; /* counted in: index + 1, 0 = not (pool_limit.c) */
-	struct backend *backend;
-	struct params params;
-	struct session_part session;
-	struct stmt_names *names; /* of its prepared statements; NULL = it has had none */
-	struct gate_big *big; /* a message that must be seen whole and is longer than a buffer */
-	bool stalled;	      /* its next message waits for an answer: gate.c */
-	int64_t since_us;     /* start of the present wait or of the connection */
-	int64_t active_us;    /* last time it logged in or left a backend */
-	bool notified;	      /* of its present wait, by a NOTICE */
-	int64_t born_us;      /* connected */
+	int64_t born_us;		/* connected */
 	struct timer timer;
 	TAILQ_ENTRY(client) all;
-	TAILQ_ENTRY(client) queue;
 };
 
 enum backend_state {
@@ -119,39 +128,52 @@ struct backend {
 	bool own;      /* of one client for life: replication.h */
 	bool lasted;   /* has answered a query since its login */
 	bool lingers; /* nothing is owed, but its client's COPY data: it goes when these are sent */
-	enum replay_state replay;
 	bool said_last; /* a FATAL error came from the server: it closes by itself, and told why */
+	bool ddl;	/* the open transaction has changed definitions */
+	uint8_t block;	/* gate_block.c: what is known of the open transaction block */
+	enum replay_state replay;
+	uint32_t slot; /* TABLE_NONE: a connection outside the ledger (the steward's) */
 	struct pool *pool;
 	struct client *client;
-	struct client *meant_for; /* while it is opened: whose own it will be */
-	uint32_t slot;		  /* TABLE_NONE: a connection outside the ledger (the steward's) */
-	struct ledger_backend facts;
-	struct expect expect;
-	struct prepared prepared;
-	bool ddl;      /* the open transaction has changed definitions */
-	uint8_t block; /* gate_block.c: what is known of the open transaction block */
-	struct params params;
-	int64_t since_us;	    /* connecting, linked, or idle, since */
-	int64_t xact_us;	    /* the transaction began; 0 = none */
-	int64_t query_us;	    /* it has been answering since; 0 = nothing is owed */
-	int64_t quiet_us;	    /* the last answer was complete */
-	struct timer timer;	    /* of our own doings: logging in, tasks, closing */
-	struct timer deadline;	    /* deadline.c */
+	int64_t since_us;	   /* connecting, linked, or idle, since */
+	int64_t xact_us;	   /* the transaction began; 0 = none */
+	int64_t query_us;	   /* it has been answering since; 0 = nothing is owed */
+	int64_t quiet_us;	   /* the last answer was complete */
+	struct timer deadline;	   /* deadline.c */
+	TAILQ_ENTRY(backend) list; /* pool.idle or pool.held */
+	char *sql;		   /* slow.c; NULL = nothing noted */
 	struct cancel_list cancels; /* on their way to this backend */
-	struct login *login;	    /* while connecting and logging in: backend_login.c */
+	struct params params;
+	struct prepared prepared;
+	struct ledger_backend facts;
+	struct expect expect; /* of which the first entries */
+
+	struct client *meant_for; /* while it is opened: whose own it will be */
+	struct timer timer;	  /* of our own doings: logging in, tasks, closing */
+	struct login *login;	  /* while connecting and logging in: backend_login.c */
 	/* BACKEND_TASK: rows may be NULL; done gets the error's body or NULL; not called if the
 	 * connection is lost */
 	void (*task_row)(struct backend *, const uint8_t *body, size_t len);
 	void (*task_done)(struct backend *, const uint8_t *error, size_t len);
 	uint32_t probed;     /* session_probe.c: the reasons to pin it that hold */
-	char *sql;	     /* slow.c; NULL = nothing noted */
 	uint8_t *task_error; /* of a replay too */
 	size_t task_error_len;
 	/* outside the ledger: after login, and when it ends in whatever way */
 	void (*ready)(struct backend *);
 	void (*gone)(struct backend *);
-	TAILQ_ENTRY(backend) list; /* pool.idle or pool.held */
 };
+
+/* Zeroed, at the beginning of such a line; NULL = no memory. free() takes it back. */
+static inline void *
+object_new(size_t size)
+{
+	size_t whole = (size + OBJECT_LINE - 1) / OBJECT_LINE * OBJECT_LINE;
+	void *p = aligned_alloc(OBJECT_LINE, whole);
+
+	if (p != NULL)
+		memset(p, 0, whole);
+	return p;
+}
 
 struct targets;
 
