@@ -43,7 +43,8 @@ enum client_state {
 
 /*
  * Of clients and backends the fields that a transaction touches come first, so that they share few
- * lines of the processor's cache (OBJECT_LINE bytes): between two transactions of one client others push them out.
+ * lines of the processor's cache (OBJECT_LINE bytes): between two transactions of one client others
+ * push them out.
  */
 struct client {
 	struct conn conn;
@@ -66,16 +67,16 @@ struct client {
 	struct params params;
 	struct session_part session;
 
-	bool long_key;	  /* protocol 3.2 */
-	bool asked_ssl;	  /* and was answered */
+	bool long_key;	/* protocol 3.2 */
+	bool asked_ssl; /* and was answered */
 	bool asked_gss;
-	bool proxied;	  /* its balancer still has to say who it is */
-	bool internal;	  /* ours, at the other end of a socket pair: lookup_session.c */
-	bool reject_said; /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
-	uint8_t refused;  /* ... where the hand-over goes: it stays (enum handover_to) */
-	uint16_t port;	  /* of the peer, 0 = Unix socket */
-	uint32_t row;	  /* in the client table, TABLE_NONE before login */
-	int32_t pid;	  /* as shown to the client */
+	bool proxied;	       /* its balancer still has to say who it is */
+	bool internal;	       /* ours, at the other end of a socket pair: lookup_session.c */
+	bool reject_said;      /* the ErrorResponse of `reject` was sent, ReadyForQuery is owed */
+	uint8_t refused;       /* ... where the hand-over goes: it stays (enum handover_to) */
+	uint16_t port;	       /* of the peer, 0 = Unix socket */
+	uint32_t row;	       /* in the client table, TABLE_NONE before login */
+	int32_t pid;	       /* as shown to the client */
 	struct in6_addr addr;  /* of the peer, IPv4 mapped */
 	uint64_t ticket;       /* CLIENT_CANCEL: what the acknowledgement will name */
 	struct tls_ctx *offer; /* its listener's; NULL = no TLS there */
@@ -135,13 +136,13 @@ struct backend {
 	uint32_t slot; /* TABLE_NONE: a connection outside the ledger (the steward's) */
 	struct pool *pool;
 	struct client *client;
-	int64_t since_us;	   /* connecting, linked, or idle, since */
-	int64_t xact_us;	   /* the transaction began; 0 = none */
-	int64_t query_us;	   /* it has been answering since; 0 = nothing is owed */
-	int64_t quiet_us;	   /* the last answer was complete */
-	struct timer deadline;	   /* deadline.c */
-	TAILQ_ENTRY(backend) list; /* pool.idle or pool.held */
-	char *sql;		   /* slow.c; NULL = nothing noted */
+	int64_t since_us;	    /* connecting, linked, or idle, since */
+	int64_t xact_us;	    /* the transaction began; 0 = none */
+	int64_t query_us;	    /* it has been answering since; 0 = nothing is owed */
+	int64_t quiet_us;	    /* the last answer was complete */
+	struct timer deadline;	    /* deadline.c */
+	TAILQ_ENTRY(backend) list;  /* pool.idle or pool.held */
+	char *sql;		    /* slow.c; NULL = nothing noted */
 	struct cancel_list cancels; /* on their way to this backend */
 	struct params params;
 	struct prepared prepared;

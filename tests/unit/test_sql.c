@@ -545,7 +545,8 @@ plain(void **state)
 			for (at = 7; at + strlen(words[w]) <= len; at++) {
 				memset(text + 7, 'x', len - 7);
 				memcpy(text + at, words[w], strlen(words[w]));
-				if (sql_is_plain(text, len) && !(words[w][0] == ';' && at + 1 == len))
+				if (sql_is_plain(text, len) &&
+				    !(words[w][0] == ';' && at + 1 == len))
 					fail_msg("%.*s", (int)len, text);
 			}
 		}
