@@ -279,6 +279,8 @@ loop_run(void)
 		timers_run();
 		for (i = 0; i < n; i++) {
 			struct loop_source *s = ev[i].data.ptr;
+			if (i + 1 < n)
+				loop_soon(ev[i + 1].data.ptr);
 			if (s->fd != -1)
 				s->fn(s, ev[i].events);
 		}

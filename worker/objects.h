@@ -39,12 +39,10 @@ enum client_state {
 	CLIENT_CLOSING	/* last words sent, reads to the peer's end so that they arrive */
 };
 
-#define OBJECT_LINE 64U
-
 /*
  * Of clients and backends the fields that a transaction touches come first, so that they share few
- * lines of the processor's cache (OBJECT_LINE bytes): between two transactions of one client others
- * push them out.
+ * lines of the processor's cache (LOOP_LINE bytes, see loop_soon): between two transactions of one
+ * client others push them out.
  */
 struct client {
 	struct conn conn;
@@ -168,8 +166,8 @@ struct backend {
 static inline void *
 object_new(size_t size)
 {
-	size_t whole = (size + OBJECT_LINE - 1) / OBJECT_LINE * OBJECT_LINE;
-	void *p = aligned_alloc(OBJECT_LINE, whole);
+	size_t whole = (size + LOOP_LINE - 1) / LOOP_LINE * LOOP_LINE;
+	void *p = aligned_alloc(LOOP_LINE, whole);
 
 	if (p != NULL)
 		memset(p, 0, whole);

@@ -727,6 +727,17 @@ send_to_client(struct backend *b, bool done)
 	return r == CONN_SENT || done;
 }
 
+/* The client that the answer is for, and who gets the backend next. */
+static void
+clients_soon(const struct backend *b)
+{
+	if (b->client == NULL)
+		return;
+	loop_soon(b->client);
+	if (!TAILQ_EMPTY(&b->pool->waiting))
+		loop_soon(TAILQ_FIRST(&b->pool->waiting));
+}
+
 void
 relay_backend_event(struct backend *b, bool writable)
 {
@@ -738,6 +749,7 @@ relay_backend_event(struct backend *b, bool writable)
 		if (b->conn.src.fd == -1 || b->state != BACKEND_ACTIVE || b->client != c)
 			return;
 	}
+	clients_soon(b);
 	for (;;) {
 		enum answer a = ANSWER_MORE;
 		int n;

@@ -4,7 +4,7 @@
 # measuring.
 #
 # Every pooler in turn, round after round, pgbench -S with a log of each transaction. What must hold, on
-# the medians over the rounds (of ratios: those of runs in the same round):
+# the medians over the rounds (of ratios: of runs in the same round, the mean of their middle half):
 #
 #   - with 4 workers p99 / p50 of the latencies <= 1.5, no client starves (each gets at least half of
 #     the mean), and PostgreSQL never shows more backends than pool_size. The floor is printed beside it:

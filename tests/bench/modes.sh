@@ -6,7 +6,7 @@
 # transaction mode: it has a session each there). Sourced by scripts/bench, whose functions it uses.
 #
 # The modes are measured in turn, round after round, so that a slow minute of the machine meets all. A
-# ratio is that of runs in the same round: the median of those.
+# ratio is that of runs in the same round: the mean of the middle half of those.
 
 # modes_measure POOLER CLIENTS LABEL: into a file of its own. The label is a mode, or that with -ignore.
 modes_measure() {
