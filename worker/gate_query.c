@@ -155,7 +155,7 @@ plain_pass(struct view *v)
 
 	if (v->sync || conn->left == 0)
 		return g;
-	session_passed(&v->c->session);
+	session_passed(v->c);
 	conn->in->fwd += conn->left;
 	conn->left = 0;
 	return g;

@@ -349,6 +349,13 @@ session_look(struct client *c, const uint8_t *body, size_t len)
 	return looked.facts;
 }
 
+void
+session_passed(struct client *c)
+{
+	looked.client = NULL; /* there will be another text in its place */
+	c->session.texts++;
+}
+
 static bool
 names_statements(const struct sql_facts *f)
 {
@@ -388,11 +395,12 @@ whole_query(struct client *c, const uint8_t *body, size_t len)
 {
 	if (looked.client != c || looked.body != body)
 		(void)session_look(c, body, len);
+	if (looked.facts == NULL) {
+		session_passed(c);
+		return;
+	}
 	looked.client = NULL;
-	if (looked.facts != NULL)
-		noted_facts(c, looked.facts);
-	else
-		c->session.texts++;
+	noted_facts(c, looked.facts);
 }
 
 static bool

@@ -114,11 +114,7 @@ void session_called(struct client *);
  * there is nothing. session_text for the same body does not scan it again. */
 const struct sql_facts *session_look(struct client *, const uint8_t *body, size_t len);
 /* The Query that session_look found nothing in is passed on; in the place of session_text. */
-static inline void
-session_passed(struct session_part *s)
-{
-	s->texts++;
-}
+void session_passed(struct client *);
 
 /* It reads what another session's use of sequences would falsify: currval(), lastval(). */
 static inline bool
