@@ -91,6 +91,13 @@ expect_head(const struct expect *x)
 	return x->len == 0 ? NULL : &(x->ring != NULL ? x->ring : x->inl)[x->head];
 }
 
+/* Are rows that come now the client's? Nothing follows from them then. */
+static inline bool
+expect_passes_rows(const struct expect *x)
+{
+	return x->len > 0 && (expect_head(x)->flags & (EXPECT_OURS | EXPECT_DOUBTFUL)) == 0;
+}
+
 /* The one behind it; NULL = none. */
 static inline const struct expect_entry *
 expect_second(const struct expect *x)
