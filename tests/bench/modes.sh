@@ -17,13 +17,20 @@ modes_measure() {
 	rm -f "$WORK_DIR/$1.$2" "$WORK_DIR/pgdrove.more"
 }
 
-# modes_ratio POOLER CLIENTS LABEL BY LIMIT
+# modes_ratio POOLER LABEL BY [LIMIT]: for each number of clients, and of all rounds of all of them. A single
+# pair of runs varies by a tenth (which process is on which CPU with whom), so that the limit is for all.
 modes_ratio() {
-	awk -v r="$(paired "$WORK_DIR/$1.$2.$3" "$WORK_DIR/$1.$2.$4")" -v limit="$5" \
-		-v what="$2 clients, $1: CPU of $3 / $4" 'BEGIN {
-			printf "%-60s %8.2f", what, r
-			if (limit != "") printf "  limit %5.2f  %s", limit, r <= limit + 0.005 ? "ok" : "MISSED"
-			print "" }'
+	local n all
+	for n in $CLIENTS; do
+		ratios "$WORK_DIR/$1.$n.$2" "$WORK_DIR/$1.$n.$3" >"$WORK_DIR/ratios.$n"
+		printf '%-60s %8.2f\n' "$n clients, $1: CPU of $2 / $3" "$(middle <"$WORK_DIR/ratios.$n")"
+	done
+	all=$(cat "$WORK_DIR"/ratios.* | middle)
+	awk -v r="$all" -v n="$(cat "$WORK_DIR"/ratios.* | wc -l)" -v limit="${4:-}" -v what="$1: CPU of $2 / $3" 'BEGIN {
+		printf "%-60s %8.2f", what ", all " n " pairs", r
+		if (limit != "") printf "  limit %5.2f  %s", limit, r <= limit + 0.005 ? "ok" : "MISSED"
+		print "" }'
+	rm -f "$WORK_DIR"/ratios.*
 }
 
 modes_table() {
@@ -57,13 +64,11 @@ bench_modes() {
 	done
 	echo "pgbench -S, $ROUNDS rounds of $DURATION s, medians; $WORKERS worker(s); pool $POOL backends"
 	modes_table
-	for n in $CLIENTS; do
-		for name in $poolers; do
-			local limit=
-			[ "$name" != pgdrove ] || limit=1.10
-			modes_ratio "$name" "$n" extended simple "$limit"
-			modes_ratio "$name" "$n" prepared simple "$limit"
-		done
-		modes_ratio pgdrove "$n" simple simple-ignore 1.03
+	for name in $poolers; do
+		local limit=
+		[ "$name" != pgdrove ] || limit=1.10
+		modes_ratio "$name" extended simple $limit
+		modes_ratio "$name" prepared simple $limit
 	done
+	modes_ratio pgdrove simple simple-ignore 1.03
 }
