@@ -17,20 +17,24 @@ modes_measure() {
 	rm -f "$WORK_DIR/$1.$2" "$WORK_DIR/pgdrove.more"
 }
 
-# modes_ratio POOLER LABEL BY [LIMIT]: for each number of clients, and of all rounds of all of them. A single
-# pair of runs varies by a tenth (which process is on which CPU with whom), so that the limit is for all.
-modes_ratio() {
-	local n all
-	for n in $CLIENTS; do
-		ratios "$WORK_DIR/$1.$n.$2" "$WORK_DIR/$1.$n.$3" >"$WORK_DIR/ratios.$n"
-		printf '%-60s %8.2f\n' "$n clients, $1: CPU of $2 / $3" "$(middle <"$WORK_DIR/ratios.$n")"
-	done
-	all=$(cat "$WORK_DIR"/ratios.* | middle)
-	awk -v r="$all" -v n="$(cat "$WORK_DIR"/ratios.* | wc -l)" -v limit="${4:-}" -v what="$1: CPU of $2 / $3" 'BEGIN {
-		printf "%-60s %8.2f", what ", all " n " pairs", r
+# modes_line TEXT [LIMIT]: of the ratios on standard input
+modes_line() {
+	awk -v r="$(middle)" -v limit="${2:-}" -v what="$1" 'BEGIN {
+		printf "%-60s %8.2f", what, r
 		if (limit != "") printf "  limit %5.2f  %s", limit, r <= limit + 0.005 ? "ok" : "MISSED"
 		print "" }'
-	rm -f "$WORK_DIR"/ratios.*
+}
+
+# modes_ratio POOLER LABEL BY [LIMIT]: for each number of clients, and of all rounds of all of them: a single pair
+# of runs varies by a tenth (which process is on which CPU with whom), so that few rounds tell little.
+modes_ratio() {
+	local n
+	for n in $CLIENTS; do
+		ratios "$WORK_DIR/$1.$n.$2" "$WORK_DIR/$1.$n.$3" | tee -a "$WORK_DIR/ratios" |
+			modes_line "$n clients, $1: CPU of $2 / $3" "${4:-}"
+	done
+	modes_line "all clients, $1: CPU of $2 / $3" "${4:-}" <"$WORK_DIR/ratios"
+	rm "$WORK_DIR/ratios"
 }
 
 modes_table() {
