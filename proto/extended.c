@@ -19,6 +19,10 @@ text(struct reader *r, struct extended_text *t)
 
 	if (r->at >= r->len)
 		return EXTENDED_BAD;
+	if (r->at < r->avail && r->p[r->at] == '\0') { /* most portals have no name */
+		*t = (struct extended_text){.at = (uint32_t)r->at++};
+		return EXTENDED_OK;
+	}
 	end = r->at < r->avail ? memchr(r->p + r->at, '\0', r->avail - r->at) : NULL;
 	if (end == NULL)
 		return r->avail < r->len ? EXTENDED_MORE : EXTENDED_BAD;

@@ -73,7 +73,16 @@ wire_frontend_type(uint8_t type)
 uint32_t
 wire_frontend_max(uint8_t type)
 {
-	return memchr("QPBFd", type, 5) != NULL ? LARGE_MESSAGE : SMALL_MESSAGE;
+	switch (type) {
+	case 'Q':
+	case 'P':
+	case 'B':
+	case 'F':
+	case 'd':
+		return LARGE_MESSAGE;
+	default:
+		return SMALL_MESSAGE;
+	}
 }
 
 bool

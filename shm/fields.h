@@ -9,20 +9,22 @@
 #ifndef SHM_FIELDS_H
 #define SHM_FIELDS_H
 
-/* A row per worker; the steward has the last. */
+/* A row per worker; the steward has the last. The first eight, one line of the cache, are what
+ * changes all the time. */
 #define STATS_WORKER_FIELDS(X)                                                                     \
-	X(pid, GAUGE, "pid", "process id, 0 = not running")                                        \
-	X(incarnation, GAUGE, "count", "number of this worker's life, counted from 1")             \
-	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining, 4 unused, 5 surplus")  \
-	X(conf, GAUGE, "count", "number of the configuration in force, 1 = the one of the start")  \
-	X(started_us, GAUGE, "us", "monotonic time of the process's start")                        \
 	X(heartbeat_us, GAUGE, "us", "monotonic time of the last turn of its loop")                \
+	X(loop_turns, COUNTER, "count", "turns of the event loop")                                 \
 	X(clients, GAUGE, "count", "connected clients, those logging in included")                 \
 	X(clients_active, GAUGE, "count", "clients that hold a backend")                           \
 	X(clients_waiting, GAUGE, "count", "clients in a queue for a backend")                     \
 	X(backends, GAUGE, "count", "connections to PostgreSQL")                                   \
 	X(backends_idle, GAUGE, "count", "of these, idle in a pool")                               \
 	X(buffers, GAUGE, "count", "buffers with bytes in flight")                                 \
+	X(pid, GAUGE, "pid", "process id, 0 = not running")                                        \
+	X(incarnation, GAUGE, "count", "number of this worker's life, counted from 1")             \
+	X(state, GAUGE, "enum", "0 down, 1 starting, 2 serving, 3 draining, 4 unused, 5 surplus")  \
+	X(conf, GAUGE, "count", "number of the configuration in force, 1 = the one of the start")  \
+	X(started_us, GAUGE, "us", "monotonic time of the process's start")                        \
 	X(restarts, COUNTER, "count", "times this worker was replaced after a death")              \
 	X(accepts, COUNTER, "count", "connections accepted")                                       \
 	X(logins, COUNTER, "count", "clients logged in")                                           \
@@ -59,8 +61,7 @@
 	X(ddl_seen, COUNTER, "count",                                                              \
 	    "statements that changed definitions: prepared statements are parsed anew")            \
 	X(log_dropped, COUNTER, "count", "lines of the log that nobody took")                      \
-	X(log_repeats, COUNTER, "count", "lines of the log held back as repeats")                  \
-	X(loop_turns, COUNTER, "count", "turns of the event loop")
+	X(log_repeats, COUNTER, "count", "lines of the log held back as repeats")
 
 /* ErrorResponses by class, the first two characters of their SQLSTATE; in any order, other last. */
 #define STATS_ERROR_FIELDS(X)                                                                      \
@@ -81,36 +82,33 @@
 	X(errors_XX, COUNTER, "count", "... internal (XX)")                                        \
 	X(errors_other, COUNTER, "count", "... all other classes")
 
-/* A row per (pool, worker): one writer each. */
+/* A row per (pool, worker): one writer each. Lines of eight: what other workers look at all the
+ * time, and now and then; what each transaction counts. */
 #define STATS_POOL_FIELDS(X)                                                                       \
 	X(cl_active, GAUGE, "count", "clients that hold a backend")                                \
 	X(cl_waiting, GAUGE, "count", "clients in the queue for a backend")                        \
 	X(cl_idle, GAUGE, "count", "clients that are connected and need no backend")               \
 	X(sv_active, GAUGE, "count", "backends that serve a client")                               \
 	X(sv_idle, GAUGE, "count", "idle backends")                                                \
+	X(oldest_wait_us, GAUGE, "us",                                                             \
+	    "monotonic time since when the head of the queue waits, 0 = nobody")                   \
+	X(oldest_held_us, GAUGE, "us",                                                             \
+	    "monotonic time since when a client has held a backend longest, 0 = none does")        \
+	X(cl_demand, GAUGE, "count",                                                               \
+	    "256 times the clients that hold a backend or wait for one, over the last while")      \
+	X(idle_since_us, GAUGE, "us",                                                              \
+	    "monotonic time since when the coldest idle backend is idle, 0 = none is")             \
 	X(sv_login, GAUGE, "count", "backends being connected")                                    \
 	X(sv_cleaning, GAUGE, "count", "backends being checked, reset or closed")                  \
 	X(cl_canceling, GAUGE, "count", "cancel requests of clients on their way")                 \
 	X(sv_canceling, GAUGE, "count", "connections that carry a cancel request to PostgreSQL")   \
 	X(sv_canceled, GAUGE, "count", "backends that a cancel request may still hit")             \
-	X(oldest_wait_us, GAUGE, "us",                                                             \
-	    "monotonic time since when the head of the queue waits, 0 = nobody")                   \
-	X(oldest_held_us, GAUGE, "us",                                                             \
-	    "monotonic time since when a client has held a backend longest, 0 = none does")        \
-	X(idle_since_us, GAUGE, "us",                                                              \
-	    "monotonic time since when the coldest idle backend is idle, 0 = none is")             \
-	X(cl_demand, GAUGE, "count",                                                               \
-	    "256 times the clients that hold a backend or wait for one, over the last while")      \
 	X(hungry_db_us, GAUGE, "us",                                                               \
 	    "monotonic time since when max_db_connections denies a backend, 0 = it does not")      \
 	X(hungry_user_us, GAUGE, "us",                                                             \
 	    "monotonic time since when max_user_connections denies one, 0 = it does not")          \
-	X(cl_logins, COUNTER, "count", "clients logged in")                                        \
 	X(sv_assigned, COUNTER, "count", "times a client got a backend")                           \
 	X(query_time_us, COUNTER, "us", "time backends worked on what clients asked for")          \
-	X(cl_parse_count, COUNTER, "count", "Parse messages of clients")                           \
-	X(cl_bind_count, COUNTER, "count", "Bind messages of clients")                             \
-	X(sv_parse_count, COUNTER, "count", "Parse messages to PostgreSQL")                        \
 	X(xact_count, COUNTER, "count", "transactions")                                            \
 	X(query_count, COUNTER, "count", "queries: Query, FunctionCall and Execute messages")      \
 	X(bytes_received, COUNTER, "bytes", "bytes read from clients")                             \
@@ -118,6 +116,10 @@
 	X(xact_time_us, COUNTER, "us", "time backends were held by clients")                       \
 	X(wait_time_us, COUNTER, "us", "time clients waited for a backend")                        \
 	X(wait_count, COUNTER, "count", "times a client had to wait for a backend")                \
+	X(cl_parse_count, COUNTER, "count", "Parse messages of clients")                           \
+	X(cl_bind_count, COUNTER, "count", "Bind messages of clients")                             \
+	X(sv_parse_count, COUNTER, "count", "Parse messages to PostgreSQL")                        \
+	X(cl_logins, COUNTER, "count", "clients logged in")                                        \
 	X(wait_timeouts, COUNTER, "count", "waits ended by query_wait_timeout")                    \
 	X(query_timeouts, COUNTER, "count", "queries ended by query_timeout")                      \
 	X(xact_timeouts, COUNTER, "count", "transactions ended by transaction_timeout")            \

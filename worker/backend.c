@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend_login.h"
@@ -180,7 +181,7 @@ backend_drop(struct backend *b, const char *why)
 void
 backend_lasts(struct backend *b)
 {
-	if (b->lasted)
+	if (!unlikely(!b->lasted))
 		return;
 	b->lasted = true;
 	if (b->pool->brief)
@@ -648,7 +649,7 @@ drain_abort(struct backend *b)
 	(void)expect_sent(&b->expect, 'D');
 }
 
-static void
+COLD static void
 drain_start(struct backend *b)
 {
 	static const uint8_t end[] = {'f', 0, 0, 0, 5, 0, 'S', 0, 0, 0, 4};
@@ -677,33 +678,34 @@ void
 backend_clean(struct backend *b)
 {
 	timer_stop(&b->timer);
-	if (b->own) {
+	if (unlikely(b->own)) {
 		if (backend_running(b))
 			cancel_backend(b, NULL);
 		backend_close(b, "its client left");
 		return;
 	}
-	if (!expect_empty(&b->expect) || b->expect.open) {
+	if (unlikely(!expect_empty(&b->expect) || b->expect.open)) {
 		drain_start(b);
 		return;
 	}
-	if (!LIST_EMPTY(&b->cancels)) { /* one on its way must hit nothing of anybody else's */
+	if (unlikely(
+		!LIST_EMPTY(&b->cancels))) { /* one on its way must hit nothing of anybody else's */
 		backend_set_state(b, BACKEND_HELD);
 		return;
 	}
-	if (b->doomed) {
+	if (unlikely(b->doomed)) {
 		backend_close(b, "a cancel request may still be on its way to it");
 		return;
 	}
-	if (b->status != 'I') {
+	if (unlikely(b->status != 'I')) {
 		backend_task(b, "ROLLBACK", NULL, clean_step_done);
 		return;
 	}
-	if (b->spoiled) {
+	if (unlikely(b->spoiled)) {
 		backend_close(b, "its session's state cannot be cleared");
 		return;
 	}
-	if (b->dirty && wk->conf->server_reset_query[0] != '\0') {
+	if (unlikely(b->dirty) && wk->conf->server_reset_query[0] != '\0') {
 		b->dirty = false;
 		session_was_reset(b);
 		backend_task(b, wk->conf->server_reset_query, NULL, clean_step_done);

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/state.h"
@@ -338,8 +339,8 @@ join(struct conn *dst, struct conn *src)
 	in->head = in->fwd;
 }
 
-enum conn_sent
-conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
+static enum conn_sent
+send_gathered(struct conn *dst, struct conn *src, uint64_t *sent)
 {
 	struct iovec iov[CONN_IOV];
 	struct msghdr msg = {.msg_iov = iov};
@@ -347,10 +348,6 @@ conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
 	ssize_t n;
 	int count;
 
-	if (dst->blocked)
-		return CONN_BLOCKED;
-	if (dst->tls != NULL)
-		return tls_send(dst, src, sent);
 	join(dst, src);
 	while ((total = conn_gather(dst, src, iov, &count)) > 0) {
 		if (count == 1) {
@@ -376,4 +373,37 @@ conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
 	if (src != NULL)
 		conn_trim(src);
 	return CONN_SENT;
+}
+
+/* What was approved, with nothing of ours ahead of it, in one call. CONN_BLOCKED: not all of it. */
+static enum conn_sent
+send_straight(struct conn *dst, struct buf *in, uint64_t *sent)
+{
+	uint32_t len = in->fwd - in->head;
+	ssize_t n = len == 0 ? 0 : send(dst->src.fd, in->data + in->head, len, MSG_NOSIGNAL);
+
+	if (unlikely(n == -1))
+		return errno == EAGAIN || errno == EINTR ? CONN_BLOCKED : CONN_BROKEN;
+	in->head += (uint32_t)n;
+	if (sent != NULL)
+		*sent += (uint64_t)n;
+	return n == (ssize_t)len ? CONN_SENT : CONN_BLOCKED;
+}
+
+enum conn_sent
+conn_send(struct conn *dst, struct conn *src, uint64_t *sent)
+{
+	enum conn_sent r = dst->out == NULL ? CONN_SENT : CONN_BLOCKED;
+
+	if (unlikely(dst->blocked))
+		return CONN_BLOCKED;
+	if (unlikely(dst->tls != NULL))
+		return tls_send(dst, src, sent);
+	if (dst->out == NULL && src != NULL && src->in != NULL)
+		r = send_straight(dst, src->in, sent);
+	if (unlikely(r == CONN_BLOCKED))
+		return send_gathered(dst, src, sent);
+	if (src != NULL)
+		conn_trim(src);
+	return r;
 }

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hint.h"
+
 void
 expect_init(
     struct expect *x, void (*settle)(struct expect *, const struct expect_entry *, enum expect_end))
@@ -28,7 +30,7 @@ expect_init(
 static struct expect_entry *
 at(struct expect *x, uint32_t i)
 {
-	return &(x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)];
+	return &(unlikely(x->ring != NULL) ? x->ring : x->inl)[(x->head + i) & (x->size - 1)];
 }
 
 static bool
@@ -46,8 +48,10 @@ is_end(uint8_t type)
 static void
 end_gone(struct expect *x, uint8_t type)
 {
-	x->ends -= is_end(type);
-	x->got_ends += is_end(type);
+	if (!is_end(type))
+		return;
+	x->ends--;
+	x->got_ends++;
 }
 
 static void
@@ -91,19 +95,13 @@ expect_after_op(struct expect *x, const struct expect_entry *from, uint8_t op, u
 	return NULL;
 }
 
-static const struct expect_entry *
-look_at(const struct expect *x, uint32_t i)
-{
-	return &(x->ring != NULL ? x->ring : x->inl)[(x->head + i) & (x->size - 1)];
-}
-
 bool
 expect_executes(const struct expect *x)
 {
 	uint32_t i;
 
 	for (i = 0; i < x->len; i++)
-		if (look_at(x, i)->type == 'E')
+		if (expect_at(x, i)->type == 'E')
 			return true;
 	return false;
 }
@@ -114,7 +112,7 @@ expect_flagged(const struct expect *x, uint8_t flag)
 	uint32_t i;
 
 	for (i = 0; i < x->len; i++)
-		if (look_at(x, i)->flags & flag)
+		if (expect_at(x, i)->flags & flag)
 			return true;
 	return false;
 }
@@ -124,10 +122,10 @@ expect_in_copy(const struct expect *x)
 {
 	uint32_t i;
 
-	if (!x->copy_in)
+	if (!unlikely(x->copy_in))
 		return false;
 	for (i = 1; i < x->len; i++)
-		if (look_at(x, i)->type != 'S' && look_at(x, i)->type != 'd')
+		if (expect_at(x, i)->type != 'S' && expect_at(x, i)->type != 'd')
 			return false;
 	return true;
 }
@@ -152,7 +150,7 @@ expect_fini(struct expect *x)
 	expect_init(x, x->settle);
 }
 
-static bool
+COLD static bool
 grow(struct expect *x)
 {
 	struct expect_entry *bigger = reallocarray(NULL, (size_t)x->size * 2, sizeof(*bigger));
@@ -172,13 +170,17 @@ grow(struct expect *x)
 bool
 expect_push(struct expect *x, const struct expect_entry *e)
 {
-	if (x->len == x->size && !grow(x))
+	if (unlikely(x->len == x->size) && !grow(x))
 		return false;
 	*at(x, x->len) = *e;
 	x->len++;
-	x->open = !is_end(e->type) && (x->open || !is_copy(e->type));
-	x->ends += is_end(e->type);
-	x->sent_ends += is_end(e->type);
+	if (is_end(e->type)) {
+		x->open = false;
+		x->ends++;
+		x->sent_ends++;
+	} else if (!is_copy(e->type)) {
+		x->open = true;
+	}
 	return true;
 }
 
@@ -205,7 +207,7 @@ drop_copy(struct expect *x)
 	if (x->len > 0)
 		return;
 	x->head = 0; /* what was used last is used next */
-	if (x->ring != NULL)
+	if (unlikely(x->ring != NULL))
 		ring_free(x);
 }
 
@@ -220,7 +222,7 @@ pop(struct expect *x, enum expect_end end)
 }
 
 /* Takes the entries [from, to) out of the middle. */
-static void
+COLD static void
 cut(struct expect *x, uint32_t from, uint32_t to)
 {
 	uint32_t k;
@@ -248,7 +250,7 @@ doubt_syncs(struct expect *x)
 }
 
 /* An answer that is no Sync's: those Syncs at the head were COPY's. */
-static void
+COLD static void
 drop_doubtful(struct expect *x)
 {
 	while (x->len > 1 && (at(x, 0)->flags & EXPECT_DOUBTFUL) != 0)
@@ -260,7 +262,7 @@ drop_doubtful(struct expect *x)
  * server's COPY loop has swallowed: every Sync before the first data message, and when it read to
  * CopyDone, all up to that one. Keeps the rest in order.
  */
-static void
+COLD static void
 copy_ended(struct expect *x, bool done)
 {
 	uint32_t to = 1;
@@ -294,7 +296,7 @@ got_answer(struct expect *x, uint8_t type)
 	if (x->len == 0 || at(x, 0)->type != type)
 		return EXPECT_BAD;
 	v = head_verdict(x);
-	if ((at(x, 0)->flags & EXPECT_AS_PARSE) != 0)
+	if (unlikely((at(x, 0)->flags & EXPECT_AS_PARSE) != 0))
 		v = EXPECT_SHOW_1;
 	pop(x, EXPECT_DONE);
 	return v;
@@ -309,7 +311,7 @@ got_complete(struct expect *x)
 	if (x->len == 0 || (at(x, 0)->type != 'E' && at(x, 0)->type != 'Q'))
 		return EXPECT_BAD;
 	v = head_verdict(x);
-	if (x->copy_in)
+	if (unlikely(x->copy_in))
 		copy_ended(x, true);
 	if (at(x, 0)->type == 'E') {
 		pop(x, EXPECT_DONE);
@@ -341,7 +343,7 @@ got_part(const struct expect *x)
  * next Sync. An error of ours is the client's: it is in place of what its own message would meet.
  * So is the end of a Sync of ours, if a Query was skipped.
  */
-static enum expect_verdict
+COLD static enum expect_verdict
 got_error(struct expect *x)
 {
 	uint32_t end = 1, i;
@@ -376,14 +378,15 @@ got_ready(struct expect *x)
 	if (x->len == 0 || !is_end(at(x, 0)->type))
 		return EXPECT_BAD;
 	v = head_verdict(x);
-	if ((at(x, 0)->flags & EXPECT_END_LATER) != 0 && x->len > 1 && at(x, 1)->type == 'S') {
+	if (unlikely((at(x, 0)->flags & EXPECT_END_LATER) != 0) && x->len > 1 &&
+	    at(x, 1)->type == 'S') {
 		at(x, 1)->flags &= (uint8_t)~EXPECT_OURS;
 		v = EXPECT_DROP;
 	}
 	doubtful = (at(x, 0)->flags & EXPECT_DOUBTFUL) != 0;
 	x->skipping = x->copy_in = x->copy_both = false;
 	pop(x, EXPECT_DONE);
-	if (doubtful && x->len > 0 && at(x, 0)->type == 'S')
+	if (unlikely(doubtful) && x->len > 0 && at(x, 0)->type == 'S')
 		at(x, 0)->flags |= EXPECT_DOUBTFUL; /* this was one of the two */
 	return v;
 }
@@ -391,7 +394,8 @@ got_ready(struct expect *x)
 enum expect_verdict
 expect_got(struct expect *x, uint8_t type)
 {
-	if (x->len > 1 && strchr("ZNSA", type) == NULL)
+	if (x->len > 1 && unlikely((at(x, 0)->flags & EXPECT_DOUBTFUL) != 0) &&
+	    strchr("ZNSA", type) == NULL)
 		drop_doubtful(x);
 	switch (type) {
 	case 'D':

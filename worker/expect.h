@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/hint.h"
+
 #define EXPECT_INLINE 16
 
 struct prep;
@@ -84,11 +86,18 @@ bool expect_sent(struct expect *, uint8_t type);
 /* A backend message of this type came. */
 enum expect_verdict expect_got(struct expect *, uint8_t type);
 
+/* The i-th that has not ended; there must be so many. */
+static inline const struct expect_entry *
+expect_at(const struct expect *x, uint32_t i)
+{
+	return &(unlikely(x->ring != NULL) ? x->ring : x->inl)[(x->head + i) & (x->size - 1)];
+}
+
 /* The request the next answer is for; NULL = none. */
 static inline const struct expect_entry *
 expect_head(const struct expect *x)
 {
-	return x->len == 0 ? NULL : &(x->ring != NULL ? x->ring : x->inl)[x->head];
+	return x->len == 0 ? NULL : expect_at(x, 0);
 }
 
 /* Are rows that come now the client's? Nothing follows from them then. */
@@ -98,21 +107,25 @@ expect_passes_rows(const struct expect *x)
 	return x->len > 0 && (expect_head(x)->flags & (EXPECT_OURS | EXPECT_DOUBTFUL)) == 0;
 }
 
+/* Is the next answer a Query's? */
+static inline bool
+expect_in_query(const struct expect *x)
+{
+	return x->len > 0 && expect_head(x)->type == 'Q';
+}
+
 /* The one behind it; NULL = none. */
 static inline const struct expect_entry *
 expect_second(const struct expect *x)
 {
-	return x->len < 2 ? NULL
-			  : &(x->ring != NULL ? x->ring : x->inl)[(x->head + 1) & (x->size - 1)];
+	return x->len < 2 ? NULL : expect_at(x, 1);
 }
 
 /* The last request that was sent and has not ended; NULL = none. */
 static inline const struct expect_entry *
 expect_last(const struct expect *x)
 {
-	return x->len == 0
-		   ? NULL
-		   : &(x->ring != NULL ? x->ring : x->inl)[(x->head + x->len - 1) & (x->size - 1)];
+	return x->len == 0 ? NULL : expect_at(x, x->len - 1);
 }
 
 /* The next entry behind `from` (one that is being settled) whose outcome decides about this name,

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "conf/hint.h"
 #include "proto/wire.h"
 #include "worker/gate_impl.h"
 #include "worker/relay.h"
@@ -563,15 +564,15 @@ gate_message(struct client *c, uint8_t type, const uint8_t *p, uint32_t avail, u
 {
 	struct view v = {.c = c, .b = c->backend, .type = type, .p = p, .avail = avail, .len = len};
 
-	if (v.b->conn.out != NULL && v.b->conn.out->next != NULL)
+	if (unlikely(v.b->conn.out != NULL) && v.b->conn.out->next != NULL)
 		return GATE_FULL;
-	if (expect_ignored(&v.b->expect)) {
+	if (unlikely(expect_ignored(&v.b->expect))) {
 		if (c->big != NULL)
 			gate_put_approved(&v);
 		gate_forward(&v, 0);
 		return GATE_TAKEN;
 	}
-	if (expect_in_copy(&v.b->expect))
+	if (unlikely(expect_in_copy(&v.b->expect)))
 		return gate_pass(&v); /* it ends the COPY, or the session: waits for nothing */
 	if (type == 'Q') {
 		v.sync = replay_wants_sync(v.b);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hint.h"
 #include "proto/wire.h"
 #include "worker/gate_impl.h"
 #include "worker/relay.h"
@@ -381,7 +382,7 @@ gate_complete(struct backend *b, const uint8_t *body, size_t len)
 	default:
 		break;
 	}
-	if (b->ddl)
+	if (unlikely(b->ddl))
 		ddl_happened();
 }
 
@@ -392,7 +393,7 @@ gate_ready(struct backend *b, char status)
 	if (status != 'I')
 		return;
 	b->block = 0;
-	if (!b->ddl)
+	if (!unlikely(b->ddl))
 		return;
 	b->ddl = false;
 	ddl_happened(); /* others see it from here on */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conf/hint.h"
 #include "proto/sql.h"
 #include "proto/wire.h"
 #include "worker/gate_impl.h"
@@ -18,7 +19,7 @@
  * it is anything else, which the server answers. (What the scanner makes of PREPARE and EXECUTE is
  * the session's business.)
  */
-static struct stmt_name *
+COLD static struct stmt_name *
 deallocated(const struct view *v)
 {
 	const char *p = (const char *)v->p + WIRE_HEADER, *end = (const char *)v->p + v->len - 1;
@@ -73,7 +74,7 @@ forget_unnamed(struct view *v)
  * deallocate, so that the answer, or the refusal in an aborted block, is its own; the name goes
  * when the answer comes.
  */
-static enum gate
+COLD static enum gate
 deallocate(struct view *v, struct stmt_name *n)
 {
 	static const char sql[] =
@@ -91,7 +92,7 @@ deallocate(struct view *v, struct stmt_name *n)
 }
 
 /* The whole of it, with a Sync of ours behind it. */
-static enum gate
+COLD static enum gate
 pass_synced(struct view *v, const struct expect_entry *e)
 {
 	session_text(v->c, 'Q', v->p + WIRE_HEADER, v->len - WIRE_HEADER, v->len - WIRE_HEADER);
@@ -111,13 +112,13 @@ query_pass(struct view *v)
 	struct expect_entry e = {.type = 'Q'};
 	const uint8_t flags = v->sync ? EXPECT_END_LATER : 0;
 
-	if (v->b->prepared.unnamed != NULL)
+	if (unlikely(v->b->prepared.unnamed != NULL))
 		prepared_drop_unnamed(&v->b->prepared, v->b->expect.sent_ends);
-	if (n != NULL && n->stmt != NULL)
+	if (unlikely(n != NULL) && n->stmt != NULL)
 		e = gate_forget(v, n);
 	e.flags = flags;
 	slow_note(v->b, (const char *)v->p + WIRE_HEADER, v->avail - WIRE_HEADER);
-	return v->sync ? pass_synced(v, &e) : gate_pass_with(v, &e);
+	return unlikely(v->sync) ? pass_synced(v, &e) : gate_pass_with(v, &e);
 }
 
 /* What must be on the backend before, or must not. */
@@ -153,7 +154,7 @@ plain_pass(struct view *v)
 	struct conn *conn = &v->c->conn;
 	enum gate g = query_pass(v);
 
-	if (v->sync || conn->left == 0)
+	if (unlikely(v->sync || conn->left == 0))
 		return g;
 	session_passed(v->c);
 	conn->in->fwd += conn->left;

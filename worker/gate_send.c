@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "worker/gate_impl.h"
 #include "worker/relay.h"
@@ -73,7 +74,7 @@ gate_pass(struct view *v)
 enum gate
 gate_pass_with(struct view *v, const struct expect_entry *e)
 {
-	if (v->c->big != NULL)
+	if (unlikely(v->c->big != NULL))
 		gate_put_approved(v);
 	relay_sent(v->b, e);
 	gate_forward(v, 0);

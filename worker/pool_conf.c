@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "proto/scram_server.h"
 #include "worker/backend.h"
@@ -146,10 +147,11 @@ too_big(const struct pool *p)
 bool
 pool_sheds(struct backend *b)
 {
-	struct ledger_limits limits = widest_limits(b->pool);
+	struct ledger_limits limits;
 
-	if (!b->pool->shrunk)
+	if (!unlikely(b->pool->shrunk))
 		return false;
+	limits = widest_limits(b->pool);
 	b->pool->shrunk = too_big(b->pool);
 	if (!b->pool->shrunk || !ledger_free_surplus(wk->table, wk->self, b->slot, &limits))
 		return false;

@@ -171,14 +171,17 @@ void
 pool_open(struct pool *p, uint32_t wanted)
 {
 	struct ledger_limits limits = pool_limits_now(p);
-	enum ledger_result r = LEDGER_OK;
+	enum ledger_result r = pool_room(p, &limits);
 
+	if (r !=
+	    LEDGER_POOL_FULL) /* else that is all: what may_open looks at changes all the time */
+		r = LEDGER_OK;
 	tell_waiters(p);
 	while (r == LEDGER_OK && p->nopening < wanted && may_open(p))
 		r = open_one(p, &limits, NULL);
 	/* Nobody knows the server's parameters: those who did came and went (RECONNECT, a reload),
 	 * or they were too long to be kept. One that logs in tells. */
-	if (r == LEDGER_POOL_FULL && p->nlogins > 0)
+	if (r == LEDGER_POOL_FULL && p->nlogins > 0 && p->nopening < wanted && may_open(p))
 		pool_make_place(p);
 	opened(p, r);
 }

@@ -6,6 +6,7 @@
  * needed grows old at the bottom. A waiter asks workers that show idle backends, and opens new ones
  * within the limits; a timer backs every message that could be lost with its sender.
  */
+#include "conf/hint.h"
 #include "worker/pool.h"
 
 #include <stdatomic.h>
@@ -417,43 +418,44 @@ pool_release(struct backend *b)
 	int64_t since;
 	uint32_t w;
 
-	if (wk->draining && head == NULL) {
+	if (unlikely(wk->draining) && head == NULL) {
 		if (!handover_backend(b))
 			backend_close(b, "worker is leaving");
 		return;
 	}
-	if (deadline_expired(b)) {
+	if (unlikely(deadline_expired(b))) {
 		backend_close(b, "server_lifetime");
 		return;
 	}
-	if (pool_stale(b)) {
+	if (unlikely(pool_stale(b))) {
 		backend_close(b, "database configuration changed");
 		return;
 	}
-	if (p->paused) {
+	if (unlikely(p->paused)) {
 		backend_close(b, "PAUSE");
 		return;
 	}
-	if (p->hold) {
+	if (unlikely(p->hold)) {
 		pool_put_idle(p, b);
 		return;
 	}
-	if (pool_sheds(b)) {
+	if (unlikely(pool_sheds(b))) {
 		backend_close(b, "the pool's limits were lowered");
 		return;
 	}
-	if (pool_owes_place(p) ||
-	    (b->conn.tls != NULL && pool_owes_worker(p, head == NULL ? 0 : head->since_us, 0))) {
+	if (unlikely(pool_owes_place(p)) ||
+	    (unlikely(b->conn.tls != NULL) &&
+		pool_owes_worker(p, head == NULL ? 0 : head->since_us, 0))) {
 		pool_yield(b);
 		return;
 	}
 	since = replication_waits_since(p);
-	if (since != 0 && (head == NULL || since < head->since_us)) {
+	if (unlikely(since != 0) && (head == NULL || since < head->since_us)) {
 		pool_yield(b); /* it wants a place only */
 		return;
 	}
 	w = pool_longest_wait(p, head == NULL ? 0 : head->since_us);
-	if (w != TABLE_NONE && pool_give(b, w))
+	if (unlikely(w != TABLE_NONE) && pool_give(b, w))
 		return;
 	if (head != NULL) {
 		serve_head(p, b);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "proto/wire.h"
 #include "worker/backend.h"
@@ -29,7 +30,7 @@ static void transaction_done(struct backend *);
 
 /* --- client to backend ------------------------------------------------------------------------ */
 
-static void
+COLD static void
 protocol_error(struct client *c, const char *text)
 {
 	stats_add(&wk->row->protocol_errors, 1);
@@ -37,7 +38,7 @@ protocol_error(struct client *c, const char *text)
 	    c, &(struct wire_error){.severity = "FATAL", .sqlstate = "08P01", .message = text});
 }
 
-static void
+COLD static void
 unknown_type(struct client *c, uint8_t type)
 {
 	char text[64];
@@ -93,7 +94,8 @@ enum parsed {
 static void
 taken(struct client *c, uint8_t type)
 {
-	if ((type == 'Q' || type == 'F') && c->backend != NULL)
+	if ((type == 'Q' || type == 'F') && c->backend != NULL &&
+	    unlikely(c->backend->replay == REPLAY_REFUSED))
 		replay_skips(c->backend);
 	if (type == 'Q' || type == 'E' || type == 'F')
 		stats_add(&c->pool->row->query_count, 1);
@@ -143,11 +145,11 @@ have_backend(struct client *c, bool needed, const uint8_t *p, uint32_t avail, ui
 		return !needed;
 	if (c->backend->state != BACKEND_ACTIVE)
 		return false;
-	if (c->session.resets && session_waits(c, p[0])) {
+	if (unlikely(c->session.resets) && session_waits(c, p[0])) {
 		c->stalled = true;
 		return false;
 	}
-	return c->backend->replay == REPLAY_NONE || replay_lets(c, p, avail, len);
+	return !unlikely(c->backend->replay != REPLAY_NONE) || replay_lets(c, p, avail, len);
 }
 
 /* What follows from the gate's word on a message. */
@@ -169,7 +171,7 @@ gate_said(struct client *c, enum gate g, uint8_t type)
 }
 
 /* A message that is longer than a buffer and must be seen whole. */
-static enum parsed
+COLD static enum parsed
 parse_big(struct client *c)
 {
 	struct gate_big *g = c->big;
@@ -183,7 +185,7 @@ parse_big(struct client *c)
 	return gate_said(c, gate_message(c, type, g->p, g->len, g->len), type);
 }
 
-static enum parsed
+COLD static enum parsed
 parse_goodbye(struct client *c)
 {
 	struct buf *in = c->conn.in;
@@ -194,7 +196,7 @@ parse_goodbye(struct client *c)
 	return ENDED;
 }
 
-static enum parsed
+COLD static enum parsed
 parse_rejected(struct client *c, uint8_t type, uint32_t len)
 {
 	client_rejected(c, type);
@@ -246,7 +248,7 @@ parse_message(struct client *c, uint8_t type, uint32_t len)
 
 	if (type == 'X')
 		return parse_goodbye(c);
-	if (c->reject != NULL)
+	if (unlikely(c->reject != NULL))
 		return parse_rejected(c, type, len);
 	if (avail > len)
 		avail = len;
@@ -287,7 +289,7 @@ parse_step(struct client *c)
 		return PARSED;
 	}
 	type = in->data[in->fwd];
-	if (!wire_frontend_type(type)) {
+	if (unlikely(!wire_frontend_type(type))) {
 		unknown_type(c, type);
 		return ENDED;
 	}
@@ -309,7 +311,7 @@ parse_client(struct client *c)
 	enum parsed p = PARSED;
 
 	while (p == PARSED) {
-		if (c->big != NULL)
+		if (unlikely(c->big != NULL))
 			p = parse_big(c);
 		else if (c->conn.in != NULL && c->conn.in->fwd < c->conn.in->tail)
 			p = parse_step(c);
@@ -333,7 +335,7 @@ lingered(struct client *c, enum parsed p)
 {
 	struct backend *b = c->backend;
 
-	if (b == NULL || !b->lingers || (p != PARSED && p != SHORT) || has_rest(c))
+	if (b == NULL || !unlikely(b->lingers) || (p != PARSED && p != SHORT) || has_rest(c))
 		return false;
 	b->lingers = false;
 	transaction_done(b);
@@ -370,11 +372,11 @@ relay_client_event(struct client *c, bool writable)
 	int reads = 0;
 	struct backend *b = c->backend;
 
-	if (conn_unsent(&c->conn) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN) {
+	if (unlikely(conn_unsent(&c->conn)) && conn_send(&c->conn, NULL, NULL) == CONN_BROKEN) {
 		client_close(c, strerror(errno));
 		return;
 	}
-	if (writable && b != NULL && b->state == BACKEND_ACTIVE) {
+	if (unlikely(writable) && b != NULL && b->state == BACKEND_ACTIVE) {
 		relay_backend_event(b, false);
 		if (c->conn.src.fd == -1 || c->state == CLIENT_CLOSING || c->state == CLIENT_MOVING)
 			return;
@@ -384,7 +386,8 @@ relay_client_event(struct client *c, bool writable)
 		enum parsed p = parse_client(c);
 		if (p == ENDED)
 			return;
-		if (c->backend != NULL && c->conn.left == 0)
+		if (c->backend != NULL && unlikely(c->backend->replay == REPLAY_UNENDED) &&
+		    c->conn.left == 0)
 			replay_passed(c->backend);
 		conn_trim(&c->conn);
 		if (!send_to_backend(c) || lingered(c, p) || p == STOPPED)
@@ -402,12 +405,12 @@ relay_client_event(struct client *c, bool writable)
 			if (c->backend == NULL || c->backend->state != BACKEND_ACTIVE)
 				return;
 		}
-		if (reads++ == TURN_READS) {
+		if (unlikely(reads++ == TURN_READS)) {
 			loop_again(&c->conn.src);
 			return;
 		}
 		n = conn_recv(&c->conn);
-		if (n == -1) {
+		if (unlikely(n == -1)) {
 			client_close(
 			    c, errno == 0 ? "client closed the connection" : strerror(errno));
 			return;
@@ -421,7 +424,7 @@ relay_client_event(struct client *c, bool writable)
 /* --- backend to client ------------------------------------------------------------------------ */
 
 /* False: the client is not to be told. */
-static bool
+COLD static bool
 client_parameter(struct backend *b, const uint8_t *body, size_t len)
 {
 	int i = backend_parameter(b, body, len);
@@ -444,12 +447,6 @@ enum answer {
 	ANSWER_BAD
 };
 
-static bool
-at_border(const struct backend *b, char status)
-{
-	return is_over(b, status) && !has_rest(b->client);
-}
-
 static enum answer
 ready_for_query(struct backend *b, char status, bool ours)
 {
@@ -471,8 +468,10 @@ ready_for_query(struct backend *b, char status, bool ours)
 		else
 			deadline_touch(b);
 	}
-	b->lingers = is_over(b, status) && has_rest(b->client);
-	return at_border(b, status) ? ANSWER_DONE : ANSWER_MORE;
+	if (!is_over(b, status))
+		return ANSWER_MORE;
+	b->lingers = has_rest(b->client);
+	return b->lingers ? ANSWER_MORE : ANSWER_DONE;
 }
 
 void
@@ -486,7 +485,7 @@ relay_put_approved(struct backend *b)
 }
 
 /* The message at hand is not for the client: what came before it is sent without it. */
-static void
+COLD static void
 drop_message(struct backend *b)
 {
 	relay_put_approved(b);
@@ -497,7 +496,8 @@ drop_message(struct backend *b)
 static bool
 hold_ready(struct backend *b, char status)
 {
-	return b->client != NULL && session_holds_ready(b, at_border(b, status));
+	return b->client != NULL && unlikely(session_may_hold(&b->client->session)) &&
+	       session_holds_ready(b, is_over(b, status) && !has_rest(b->client));
 }
 
 /* These must be there whole to be looked at, if a buffer holds them. */
@@ -513,9 +513,20 @@ least(const struct backend *b, uint8_t type, uint32_t len)
 {
 	if (!is_looked_at(type))
 		return WIRE_HEADER;
-	if (len <= buf_cap())
-		return len;
-	return type == 'E' && b->replay != REPLAY_NONE ? buf_cap() : WIRE_HEADER;
+	if (unlikely(len > buf_cap()))
+		return type == 'E' && b->replay != REPLAY_NONE ? buf_cap() : WIRE_HEADER;
+	return len;
+}
+
+/* True: something else was told instead. */
+COLD static bool
+look_at_error(struct backend *b, const uint8_t *body, size_t len)
+{
+	b->said_last = wire_error_fatal(body, len);
+	if (b->said_last && !b->lasted)
+		backend_keep_error(b, body, len);
+	stats_error(b->pool->row, wire_error_field(body, len, 'C'));
+	return gate_error(b, body, len);
 }
 
 /* Looks at a message and says whether the client is to have it. */
@@ -525,17 +536,12 @@ look(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	bool replaced = false;
 	enum expect_verdict v;
 
-	if (b->replay != REPLAY_NONE)
+	if (unlikely(b->replay != REPLAY_NONE))
 		return replay_answer(b, type, body, len);
 	if (type == 'S')
 		replaced = !client_parameter(b, body, len);
-	if (type == 'E') {
-		b->said_last = wire_error_fatal(body, len);
-		if (b->said_last && !b->lasted)
-			backend_keep_error(b, body, len);
-		stats_error(b->pool->row, wire_error_field(body, len, 'C'));
-		replaced = gate_error(b, body, len);
-	}
+	if (type == 'E')
+		replaced = look_at_error(b, body, len);
 	if (type == 'C')
 		gate_complete(b, body, len);
 	if (type == 't' || type == 'n')
@@ -563,40 +569,48 @@ parse_answer(struct backend *b, bool *on)
 	*on = r == WIRE_OK && avail >= least(b, type, len);
 	if (r == WIRE_MORE)
 		return ANSWER_MORE;
-	if (r == WIRE_BAD || !wire_backend_type(type) || (type == 'Z' && len != 6))
+	if (unlikely(r == WIRE_BAD || !wire_backend_type(type) || (type == 'Z' && len != 6)))
 		return ANSWER_BAD;
-	if (!*on)
+	if (unlikely(!*on))
 		return ANSWER_MORE;
 	if (avail >= len)
 		v = look(b, type, p + WIRE_HEADER, len - WIRE_HEADER);
-	else if (type == 'E' && replay)
+	else if (unlikely(replay) && type == 'E')
 		v = replay_long_error(b, p + WIRE_HEADER, avail - WIRE_HEADER);
 	else
 		v = expect_got(&b->expect, type);
-	if (v == EXPECT_BAD)
+	if (unlikely(v == EXPECT_BAD))
 		return ANSWER_BAD;
 	if (b->client != NULL && !replay && type == 'C')
 		session_complete(&b->client->session);
-	if (b->client != NULL && !replay && type == 'E')
+	if (unlikely(type == 'E') && b->client != NULL && !replay)
 		session_error(&b->client->session);
 	ours = v != EXPECT_PASS;
 	if (type == 'Z' && !ours && !replay && hold_ready(b, (char)p[WIRE_HEADER]))
 		v = EXPECT_DROP;
-	if (v == EXPECT_SHOW_1)
+	if (unlikely(v == EXPECT_SHOW_1))
 		p[0] = '1';
-	if (v == EXPECT_DROP)
+	if (unlikely(v == EXPECT_DROP))
 		drop_message(b);
 	conn->left = len;
 	(void)pass_rest(conn, in);
 	if (type != 'Z')
 		return ANSWER_MORE;
 	status = (char)p[WIRE_HEADER];
-	if (b->replay == REPLAY_REFUSED)
+	if (unlikely(b->replay == REPLAY_REFUSED))
 		p[WIRE_HEADER] = 'I'; /* the aborted block is ours */
 	return ready_for_query(b, status, ours);
 }
 
-/* Passes rows that are there whole: most of what a server says, and nothing is done for them. */
+/* RowDescription is the answer to a Describe, too. */
+static bool
+is_row(const struct backend *b, uint8_t type)
+{
+	return type == 'D' || type == 'd' || (type == 'T' && expect_in_query(&b->expect));
+}
+
+/* Passes rows and what they are called, if they are there whole: most of what a server says, and
+ * nothing is done for them. */
 static bool
 rows_passed(struct backend *b)
 {
@@ -605,9 +619,9 @@ rows_passed(struct backend *b)
 	uint32_t len, from = in->fwd;
 	uint8_t type;
 
-	if (b->replay != REPLAY_NONE || !expect_passes_rows(&b->expect))
+	if (unlikely(b->replay != REPLAY_NONE || !expect_passes_rows(&b->expect)))
 		return false;
-	while (in->fwd < in->tail && in->data[in->fwd] == 'D' &&
+	while (in->fwd < in->tail && is_row(b, in->data[in->fwd]) &&
 	       wire_header(in->data + in->fwd, in->tail - in->fwd, most, &type, &len) == WIRE_OK &&
 	       len <= in->tail - in->fwd)
 		in->fwd += len;
@@ -625,7 +639,7 @@ parse_backend(struct backend *b)
 	while (on && a == ANSWER_MORE && conn->in->fwd < conn->in->tail) {
 		if (conn->left > 0)
 			(void)pass_rest(conn, conn->in);
-		else if (conn->in->data[conn->in->fwd] == 'D' && rows_passed(b))
+		else if (is_row(b, conn->in->data[conn->in->fwd]) && rows_passed(b))
 			continue;
 		else
 			a = parse_answer(b, &on);
@@ -639,7 +653,8 @@ forbidden_block(struct backend *b)
 {
 	struct client *c = b->client;
 
-	if (client_mode(c) != POOL_STATEMENT || b->status == 'I' || b->replay != REPLAY_NONE)
+	if (!unlikely(client_mode(c) == POOL_STATEMENT) || b->status == 'I' ||
+	    b->replay != REPLAY_NONE)
 		return false;
 	client_fail(c, &(struct wire_error){.severity = "FATAL",
 			   .sqlstate = "0A000",
@@ -662,7 +677,7 @@ release(struct backend *b)
 	gate_left(c);
 	prepared_left(&b->prepared);
 	b->dirty |= wk->conf->server_reset_query_always;
-	if (b->conn.in != NULL && b->conn.in->tail > b->conn.in->fwd) {
+	if (unlikely(b->conn.in != NULL && b->conn.in->tail > b->conn.in->fwd)) {
 		log_debug("backend pid %d: data behind the last answer", (int)b->facts.pid);
 		backend_close(b, "data behind the last answer");
 	} else {
@@ -681,7 +696,7 @@ transaction_done(struct backend *b)
 {
 	enum session_end end;
 
-	if (b->replay == REPLAY_REFUSED) {
+	if (unlikely(b->replay == REPLAY_REFUSED)) {
 		session_undone(b->client);
 		if (!replay_undo(b))
 			release(b);
@@ -737,11 +752,11 @@ send_to_client(struct backend *b, bool done)
 	enum conn_sent r = conn_send(&c->conn, &b->conn, &sent);
 
 	stats_add(&b->pool->row->bytes_sent, sent);
-	if (r == CONN_BROKEN) {
+	if (unlikely(r == CONN_BROKEN)) {
 		client_close(c, strerror(errno));
 		return false;
 	}
-	if (r == CONN_BLOCKED && done)
+	if (unlikely(r == CONN_BLOCKED) && done)
 		conn_put_rest(&c->conn,
 		    &b->conn); /* the client's slowness is no reason to keep the backend */
 	return r == CONN_SENT || done;
@@ -764,7 +779,7 @@ relay_backend_event(struct backend *b, bool writable)
 	struct client *c = b->client;
 	int reads = 0;
 
-	if (writable && c != NULL) {
+	if (unlikely(writable) && c != NULL) {
 		relay_client_event(c, false);
 		if (b->conn.src.fd == -1 || b->state != BACKEND_ACTIVE || b->client != c)
 			return;
@@ -775,7 +790,7 @@ relay_backend_event(struct backend *b, bool writable)
 		int n;
 		if (b->conn.in != NULL)
 			a = parse_backend(b);
-		if (a == ANSWER_BAD) {
+		if (unlikely(a == ANSWER_BAD)) {
 			backend_lost(b, "protocol out of step");
 			return;
 		}
@@ -787,12 +802,12 @@ relay_backend_event(struct backend *b, bool writable)
 			transaction_done(b);
 		if (b->state != BACKEND_ACTIVE || b->client != c || !conn_can_recv(&b->conn))
 			return;
-		if (reads++ == TURN_READS) {
+		if (unlikely(reads++ == TURN_READS)) {
 			loop_again(&b->conn.src);
 			return;
 		}
 		n = conn_recv(&b->conn);
-		if (n == -1) {
+		if (unlikely(n == -1)) {
 			backend_lost(b, errno == 0 ? "closed by the server" : strerror(errno));
 			return;
 		}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "proto/extended.h"
 #include "proto/wire.h"
@@ -248,7 +249,7 @@ replay_wants_sync(const struct backend *b)
 	return b->replay == REPLAY_SENT && last != NULL && last->op == GATE_SETTINGS;
 }
 
-bool
+COLD bool
 replay_lets(struct client *c, const uint8_t *p, uint32_t avail, uint32_t len)
 {
 	if (c->backend->replay != REPLAY_OWED)
@@ -295,24 +296,22 @@ look_at_error(struct backend *b, const uint8_t *body, size_t len)
 void
 replay_skips(struct backend *b)
 {
-	if (b->replay == REPLAY_REFUSED && expect_ignored(&b->expect))
+	if (expect_ignored(&b->expect))
 		b->replay = REPLAY_UNENDED;
 }
 
-void
+COLD void
 replay_passed(struct backend *b)
 {
 	static const uint8_t sync[] = {'S', 0, 0, 0, 4};
 
-	if (b->replay != REPLAY_UNENDED)
-		return;
 	b->replay = REPLAY_REFUSED;
 	conn_put_approved(&b->conn, &b->client->conn);
 	conn_put(&b->conn, sync, sizeof(sync));
 	relay_sent(b, &(struct expect_entry){.type = 'S'});
 }
 
-enum expect_verdict
+COLD enum expect_verdict
 replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 {
 	const struct expect_entry *last = expect_last(&b->expect);
@@ -334,7 +333,7 @@ replay_answer(struct backend *b, uint8_t type, const uint8_t *body, size_t len)
 	return strchr("ESN", type) != NULL && v == EXPECT_PASS ? EXPECT_DROP : v;
 }
 
-enum expect_verdict
+COLD enum expect_verdict
 replay_long_error(struct backend *b, const uint8_t *body, size_t len)
 {
 	uint8_t *cut = malloc(len);
@@ -377,7 +376,7 @@ undone(struct backend *b, const uint8_t *error, size_t len)
 		relay_settled(b);
 }
 
-bool
+COLD bool
 replay_undo(struct backend *b)
 {
 	if (!is_kept(b->client))
@@ -393,7 +392,7 @@ replay_undo(struct backend *b)
 void
 replay_left(struct backend *b)
 {
-	if (b->replay != REPLAY_NONE && b->replay != REPLAY_OWED) {
+	if (unlikely(b->replay != REPLAY_NONE) && b->replay != REPLAY_OWED) {
 		b->params.tainted = true;
 		backend_forget_error(b);
 	}

@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <bsd/string.h>
 
+#include "conf/hint.h"
 #include "conf/log.h"
 #include "proto/sql.h"
 #include "worker/backend.h"
@@ -335,6 +336,15 @@ static struct {
 	const struct sql_facts *facts; /* NULL = plain */
 } looked;
 
+/* Kept until another text is. */
+COLD static const struct sql_facts *
+scanned(struct client *c, const uint8_t *body, size_t len)
+{
+	sql_begin(scanner(), scan_mode(&c->params));
+	sql_feed(scanner(), body, strnlen((const char *)body, len));
+	return sql_end(scanner());
+}
+
 const struct sql_facts *
 session_look(struct client *c, const uint8_t *body, size_t len)
 {
@@ -343,10 +353,7 @@ session_look(struct client *c, const uint8_t *body, size_t len)
 	looked.facts = NULL;
 	if (len > 0 && sql_is_plain(body, len - 1))
 		return NULL;
-	sql_begin(scanner(), scan_mode(&c->params));
-	sql_feed(scanner(), body, strnlen((const char *)body, len));
-	looked.facts = sql_end(scanner());
-	return looked.facts;
+	return looked.facts = scanned(c, body, len);
 }
 
 void
@@ -704,28 +711,13 @@ creates_temporary(const struct client *c)
 	       is_temporary(gucs_get(c->session.open.changes, name));
 }
 
-enum session_end
-session_settle(struct backend *b)
+/* Its texts did something to the session, or may have. */
+COLD static enum session_end
+settle_noted(struct backend *b)
 {
 	struct client *c = b->client;
 	struct session_part *s = &c->session;
-	bool noted;
 
-	if (s->held && s->pins == PIN(PREPARED)) {
-		s->open.maybe |= PIN(PREPARED);
-		s->ask = true;
-	}
-	if (creates_temporary(c)) {
-		s->open.maybe |= PIN(TEMP);
-		s->ask = true;
-	}
-	noted = s->open.changes != NULL || s->open.pins != 0 || s->open.maybe != 0 ||
-		s->open.ends != 0 || s->open.touches;
-
-	if (!noted) {
-		s->texts = s->completes = s->errors = 0;
-		return s->pins != 0 ? SESSION_KEEP : SESSION_RELEASE;
-	}
 	if (s->open.touches) /* what was prepared meanwhile, was under others */
 		prepared_taint(&b->prepared, s->group);
 	settle_pins(c);
@@ -738,6 +730,27 @@ session_settle(struct backend *b)
 		return SESSION_ASKING;
 	}
 	forget_open(s);
+	return s->pins != 0 ? SESSION_KEEP : SESSION_RELEASE;
+}
+
+enum session_end
+session_settle(struct backend *b)
+{
+	struct client *c = b->client;
+	struct session_part *s = &c->session;
+
+	if (unlikely(s->held) && s->pins == PIN(PREPARED)) {
+		s->open.maybe |= PIN(PREPARED);
+		s->ask = true;
+	}
+	if (unlikely(creates_temporary(c))) {
+		s->open.maybe |= PIN(TEMP);
+		s->ask = true;
+	}
+	if (unlikely(s->open.changes != NULL || s->open.pins != 0 || s->open.maybe != 0 ||
+		     s->open.ends != 0 || s->open.touches))
+		return settle_noted(b);
+	s->texts = s->completes = s->errors = 0;
 	return s->pins != 0 ? SESSION_KEEP : SESSION_RELEASE;
 }
 

@@ -194,6 +194,13 @@ void session_unknown(struct backend *, const char *why);
 bool session_in_doubt(const struct backend *, int i);
 /* The server has reported it: true = that is open, and the client is not told yet. */
 bool session_withholds(const struct backend *, int i);
+/* Might it hold a ReadyForQuery back, or say something ahead of it? */
+static inline bool
+session_may_hold(const struct session_part *s)
+{
+	return s->open.changes != NULL || s->open.reset_all || s->open.all || s->nwithheld > 0 ||
+	       s->reports != NULL || s->ready;
+}
 /* ReadyForQuery is at hand, and with it the border (`last`) or not. True: it is held back until
  * session_say_ready. */
 bool session_holds_ready(struct backend *, bool last);

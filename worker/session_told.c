@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "conf/hint.h"
 #include "proto/wire.h"
 #include "worker/objects.h"
 #include "worker/relay.h"
@@ -66,7 +67,7 @@ is_withheld(const struct session_part *s, int i)
 	return false;
 }
 
-bool
+COLD bool
 session_in_doubt(const struct backend *b, int i)
 {
 	return is_in_doubt(b, i, is_withheld(&b->client->session, i));
@@ -171,7 +172,7 @@ session_tell_login(struct client *c, const char *which)
 }
 
 /* Has it been told another value than that of its login, which it may have again? */
-static bool
+COLD static bool
 is_any_name_in_doubt(const struct session_part *s)
 {
 	const char *name, *value;
@@ -187,7 +188,7 @@ is_any_name_in_doubt(const struct session_part *s)
 
 /* --- ReadyForQuery ---------------------------------------------------------------------------- */
 
-static void
+COLD static void
 tell_withheld(struct backend *b)
 {
 	const struct session_part *s = &b->client->session;
@@ -202,7 +203,7 @@ tell_withheld(struct backend *b)
 	gucs_drop(reports);
 }
 
-bool
+COLD bool
 session_holds_ready(struct backend *b, bool last)
 {
 	struct session_part *s = &b->client->session;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/hint.h"
 #include "worker/client.h"
 #include "worker/loop.h"
 #include "worker/objects.h"
@@ -16,13 +17,12 @@
 
 #define TEXT_SIZE 256
 
-void
-slow_note(struct backend *b, const char *sql, size_t len)
+COLD void
+slow_keep(struct backend *b, const char *sql, size_t len)
 {
 	size_t n = len < TEXT_SIZE - 1 ? len : TEXT_SIZE - 1;
 
-	if (wk->conf->log_min_duration_us == 0 ||
-	    (b->sql == NULL && (b->sql = malloc(TEXT_SIZE)) == NULL))
+	if (b->sql == NULL && (b->sql = malloc(TEXT_SIZE)) == NULL)
 		return;
 	memcpy(b->sql, sql, n);
 	b->sql[n] = '\0';
@@ -43,12 +43,12 @@ tell(const struct backend *b, const char *what, int64_t us, const char *sql)
 	    (int)b->facts.pid, sql == NULL ? "" : ": ", sql == NULL ? "" : sql);
 }
 
-void
-slow_ready(struct backend *b, char status)
+COLD void
+slow_look(struct backend *b, char status)
 {
 	const int64_t limit = wk->conf->log_min_duration_us, now = loop_now();
 
-	if (limit == 0 || b->client == NULL || b->own)
+	if (b->client == NULL || b->own)
 		return;
 	if (now - b->query_us >= limit)
 		tell(b, "query", now - b->query_us, b->sql);

@@ -9,12 +9,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/hint.h"
+#include "worker/state.h"
+
 struct backend;
 
-/* What the backend is about to run, as far as it is known. Copied; not NUL-terminated. */
-void slow_note(struct backend *, const char *sql, size_t len);
+/* Copied; not NUL-terminated. */
+void slow_keep(struct backend *, const char *sql, size_t len);
+/* What the backend is about to run, as far as it is known. */
+static inline void
+slow_note(struct backend *b, const char *sql, size_t len)
+{
+	if (unlikely(wk->conf->log_min_duration_us != 0))
+		slow_keep(b, sql, len);
+}
+
+void slow_look(struct backend *, char status);
 /* Its answer is whole, and so is the transaction if `status` is 'I': before query_us and xact_us
  * are cleared. */
-void slow_ready(struct backend *, char status);
+static inline void
+slow_ready(struct backend *b, char status)
+{
+	if (unlikely(wk->conf->log_min_duration_us != 0))
+		slow_look(b, status);
+}
 
 #endif
