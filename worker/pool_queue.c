@@ -22,6 +22,7 @@
 #include "worker/replication.h"
 
 #define RETRY_US    50000 /* look again while somebody waits */
+#define SOON_US	    2000  /* ... which is soon enough for whatever is due */
 #define MATCH_DEPTH 16	  /* idle backends looked at for matching settings */
 
 static void
@@ -143,6 +144,8 @@ set_timer(struct pool *p)
 	int64_t at = loop_now() + RETRY_US;
 	const struct client *head = TAILQ_FIRST(&p->waiting);
 
+	if (timer_armed(&p->timer) && p->timer.at_us - loop_now() <= SOON_US)
+		return; /* what is due is looked at when it rings */
 	if (head != NULL) {
 		if (table_workers_high(wk->table) > 1) /* then idle ones elsewhere are asked for */
 			not_later(&at, head->since_us, wk->conf->fairness_window_us);
