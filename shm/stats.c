@@ -303,6 +303,29 @@ stats_create(const char *path, uint32_t workers, uint32_t pools)
 	return NULL;
 }
 
+static bool
+has_fields(const struct field *f, const struct stats_field *ours, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strncmp(f[i].name, ours[i].name, sizeof(f[i].name)) != 0)
+			return false;
+	return true;
+}
+
+/* In the same order: rows are read as structs. */
+static bool
+knows_fields(const struct header *h)
+{
+	const struct field *f = (const void *)((const char *)h + h->field_off);
+
+	return has_fields(f, stats_worker_fields, stats_nworker_fields) &&
+	       has_fields(f + stats_nworker_fields, stats_pool_fields, stats_npool_fields) &&
+	       has_fields(f + stats_nworker_fields + stats_npool_fields, stats_time_fields,
+		   stats_ntime_fields);
+}
+
 /* Everything a reader will follow lies inside the file, and is what this binary knows. */
 static bool
 sound(const struct header *h, size_t size)
@@ -319,7 +342,7 @@ sound(const struct header *h, size_t size)
 		return false;
 	plan_sections(plan, h->workers, h->pools, head, &end);
 	return end == size && h->file_size == size &&
-	       memcmp((const char *)h + h->section_off, plan, sizeof(plan)) == 0;
+	       memcmp((const char *)h + h->section_off, plan, sizeof(plan)) == 0 && knows_fields(h);
 }
 
 /* 0, or -1 with a message in `why`. */

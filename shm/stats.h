@@ -21,8 +21,10 @@
 
 #include "shm/fields.h"
 
-#define STATS_MAGIC   0x3153564f52444750ULL /* "PGDROVS1", little-endian */
-#define STATS_VERSION 3
+#define STATS_MAGIC 0x3153564f52444750ULL /* "PGDROVS1", little-endian */
+/* One more with each change of the file, the order of fields included: a master refuses to be
+ * replaced by one of less. */
+#define STATS_VERSION 4
 
 struct stats_worker {
 #define X(name, kind, unit, help) _Atomic uint64_t name;

@@ -306,6 +306,17 @@ expect_refused(const char *what)
 	assert_non_null(strstr(why, path));
 }
 
+/* The first two change places, as a binary with another order would write them. */
+static void
+fields_swapped(void)
+{
+	char *first = file + get64(40), *second = first + 160, name[32];
+
+	memcpy(name, first, sizeof(name));
+	memcpy(first, second, sizeof(name));
+	memcpy(second, name, sizeof(name));
+}
+
 /* Each number of the header that a reader would follow, made wrong by one and put right again. */
 static void
 damaged_files_are_refused(void **state)
@@ -331,6 +342,9 @@ damaged_files_are_refused(void **state)
 	file[section_at("pool") + 24] ^= 1;
 	expect_refused("a section that begins elsewhere");
 	file[section_at("pool") + 24] ^= 1;
+	fields_swapped();
+	expect_refused("fields in another order");
+	fields_swapped();
 	st = stats_open(path, why, sizeof(why));
 	assert_non_null(st);
 	stats_close(st);
