@@ -6,6 +6,7 @@
 #ifndef CONF_HINT_H
 #define CONF_HINT_H
 
+#define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* A function that is not called in a plain transaction. */

@@ -181,7 +181,7 @@ backend_drop(struct backend *b, const char *why)
 void
 backend_lasts(struct backend *b)
 {
-	if (!unlikely(!b->lasted))
+	if (likely(b->lasted))
 		return;
 	b->lasted = true;
 	if (b->pool->brief)

@@ -122,7 +122,7 @@ expect_in_copy(const struct expect *x)
 {
 	uint32_t i;
 
-	if (!unlikely(x->copy_in))
+	if (likely(!x->copy_in))
 		return false;
 	for (i = 1; i < x->len; i++)
 		if (expect_at(x, i)->type != 'S' && expect_at(x, i)->type != 'd')

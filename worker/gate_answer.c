@@ -393,7 +393,7 @@ gate_ready(struct backend *b, char status)
 	if (status != 'I')
 		return;
 	b->block = 0;
-	if (!unlikely(b->ddl))
+	if (likely(!b->ddl))
 		return;
 	b->ddl = false;
 	ddl_happened(); /* others see it from here on */

@@ -149,7 +149,7 @@ pool_sheds(struct backend *b)
 {
 	struct ledger_limits limits;
 
-	if (!unlikely(b->pool->shrunk))
+	if (likely(!b->pool->shrunk))
 		return false;
 	limits = widest_limits(b->pool);
 	b->pool->shrunk = too_big(b->pool);

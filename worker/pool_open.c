@@ -173,10 +173,11 @@ pool_open(struct pool *p, uint32_t wanted)
 	struct ledger_limits limits = pool_limits_now(p);
 	enum ledger_result r = pool_room(p, &limits);
 
-	if (r !=
-	    LEDGER_POOL_FULL) /* else that is all: what may_open looks at changes all the time */
-		r = LEDGER_OK;
 	tell_waiters(p);
+	/* A pool that is full is the rule: then not even what may_open looks at is read, which
+	 * other workers change all the time. */
+	if (r != LEDGER_POOL_FULL)
+		r = LEDGER_OK;
 	while (r == LEDGER_OK && p->nopening < wanted && may_open(p))
 		r = open_one(p, &limits, NULL);
 	/* Nobody knows the server's parameters: those who did came and went (RECONNECT, a reload),

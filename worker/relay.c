@@ -149,7 +149,7 @@ have_backend(struct client *c, bool needed, const uint8_t *p, uint32_t avail, ui
 		c->stalled = true;
 		return false;
 	}
-	return !unlikely(c->backend->replay != REPLAY_NONE) || replay_lets(c, p, avail, len);
+	return likely(c->backend->replay == REPLAY_NONE) || replay_lets(c, p, avail, len);
 }
 
 /* What follows from the gate's word on a message. */
@@ -335,7 +335,7 @@ lingered(struct client *c, enum parsed p)
 {
 	struct backend *b = c->backend;
 
-	if (b == NULL || !unlikely(b->lingers) || (p != PARSED && p != SHORT) || has_rest(c))
+	if (b == NULL || likely(!b->lingers) || (p != PARSED && p != SHORT) || has_rest(c))
 		return false;
 	b->lingers = false;
 	transaction_done(b);
@@ -653,7 +653,7 @@ forbidden_block(struct backend *b)
 {
 	struct client *c = b->client;
 
-	if (!unlikely(client_mode(c) == POOL_STATEMENT) || b->status == 'I' ||
+	if (likely(client_mode(c) != POOL_STATEMENT) || b->status == 'I' ||
 	    b->replay != REPLAY_NONE)
 		return false;
 	client_fail(c, &(struct wire_error){.severity = "FATAL",

@@ -353,7 +353,8 @@ session_look(struct client *c, const uint8_t *body, size_t len)
 	looked.facts = NULL;
 	if (len > 0 && sql_is_plain(body, len - 1))
 		return NULL;
-	return looked.facts = scanned(c, body, len);
+	looked.facts = scanned(c, body, len);
+	return looked.facts;
 }
 
 void
