@@ -398,6 +398,14 @@ columns_end(struct sql_scan *s)
 		s->in_with = false;
 }
 
+/* TEMP is at hand: is it that of INTO TEMP, INTO LOCAL TEMP? Else it is a name. */
+static bool
+into_temporary(const struct sql_scan *s)
+{
+	return s->prev == SQL_W_into ||
+	       (s->prev2 == SQL_W_into && (s->prev == SQL_W_local || s->prev == SQL_W_global));
+}
+
 void
 sql_stmt_word(struct sql_scan *s, enum sql_word w)
 {
@@ -430,8 +438,7 @@ sql_stmt_word(struct sql_scan *s, enum sql_word w)
 	case SQL_W_temporary:
 		if (s->class == SQL_CREATE
 			? in_list(s->prev, SQL_W_create, SQL_W_local, SQL_W_global, SQL_W_replace)
-			: reads(s) &&
-			      in_list(s->prev, SQL_W_into, SQL_W_local, SQL_W_global, SQL_W_into))
+			: reads(s) && into_temporary(s))
 			s->flags |= SQL_F_TEMP;
 		break;
 	case SQL_W_pg_temp:
