@@ -35,9 +35,10 @@ void replay_kept(struct client *, struct backend *);
 /* A message of the client's is at hand, `avail` of its `len` bytes. May it go to its backend? If
  * something is owed that is sent now. */
 bool replay_lets(struct client *, const uint8_t *p, uint32_t avail, uint32_t len);
-/* A Query or FunctionCall of the client's was taken. If the server skips it, its end is owed. */
+/* REPLAY_REFUSED, and a Query or FunctionCall of the client's was taken. If the server skips it,
+ * its end is owed: REPLAY_UNENDED. */
 void replay_skips(struct backend *);
-/* All of the client's last message has passed: what is owed goes behind it. */
+/* REPLAY_UNENDED, and all of the client's last message has passed: what is owed goes behind it. */
 void replay_passed(struct backend *);
 /* A Query is at hand that may go. Does it need a Sync of ours behind it? */
 bool replay_wants_sync(const struct backend *);

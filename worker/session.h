@@ -194,12 +194,17 @@ void session_unknown(struct backend *, const char *why);
 bool session_in_doubt(const struct backend *, int i);
 /* The server has reported it: true = that is open, and the client is not told yet. */
 bool session_withholds(const struct backend *, int i);
+/* What most transactions do not: then no setting is in doubt. */
+static inline bool
+session_may_reset(const struct session_note *open)
+{
+	return open->changes != NULL || open->reset_all || open->all;
+}
 /* Might it hold a ReadyForQuery back, or say something ahead of it? */
 static inline bool
 session_may_hold(const struct session_part *s)
 {
-	return s->open.changes != NULL || s->open.reset_all || s->open.all || s->nwithheld > 0 ||
-	       s->reports != NULL || s->ready;
+	return session_may_reset(&s->open) || s->nwithheld > 0 || s->reports != NULL || s->ready;
 }
 /* ReadyForQuery is at hand, and with it the border (`last`) or not. True: it is held back until
  * session_say_ready. */

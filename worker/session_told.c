@@ -32,13 +32,6 @@ open_change(const struct session_note *open, int i, bool said)
 	return open->reset_all ? '-' : open->all && said ? '?' : '\0';
 }
 
-/* What most transactions do not: then no setting is in doubt. */
-static bool
-may_reset(const struct session_note *open)
-{
-	return open->changes != NULL || open->reset_all || open->all;
-}
-
 /* The backend has another value than the client's login. */
 static bool
 is_foreign(const struct backend *b, int i)
@@ -211,7 +204,7 @@ session_holds_ready(struct backend *b, bool last)
 
 	if (!session_watches(b->client))
 		return false;
-	if (last && may_reset(&s->open)) {
+	if (last && session_may_reset(&s->open)) {
 		s->ready = s->ready || is_any_name_in_doubt(s);
 		for (i = 0; i < PARAMS_N && !s->ready; i++)
 			s->ready = session_in_doubt(b, i);
@@ -252,7 +245,7 @@ session_resets_login(const struct client *c, const struct session_note *n)
 	char how;
 	int i;
 
-	if (!may_reset(n))
+	if (!session_may_reset(n))
 		return false;
 	while (gucs_next(start->set, &at, &name, &value))
 		if (is_name_in_doubt(n, name))
