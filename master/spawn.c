@@ -149,11 +149,6 @@ become_worker(const struct spawn_kit *kit, const struct child *children, uint32_
 	    .inbox_peers = kit->inbox_peers,
 	};
 
-	/* Where the kernel shares the CPU out by session (sched_autogroup), each of PostgreSQL's
-	 * backends has a share of its own; all workers in one session would have one between them.
-	 */
-	if (setsid() == -1)
-		fatal("setsid");
 	if (signals_reset() == -1)
 		fatal("cannot reset the signals");
 	log_set_name(children[w].name);

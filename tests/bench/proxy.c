@@ -443,8 +443,6 @@ main(int argc, char **argv)
 		case 0:
 			if (prctl(PR_SET_PDEATHSIG, SIGTERM) == -1)
 				err(1, "prctl");
-			if (setsid() == -1) /* a share of the CPU each, like pgdrove's */
-				err(1, "setsid");
 			serve();
 		default:
 			break;
