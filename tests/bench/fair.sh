@@ -50,8 +50,8 @@ fair_log() {
 }
 
 # How even it is among those who are served at the same time: p99 of each latency by the median of the 32
-# transactions that ended with it. A stall of the machine delays these alike and is not in it, nor is how its
-# speed varies: what is left is out of order.
+# transactions that ended with it. What delays all alike is not in it, nor is how the machine's speed varies;
+# what is left is out of order, in a queue or in pgbench, whose threads may not get on alike.
 fair_order() {
 	awk '{ print int((NR - 1) / 32), $3 }' "$WORK_DIR/window" | sort -n -k1,1 -k2,2 | awk '
 		function done_with(i) { for (i = 1; i <= n; i++) print t[i] / t[int((n + 1) / 2)]; n = 0 }
