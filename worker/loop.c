@@ -2,14 +2,15 @@
  * loop: epoll and timers. See loop.h.
  *
  * The heap is a plain binary heap of pointers, 1-based so that position 0 can mean "not armed".
- * Sleeping lasts until the next deadline; an idle worker wakes only for its heartbeat. Running out
- * of memory here is fatal: the master starts a successor.
+ * Sleeping lasts until the next event; the next deadline is one, by a timerfd. An idle worker wakes
+ * only for its heartbeat. Running out of memory here is fatal: the master starts a successor.
  */
 #include "worker/loop.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,13 +19,15 @@
 #define EVENTS_PER_WAIT 256
 
 /*
- * No wait is shorter. A timer that is due before the kernel's next tick makes it set the clock's
- * hardware, and again when an event ends the wait: in a virtual machine these are two exits to the
- * hypervisor for each sleep, and cost a twelfth of a transaction with 4 workers and 64 clients.
- * Whoever has a deadline in the next few milliseconds is served by the turn of the next event; if
- * there is none, that much late.
+ * The alarm is set for the next deadline only if it would ring later than that; if it rings too
+ * early, it is set anew. A timeout given to epoll_wait would be set and taken back for each sleep.
+ *
+ * It is never set for sooner than this. A timer that is due before the kernel's next tick makes it
+ * set the clock's hardware: in a virtual machine an exit to the hypervisor, which cost a twelfth of
+ * a transaction with 4 workers and 64 clients. Whoever has a deadline in the next few milliseconds
+ * is served by the turn of the next event; if there is none, that much late.
  */
-#define LEAST_MS 5
+#define LEAST_US 5000
 
 static struct {
 	int epfd;
@@ -32,6 +35,8 @@ static struct {
 	int64_t now_us;
 	uint64_t turns;
 	void (*before_wait)(void);
+	struct loop_source alarm;
+	int64_t alarm_us; /* when it rings, 0 = it is not set */
 	TAILQ_HEAD(loop_again_head, loop_source) again;
 	struct timer **heap;
 	uint32_t heap_len, heap_size;
@@ -46,17 +51,6 @@ loop_read_clock(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	loop.now_us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-void
-loop_init(void (*before_wait)(void))
-{
-	TAILQ_INIT(&loop.again);
-	loop.before_wait = before_wait;
-	loop.epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (loop.epfd == -1)
-		fatal("epoll_create1");
-	loop_read_clock();
 }
 
 int64_t
@@ -205,22 +199,42 @@ timers_run(void)
 	}
 }
 
+static void
+alarm_event(struct loop_source *s, uint32_t events)
+{
+	(void)s;
+	(void)events;
+	loop.alarm_us = 0;
+}
+
+static void
+alarm_set(int64_t at)
+{
+	struct itimerspec t = {.it_value = {at / 1000000, at % 1000000 * 1000}};
+
+	if (timerfd_settime(loop.alarm.fd, TFD_TIMER_ABSTIME, &t, NULL) == -1)
+		fatal("timerfd_settime");
+	loop.alarm_us = at;
+}
+
+/* The timeout for epoll_wait: none, unless there is something to do at once. */
 static int
 wait_ms(void)
 {
-	int64_t us;
+	int64_t at, least = loop.now_us + LEAST_US;
 
 	if (!TAILQ_EMPTY(&loop.again))
 		return 0;
 	if (loop.heap_len == 0)
 		return -1;
-	us = loop.heap[1]->at_us - loop.now_us;
-	if (us <= 0)
+	at = loop.heap[1]->at_us;
+	if (at <= loop.now_us)
 		return 0;
-	us = (us + 999) / 1000;
-	if (us < LEAST_MS)
-		return LEAST_MS;
-	return us > 60000 ? 60000 : (int)us;
+	if (at < least)
+		at = least;
+	if (loop.alarm_us == 0 || loop.alarm_us > at)
+		alarm_set(at);
+	return -1;
 }
 
 /* --- turns -------------------------------------------------------------------------------------
@@ -261,6 +275,21 @@ again_run(void)
 		if (s == last)
 			break;
 	}
+}
+
+void
+loop_init(void (*before_wait)(void))
+{
+	TAILQ_INIT(&loop.again);
+	loop.before_wait = before_wait;
+	loop.epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop.epfd == -1)
+		fatal("epoll_create1");
+	loop.alarm = (struct loop_source){
+	    .fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), .fn = alarm_event};
+	if (loop.alarm.fd == -1 || loop_add(&loop.alarm, EPOLLIN | EPOLLET) == -1)
+		fatal("timerfd");
+	loop_read_clock();
 }
 
 void
