@@ -414,6 +414,16 @@ take_facts(struct client *c, const struct move_client *m)
 		fatal("hand-over");
 }
 
+/* What is not packed: which settings are not those of its login. */
+static void
+take_apart(struct client *c)
+{
+	int i;
+
+	for (i = 0; i < PARAMS_N; i++)
+		session_has(c, i, c->params.v[i]);
+}
+
 /* It goes on with the backend that it kept; it is in no state to be used yet. */
 static bool
 take_link(struct client *c, const struct move_client *m, struct backend *b)
@@ -450,6 +460,7 @@ client_unpack(const uint8_t *record, size_t len, int fd, struct backend *b)
 	}
 	if (c != NULL) {
 		take_facts(c, &m);
+		take_apart(c);
 		take_secret(c->pool, &m);
 		pool_readmit(c);
 		client_row_taken(c);

@@ -110,6 +110,7 @@ params_set(struct params *p, int i, const char *value)
 	release(p->v[i]);
 	p->v[i] = text;
 	p->lasting &= (uint8_t) ~(1U << i);
+	p->apart &= (uint8_t) ~(1U << i);
 	return true;
 }
 
@@ -262,7 +263,8 @@ is_unsure(const struct params *want, const struct params *have)
 bool
 params_match(const struct params *want, const struct params *have)
 {
-	return !is_unsure(want, have) && params_agree(want, have);
+	return !is_unsure(want, have) && (want->apart & ~have->apart) == 0 &&
+	       params_agree(want, have);
 }
 
 bool
@@ -445,12 +447,14 @@ put_resets(FILE *f, const struct params *want, const struct params *have, bool a
 			put_reset(f, name);
 }
 
-/* Does the backend have this value behind what put_resets has put? */
+/* Does the backend have this value behind what put_resets has put, and in the way it is wanted? */
 static bool
 stands(const struct params *want, const struct params *have, int i)
 {
-	return want->v[i] == have->v[i] &&
-	       (!is_unsure(want, have) || (have->lasting >> i & 1) != 0);
+	bool all = is_unsure(want, have), apart = !all && (have->apart >> i & 1) != 0;
+
+	return want->v[i] == have->v[i] && (!all || (have->lasting >> i & 1) != 0) &&
+	       (apart || (want->apart >> i & 1) == 0);
 }
 
 static void
@@ -536,6 +540,7 @@ params_became(struct params *have, const struct params *want)
 	gucs_drop(have->set);
 	have->set = want->set;
 	have->tainted = false;
+	have->apart = want->apart;
 	if (have->caller != want->caller) /* what it calls now was sent behind it */
 		have->caller = 0;
 }

@@ -20,6 +20,9 @@ struct params {
 	const struct gucs *set;
 	bool tainted;	 /* a backend's: others may be set too, we do not know which */
 	uint8_t lasting; /* ... bit i: v[i] has never been another since its login */
+	uint8_t apart;	 /* bit i, a client's: v[i] is not what it logged in with; a backend's: it
+			  * was SET for such a one, so that the server can tell whether a RESET has
+			  * taken place even if that gives the same value */
 	uint32_t caller; /* ... by functions that this client has called, for whom they stay; 0 =
 			  * nobody. A client's: itself */
 };

@@ -437,7 +437,7 @@ client_parameter(struct backend *b, const uint8_t *body, size_t len)
 		return true;
 	if (session_withholds(b, i))
 		return false;
-	params_share(&b->client->params, i, b->params.v[i]);
+	session_has(b->client, i, b->params.v[i]);
 	return true;
 }
 

@@ -546,6 +546,7 @@ was_reset(struct backend *b, const char *name)
 	int i = params_index(name);
 
 	if (i != -1) {
+		b->params.apart &= (uint8_t) ~(1U << i);
 		session_tell(c, i, c->session.start.v[i]);
 		return;
 	}
@@ -596,6 +597,7 @@ all_was_reset(struct backend *b)
 	session_tell_login(c, NULL);
 	b->params.set = NULL;
 	b->params.tainted = false;
+	b->params.apart = 0;
 	b->params.caller = 0;
 	params_copy(&c->params, &c->session.start);
 	params_keep_identity(&b->params, had);
@@ -852,6 +854,20 @@ void
 session_begin(struct client *c)
 {
 	params_copy(&c->session.start, &c->params);
+	c->params.apart = 0;
+}
+
+void
+session_has(struct client *c, int i, const char *value)
+{
+	const char *start = c->session.start.v[i];
+	uint8_t bit = (uint8_t)(1U << i);
+
+	params_share(&c->params, i, value);
+	if (start != NULL && start != value && session_watches(c))
+		c->params.apart |= bit;
+	else
+		c->params.apart &= (uint8_t)~bit;
 }
 
 void
@@ -893,5 +909,6 @@ session_was_reset(struct backend *b)
 	gucs_drop(b->params.set);
 	b->params.set = NULL;
 	b->params.tainted = !resets_all();
+	b->params.apart = 0;
 	b->params.caller = 0;
 }

@@ -170,6 +170,8 @@ enum session_end session_settle(struct backend *);
 
 /* It has logged in, and run nothing: what it has now is what RESET gives it back. */
 void session_begin(struct client *);
+/* A reported setting of its own is this from now on (one of params.h's strings). */
+void session_has(struct client *, int i, const char *value);
 void session_fini(struct client *);
 /* It leaves this backend for good in whatever state: what must be cleared away there. */
 void session_leave(struct client *, struct backend *);

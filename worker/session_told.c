@@ -96,7 +96,7 @@ session_tell(struct client *c, int i, const char *value)
 	if (value == NULL || c->params.v[i] == value)
 		return;
 	conn_put_parameter(&c->conn, params_name(i), value);
-	params_share(&c->params, i, value);
+	session_has(c, i, value);
 }
 
 /* --- settings known by their names ------------------------------------------------------------ */

@@ -665,6 +665,15 @@ say_parse(struct maker *m, const char *lead, unsigned stmt)
 	m->stmt[stmt] = i;
 }
 
+/* It may not be found any more, under another search_path: a pooler that parses it again is told so
+ * ahead of what is wrong in its Bind. */
+static bool
+by_path(int text)
+{
+	return text != -1 && (strstr(texts[text].sql, " say(") != NULL ||
+				 strstr(texts[text].sql, " from st") != NULL);
+}
+
 static void
 say_bind(struct maker *m, const char *lead, unsigned stmt, const char *portal)
 {
@@ -674,7 +683,7 @@ say_bind(struct maker *m, const char *lead, unsigned stmt, const char *portal)
 	int n = m->stmt[stmt] == -1 ? 0 : texts[m->stmt[stmt]].nparams, i, len;
 	bool binary = percent(m, 12);
 
-	if (percent(m, 3))
+	if (percent(m, 3) && !by_path(m->stmt[stmt]))
 		n++;
 	len = snprintf(line, sizeof(line), "%sB %s %s %d %d", lead, portal, stmt_name(stmt), binary,
 	    percent(m, 20));

@@ -308,6 +308,25 @@ at_login(void)
 	PQfinish(c);
 }
 
+/* Its TimeZone is set to what the server has by itself, and the backend has been another's since:
+ * that it is not set there is no proof of a RESET. `sql` does none; NULL: one that is undone. */
+static void
+told_nothing(const char *sql)
+{
+	(void)ask(clients[0], "set timezone to 'Etc/UTC'");
+	(void)ask(clients[1], "set timezone to 'Asia/Tokyo'");
+	(void)ask(clients[1], "reset timezone");
+	if (sql == NULL) {
+		(void)ask(clients[0], "begin");
+		(void)ask(clients[0], "reset timezone");
+		sql = "rollback";
+	}
+	(void)ask(clients[0], sql);
+	check_text(PQparameterStatus(clients[0], "TimeZone"), "Etc/UTC",
+	    "told: nothing was reset: %s%s", sql, extended ? " (extended)" : "");
+	check_text(ask(clients[0], "show timezone"), "Etc/UTC", "... and so it is");
+}
+
 /* What it was told last of a setting is what it has: within a transaction that RESETs a setting of
  * its login the server's, at the end its own again. */
 static void
@@ -339,15 +358,12 @@ told(void)
 			check_text(
 			    ask(clients[0], "show timezone"), steps[i].zone, "... and so it is");
 	}
-	/* Set to what the server has by itself, and the backend has been another's since: that it
-	 * is not set there is no proof of a RESET. */
-	(void)ask(clients[0], "set timezone to 'Etc/UTC'");
-	(void)ask(clients[1], "set timezone to 'Asia/Tokyo'");
-	(void)ask(clients[1], "reset timezone");
-	(void)ask(clients[0], "do $$ begin end $$");
-	check_text(PQparameterStatus(clients[0], "TimeZone"), "Etc/UTC",
-	    "told: nothing was reset%s", extended ? " (extended)" : "");
-	check_text(ask(clients[0], "show timezone"), "Etc/UTC", "... and so it is");
+	told_nothing("do $$ begin end $$");
+	if (!extended)
+		told_nothing("reset all; select 1/0");
+	told_nothing(NULL);
+	(void)ask(clients[0], "discard all");
+	check_text(PQparameterStatus(clients[0], "TimeZone"), "Europe/Paris", "told: DISCARD ALL");
 	part();
 }
 

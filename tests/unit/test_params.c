@@ -103,6 +103,33 @@ assert_sql(const struct params *want, const struct params *have, const char *tex
 	free(sql);
 }
 
+/* What is not its login's value has to be SET even where it is in force; once. */
+static void
+apart(void **state)
+{
+	struct params want = {0}, have = {0};
+
+	(void)state;
+	set(&want, "TimeZone", "UTC");
+	set(&have, "TimeZone", "UTC");
+	want.apart = (uint8_t)(1U << params_index("TimeZone"));
+	assert_false(params_match(&want, &have));
+	assert_sql(&want, &have, "SET TimeZone TO 'UTC';");
+	params_became(&have, &want);
+	assert_true(params_match(&want, &have));
+	assert_sql(&want, &have, "");
+	have.tainted = true; /* RESET ALL comes first */
+	params_begin(&have);
+	assert_sql(&want, &have,
+	    "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;SET TimeZone TO 'UTC';");
+	set(&have, "TimeZone", "Asia/Tokyo"); /* as the server reports */
+	set(&have, "TimeZone", "UTC");
+	have.tainted = false;
+	assert_false(params_match(&want, &have));
+	params_fini(&want);
+	params_fini(&have);
+}
+
 /* Who one is, is taken back first and set last. */
 static void
 sql(void **state)
@@ -212,8 +239,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(date_styles),
-	    cmocka_unit_test(nothing_to_spell), cmocka_unit_test(match), cmocka_unit_test(sql),
-	    cmocka_unit_test(sql_of_lasting), cmocka_unit_test(packed)};
+	    cmocka_unit_test(nothing_to_spell), cmocka_unit_test(match), cmocka_unit_test(apart),
+	    cmocka_unit_test(sql), cmocka_unit_test(sql_of_lasting), cmocka_unit_test(packed)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
